@@ -1,0 +1,10 @@
+"""Hydrant keeps sales leads resolved and hydrated from the HighLevel CRM. The rooms, in the order data passes them:
+
+`topics` the table of topics · `events` bytes ↔ event · `engine` Kafka, calls, clock: one runner per owned partition ·
+`shard` what a partition owns: hear → settle → spend → report over one table of documents (read `shard/turn.py` first) ·
+`highlevel` its calls, contacts and rate budget as values, and the client · `sandbox` a HighLevel, a Kafka and a demo
+to try it on ·
+`settings`, `cli`, `app` the door, and the only wiring.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,104 @@
+"""The only wiring: settings in, a working worker out. By hand; no container, no globals."""
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from os import getpid
+from typing import Final, Literal
+from uuid import uuid4
+
+from processor import topics
+from processor.engine.health import health, listen, serve
+from processor.engine.log import KafkaConfig, KafkaLog, create_topics, describe_topics
+from processor.engine.membership import Membership
+from processor.engine.runner import Ports, run
+from processor.engine.state_file import StateFolder
+from processor.engine.supervisor import supervise
+from processor.engine.telemetry import Telemetry
+from processor.highlevel.budget import Rate
+from processor.highlevel.client import Client
+from processor.highlevel.tokens import Tokens
+from processor.settings import Settings, WrongSetting
+from processor.shard.notes import Note
+from processor.shard.setup import Setup
+
+leave_within_s: Final = 15.0  # drained in 10 s, and what is stuck after that is cut
+
+
+class WallClock:
+    """Wall time when the process started plus monotonic time since: it never steps."""
+
+    def __init__(self) -> None:
+        self._offset = time.time_ns() // 1_000_000 - time.monotonic_ns() // 1_000_000
+
+    def now(self) -> int:
+        return self._offset + time.monotonic_ns() // 1_000_000
+
+
+def run_worker(settings: Settings) -> int:
+    """Run a worker until SIGTERM or SIGINT. Returns the exit code."""
+    telemetry = Telemetry(settings.hydrant_log_format, settings.hydrant_log_level)
+    telemetry.capture()
+    with listen(settings.hydrant_http_port) as port:
+        asyncio.run(work(settings, telemetry, port))
+    return 0
+
+
+async def work(settings: Settings, telemetry: Telemetry, port: socket.socket) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(one, stop.set)
+    config, clock = KafkaConfig(**settings.kafka()), WallClock()
+    partitions = await check_topics(config)
+    worker = f"{settings.kafka_group_instance_id or socket.gethostname()}-{getpid()}-{uuid4().hex[:8]}"[:128]
+    tokens = Tokens(settings.ghl_token and settings.ghl_token.get_secret_value(), settings.ghl_tokens_file)
+    async with Client(tokens, clock.now, settings.ghl_base_url) as client, Membership(config) as membership:
+
+        def unready() -> str | None:
+            return "stopping" if stop.is_set() else None if membership.joined else "has not joined the group"
+
+        async def run_partition(partition: int, end: asyncio.Event) -> Literal["stopped", "fenced"]:
+            setup = Setup(
+                partition=partition,
+                partitions=partitions,
+                worker=worker,
+                prefix=config.prefix,
+                rate=Rate(settings.ghl_requests_per_10s),
+                probe_size=settings.hydrant_probe_size,
+                fetch_fields=settings.hydrant_fetch_fields,
+            )
+            name = f"{config.prefix}processor-{partition}"
+            ports = Ports(
+                log=lambda: KafkaLog(config, partition),
+                api=client,
+                clock=clock,
+                open_state=StateFolder(settings.hydrant_state_dir, name, clock),
+                note=telemetry.take,
+            )
+            return await run(setup, ports, end)
+
+        def owns(owned: frozenset[int]) -> None:
+            telemetry.take(Note("owned", {"partitions": sorted(owned), "count": len(owned)}))
+
+        serving = asyncio.create_task(serve(health(telemetry.exposition, unready), port, stop), name="health")
+        await supervise(membership, run_partition, owns, stop)
+        telemetry.take(Note("stopping", {}))
+        await serving
+    telemetry.take(Note("stopped", {}))
+
+
+async def check_topics(config: KafkaConfig) -> int:
+    """The number of partitions. Raises WrongSetting when the topics aren't what the table says."""
+    described = await describe_topics(config)
+    if wrong := topics.mismatches(described):
+        hint = "`hydrant topics create` makes the missing ones"
+        raise WrongSetting([f"KAFKA_TOPIC_PREFIX: {one}" for one in wrong] + [hint])
+    return described["lead.changes"][0]
+
+
+def make_topics(settings: Settings, partitions: int, replication: int) -> Mapping[str, str]:
+    """Create the topics that are missing. Topic → created | exists."""
+    return asyncio.run(create_topics(KafkaConfig(**settings.kafka()), partitions, replication))

@@ -1,0 +1,66 @@
+"""Calls leave here, each by the permit that pays for it, and come back as answers: exactly one a call unless the
+process dies."""
+
+from asyncio import Task, TaskGroup
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from processor.engine.ports import Api, Clock
+from processor.highlevel.calls import Answer, Call, Throttled, Unsent
+
+touches_at_most: Final = 400  # leads that the answers of one turn may touch: a turn is short
+
+
+class Dispatch:
+    """The calls of one partition in flight. It outlives a reopened shard, so that answers are heard all the same."""
+
+    def __init__(self, api: Api, clock: Clock, tasks: TaskGroup, arrived: Callable[[], None]) -> None:
+        self._api, self._clock, self._tasks, self._arrived = api, clock, tasks, arrived
+        self._flying: set[Task[None]] = set()
+        self._answers: deque[Answer] = deque()
+        self._throttled: dict[str, int] = {}  # location → ms of its last 429
+
+    def send(self, call: Call) -> None:
+        task = self._tasks.create_task(self._send(call), name=f"call {call.permit.location} {call.permit.slot}")
+        self._flying.add(task)
+        task.add_done_callback(self._landed)
+
+    def take(self) -> Sequence[Answer]:
+        """Answers for one turn."""
+        taken: list[Answer] = []
+        touches = 0
+        while self._answers and (not taken or touches + len(self._answers[0].call.asks) <= touches_at_most):
+            taken.append(self._answers.popleft())
+            touches += len(taken[-1].call.asks)
+        return taken
+
+    def abandon(self) -> None:
+        """The partition is no longer ours, or the time to drain is over: nobody will hear these answers."""
+        for task in self._flying:
+            task.cancel()
+
+    @property
+    def idle(self) -> bool:
+        """No call is in flight and no answer unheard."""
+        return not self._flying and not self._answers
+
+    async def _send(self, call: Call) -> None:
+        self._answers.append(await self._answer(call))
+
+    def _landed(self, task: Task[None]) -> None:
+        self._flying.discard(task)
+        self._arrived()
+
+    async def _answer(self, call: Call) -> Answer:
+        permit = call.permit
+        if permit.granted <= self._throttled.get(permit.location, -1):
+            return Answer(call, Unsent("throttled"), None, None, None)  # a 429 came in between: it is held back
+        if self._clock.now() > permit.send_by:
+            return Answer(call, Unsent("late"), None, None, None)
+        answer = await self._api.call(call)
+        if isinstance(answer.outcome, Throttled):
+            self._throttled[permit.location] = self._clock.now()
+        elif self._throttled.get(permit.location, permit.granted) < permit.granted:
+            del self._throttled[permit.location]
+        return answer

@@ -1,0 +1,87 @@
+"""Where a shard's SQLite lies: a cache that is ours alone while open, and thrown away rather than trusted."""
+
+import fcntl
+import sqlite3
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TextIO
+
+from processor.engine.ports import Clock
+from processor.shard.state import State
+from processor.shard.turn import project
+
+older_than_ms: Final = (
+    7 * 24 * 3_600_000
+)  # half of the changelog's delete.retention.ms: a deletion may have left the log
+
+
+@dataclass(slots=True)
+class SqliteFile:
+    state: State
+    origin: str
+    path: Path
+    lock: TextIO | None
+    private: "tempfile.TemporaryDirectory[str] | None" = None
+
+    def close(self) -> None:
+        self.state.connection.close()
+        if self.lock is not None:
+            self.lock.close()
+        if self.private is not None:
+            self.private.cleanup()
+
+    def discard(self) -> None:
+        self.close()
+        remove(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class StateFolder:
+    """The folder of one partition's state files."""
+
+    folder: Path
+    name: str
+    clock: Clock
+
+    def __call__(self, identity: str, begin: int, end: int) -> SqliteFile:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (self.folder / f"{self.name}.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # another worker on this machine
+            lock.close()
+            private = tempfile.TemporaryDirectory(prefix="hydrant-")
+            path = Path(private.name) / f"{self.name}.sqlite"
+            return SqliteFile(self._fresh(path, identity), "private", path, None, private)
+        path = self.folder / f"{self.name}.sqlite"
+        if (kept := self._kept(path, identity, begin, end)) is not None:
+            return SqliteFile(kept, "kept", path, lock)
+        return SqliteFile(self._fresh(path, identity), "fresh", path, lock)
+
+    def _kept(self, path: Path, identity: str, begin: int, end: int) -> State | None:
+        if not path.exists():
+            return None
+        connection = sqlite3.connect(path)
+        try:
+            state = State(connection, project)
+            used = state.meta("used")
+            young = isinstance(used, int) and self.clock.now() - used < older_than_ms
+            if state.meta("identity") == identity and begin <= state.position <= end and young:
+                return state
+        except sqlite3.DatabaseError:
+            pass
+        connection.close()
+        return None
+
+    def _fresh(self, path: Path, identity: str) -> State:
+        remove(path)
+        state = State(sqlite3.connect(path), project)
+        path.chmod(0o600)
+        state.set_meta(identity=identity, used=self.clock.now())
+        return state
+
+
+def remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

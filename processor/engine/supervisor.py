@@ -1,0 +1,63 @@
+"""Which partitions run here: those that membership says are ours, each by a runner of its own."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Run = Callable[[int, asyncio.Event], Awaitable[Literal["stopped", "fenced"]]]
+
+
+class Owner(Protocol):
+    """What `membership.py` knows."""
+
+    def owned(self) -> frozenset[int]: ...
+    async def changed(self) -> frozenset[int]: ...
+    def confirmed_at(self) -> int | None: ...
+    async def confirmed_after(self, since_ms: int) -> None: ...
+
+
+@dataclass(slots=True)
+class Running:
+    task: asyncio.Task[None]
+    stop: asyncio.Event
+
+
+async def supervise(owner: Owner, run: Run, owns: Callable[[frozenset[int]], None], stop: asyncio.Event) -> None:
+    """Start and end runners as partitions come and go, until `stop`; then drain them all. Revoking is ending the
+    runner; one that
+    comes back in the same rebalance was never touched."""
+    running: dict[int, Running] = {}
+    stopped = asyncio.create_task(stop.wait(), name="stop")
+    async with asyncio.TaskGroup() as tasks:
+        changed = tasks.create_task(owner.changed(), name="ownership")
+        while not stop.is_set():
+            owned = owner.owned()
+            owns(owned)
+            for partition in running.keys() - owned:
+                running[partition].stop.set()
+            for partition in sorted(owned - running.keys()):
+                end = asyncio.Event()
+                task = tasks.create_task(keep(owner, run, partition, end), name=f"partition {partition}")
+                running[partition] = Running(task, end)
+            ends = [one.task for one in running.values()]
+            await asyncio.wait([stopped, changed, *ends], return_when=asyncio.FIRST_COMPLETED)
+            if changed.done():
+                changed = tasks.create_task(owner.changed(), name="ownership")
+            running = {partition: one for partition, one in running.items() if not one.task.done()}
+        changed.cancel()
+        for one in running.values():
+            one.stop.set()
+
+
+async def keep(owner: Owner, run: Run, partition: int, stop: asyncio.Event) -> None:
+    """Run one partition while it is ours. Fenced, someone else has it: start again only when a later heartbeat says
+    otherwise."""
+    while await run(partition, stop) == "fenced" and not stop.is_set():
+        confirmed = asyncio.create_task(owner.confirmed_after(owner.confirmed_at() or 0), name=f"confirm {partition}")
+        ended = asyncio.create_task(stop.wait(), name=f"end {partition}")
+        await asyncio.wait([confirmed, ended], return_when=asyncio.FIRST_COMPLETED)
+        confirmed.cancel()
+        ended.cancel()
+        if stop.is_set() or partition not in owner.owned():
+            return

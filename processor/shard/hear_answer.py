@@ -1,0 +1,147 @@
+"""An answer of HighLevel's goes into the documents: the ledger, the leads that were asked about, the location's
+standing."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from processor.highlevel import calls as outcome
+from processor.highlevel.budget import window_ms
+from processor.highlevel.calls import Answer, Call
+from processor.highlevel.contact import Contact
+from processor.shard.jitter import jittered
+from processor.shard.lead import Dead, Lead, Open, Question
+from processor.shard.ledger import Ledger
+from processor.shard.location import Location
+from processor.shard.notes import Note
+from processor.shard.resolve import Evidence, fold
+from processor.shard.settle import finish, learn
+from processor.shard.setup import Setup
+from processor.shard.state import Changes
+
+attempts_at_most: Final = 8
+retry_first_ms: Final = 1_000
+retry_at_most_ms: Final = 60_000
+not_linked_again_ms: Final = 600_000  # DESIGN §7: a contact that is gone isn't linked again for so long
+
+
+def hear_answer(changes: Changes, setup: Setup, answer: Answer, now: int) -> Iterable[Lead]:
+    call, said = answer.call, answer.outcome
+    location = call.permit.location
+    ledger = Ledger.of(changes, setup, location, now)
+    if answer.status is not None:
+        ledger.budget.answered(call.permit.slot, now)
+    changes.landed(location, call.permit.slot)
+    changes.busy[location] = None
+    note(changes, answer, now)
+    match said:
+        case outcome.Unsent():
+            return ()
+        case outcome.Throttled(retry_after_ms):
+            wait = jittered(retry_after_ms or window_ms, f"{location} {call.permit.slot}", 0)
+            ledger.budget.freeze(now + wait)
+            throttled = {"location": location, "retry_after_ms": retry_after_ms, "until": now + wait}
+            changes.notes.append(Note("throttled", throttled))
+            return ()
+        case outcome.Unauthorized(why):
+            Location.of(changes, location).block(now, why)
+            return ()
+    if not isinstance(said, outcome.Lost | outcome.Unavailable):
+        Location.of(changes, location).unblock()
+    asked = list(still_asked(changes, call))
+    if asked:
+        work = asked[0][1]
+        work.calls[call.kind] = work.calls.get(call.kind, 0) + 1
+    for _, work in asked:
+        work.looked = True
+        work.permit_ms += max(0, call.permit.granted - max(work.due, work.heard))
+        work.network_ms += max(0, now - call.permit.granted)
+    width = len({ask.value for ask in call.asks})
+    match said:
+        case outcome.Found(contacts, total) if total > len(contacts) and width > 1:
+            narrow(asked, width)
+        case outcome.Found(contacts):
+            found(asked, call, contacts, now)
+        case outcome.Gone():
+            gone(asked, call, now)
+        case outcome.Refused() if width > 1:
+            narrow(asked, width)
+        case outcome.Refused():
+            for lead, _ in asked:
+                finish(changes, lead, "failed", "refused", now)
+        case _:
+            for lead, work in asked:
+                retry(changes, lead, work, width, isinstance(said, outcome.Unavailable), now)
+    return [lead for lead, _ in asked]
+
+
+def still_asked(changes: Changes, call: Call) -> Iterator[tuple[Lead, Open]]:
+    """The leads whose question this still is: an answer to an old one is not applied."""
+    for ask in call.asks:
+        lead = Lead.of(changes, call.permit.location, ask.lead)
+        if lead.open and lead.open.question == Question("get" if call.kind == "contact" else ask.by, ask.value):
+            yield lead, lead.open
+
+
+def found(asked: Iterable[tuple[Lead, Open]], call: Call, contacts: Iterable[Contact], now: int) -> None:
+    """Each lead folds the hits that are its own; `settle` decides."""
+    index: dict[tuple[str, str], list[Contact]] = {}
+    for contact in contacts:
+        emails = [contact.email, *contact.other_emails]
+        index.setdefault(("id", contact.id), []).append(contact)
+        for email in dict.fromkeys(filter(None, emails)):
+            index.setdefault(("email", email), []).append(contact)
+    for lead, work in asked:
+        by, value = work.question or ("", "")
+        hits = index.get(("id" if by == "get" else by, value), ()) if by != "phone" else contacts
+        if by in ("id", "get"):
+            work.searched = value
+            for contact in hits:
+                learn(lead, work, contact)
+            continue
+        evidence = Evidence()
+        for contact in hits:
+            if not (lead.dead and lead.dead.contact_id == contact.id and now < lead.dead.until):
+                evidence = fold(evidence, contact, by, value, lead.known("phone"))
+        work.evidence = evidence
+
+
+def gone(asked: Iterable[tuple[Lead, Open]], call: Call, now: int) -> None:
+    """The linked contact doesn't exist any more: the link is cleared, and the lead resolved again."""
+    for lead, work in asked:
+        contact_id = work.question.value if work.question else ""
+        lead.dead = Dead(contact_id, now + not_linked_again_ms)
+        lead.learned, lead.memory, lead.fetched = {}, None, None
+        lead.resolved_by = lead.hydrated_from = None
+        work.start_over()
+
+
+def narrow(asked: Iterable[tuple[Lead, Open]], width: int) -> None:
+    """The search was too wide: its leads share the next one with half as many values."""
+    for _, work in asked:
+        work.width = max(1, width // 2)
+
+
+def retry(changes: Changes, lead: Lead, work: Open, width: int, refused_by_server: bool, now: int) -> None:
+    """Growing, jittered delays; a search that fails twice may hold one poisoned value, so it is halved."""
+    work.attempts += 1
+    if work.attempts >= attempts_at_most:
+        finish(changes, lead, "failed", "unavailable", now)
+        return
+    if refused_by_server and work.attempts > 1:
+        narrow([(lead, work)], width)
+    delay = min(retry_first_ms << work.attempts - 1, retry_at_most_ms)
+    work.due = now + jittered(delay, lead.key, work.attempts)
+
+
+def note(changes: Changes, answer: Answer, now: int) -> None:
+    said = answer.outcome
+    fields = {
+        "location": answer.call.permit.location,
+        "kind": answer.call.kind,
+        "outcome": type(said).__name__.lower(),
+        "status": answer.status,
+        "trace_id": answer.trace_id,
+        "network_ms": max(0, now - answer.call.permit.granted),
+        "contacts": len(said.contacts) if isinstance(said, outcome.Found) else 0,
+    }
+    changes.notes.append(Note("answered", fields))

@@ -1,0 +1,83 @@
+"""Spend: while a location has a free slot, the best call for what is pending now. No call ever queues."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from processor.highlevel.budget import Budget, Lane, Permit, lane_names, lanes
+from processor.highlevel.calls import Ask, Call, GetContact, Search
+from processor.shard.ledger import Ledger
+from processor.shard.location import Location
+from processor.shard.notes import Note
+from processor.shard.setup import Setup
+from processor.shard.state import Changes, Pending
+
+leads_per_value: Final = 4  # leads that ask the same share a value; more than that wait for the next call
+
+
+def spend(changes: Changes, setup: Setup, now: int) -> list[Call]:
+    """Calls to make for every location that may have a use for a slot now, and when to look at each again."""
+    calls = []
+    for name in changes.busy:
+        location, ledger = Location.of(changes, name), Ledger.of(changes, setup, name, now)
+        calls += spend_one(changes, setup, location, ledger.budget, now)
+    return calls
+
+
+def spend_one(changes: Changes, setup: Setup, location: Location, budget: Budget, now: int) -> list[Call]:
+    calls: list[Call] = []
+    while True:
+        first = {lane: at for lane in lanes if (at := changes.first_pending(location.id, lane)) is not None}
+        free_at = max(budget.free_at(now), location.blocked_until or 0)
+        waiting = [lane for lane, at in first.items() if at <= now]
+        if not waiting or free_at > now:
+            look_again = max(min(first.values()), free_at) if first else None
+            changes.remind(location.key, look_again)
+            return calls
+        lane = budget.choose(waiting)
+        questions = compose(changes, setup, location.id, lane, now)
+        permit = budget.grant(now, lane, waiting)
+        if location.blocked_until is not None:
+            location.block(now, location.blocked_by or "")  # a trial call, and the only one
+        calls.append(call(permit, questions))
+        changes.in_flight(location.id, [lead for lead, _ in questions], permit.slot)
+        note(changes, calls[-1], lane, questions, now)
+
+
+def compose(changes: Changes, setup: Setup, location: str, lane: Lane, now: int) -> list[tuple[str, Pending]]:
+    """The most urgent question and all that can ride along with it, lower lanes last."""
+    chosen: list[tuple[str, Pending]] = []
+    values: set[tuple[str, str]] = set()
+    size = setup.probe_size
+    for one in (lane, *(other for other in lanes if other != lane)):
+        for lead, question in changes.pending(location, one, now, setup.probe_size * leads_per_value):
+            asked = (question.by, question.value)
+            alone = question.by == "get" or (bool(values) and chosen[0][1].by == "get")
+            if asked not in values and values and (alone or len(values) >= min(size, question.width)):
+                continue
+            size = min(size, question.width)
+            values.add(asked)
+            chosen.append((lead, question))
+    return chosen
+
+
+def call(permit: Permit, questions: Sequence[tuple[str, Pending]]) -> Call:
+    """The call that asks all this at once."""
+    first = questions[0][1]
+    if first.by == "get":
+        asks = tuple(Ask(lead, "id", question.value) for lead, question in questions)
+        return Call(permit, GetContact(permit.location, first.value), asks)
+    asks = tuple(Ask(lead, question.by, question.value) for lead, question in questions)  # type: ignore[arg-type]  # a get is no ask of a search
+    wanted = tuple(dict.fromkeys((ask.by, ask.value) for ask in asks))
+    return Call(permit, Search(permit.location, wanted), asks)
+
+
+def note(changes: Changes, made: Call, lane: Lane, questions: Sequence[tuple[str, Pending]], now: int) -> None:
+    fields = {
+        "location": made.permit.location,
+        "kind": made.kind,
+        "lane": lane_names[lane],
+        "wait_ms": now - questions[0][1].at,
+        "values": len({question.value for _, question in questions}),
+        "leads": len(questions),
+    }
+    changes.notes.append(Note("granted", fields))

@@ -1,0 +1,77 @@
+"""Which contact is this lead? Hits of a search, folded one by one into the best of them and what makes it doubtful
+(DESIGN §7, points 2 and 3)."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from processor.highlevel.contact import Contact, digits
+
+primary, additional = 2, 1  # a hit by primary e-mail or phone outranks one by an additional one
+distinct_phones: Final = 2  # two are enough to disagree; never a list of hits
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the hits so far say. `best` None: there was none."""
+
+    best: Contact | None = None
+    rank: int = 0
+    agrees: bool = False  # the best hit has the lead's phone
+    phones: tuple[str, ...] = ()  # different phones of the hits of this rank, by their digits
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    contact: Contact
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguous:
+    """Hits that disagree on who they are; none of them has the lead's phone."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    pass
+
+
+def rank(contact: Contact, by: str, value: str) -> int:
+    """How well a hit matches what was asked, checked on our side; 0: not at all."""
+    if by == "email":
+        return primary if contact.email == value else additional * (value in contact.other_emails)
+    if by == "phone":
+        wanted = digits(value)
+        if contact.phone and digits(contact.phone) == wanted:
+            return primary
+        return additional * any(digits(phone) == wanted for phone in contact.other_phones)
+    return primary * (contact.id == value)
+
+
+def fold(evidence: Evidence, contact: Contact, by: str, value: str, phone: str | None) -> Evidence:
+    """Add one hit. The order in which hits come changes nothing."""
+    matched = rank(contact, by, value)
+    if not matched or matched < evidence.rank:
+        return evidence
+    if matched > evidence.rank:
+        evidence = Evidence(rank=matched)
+    theirs = digits(contact.phone) if contact.phone else ""
+    agrees = bool(phone) and theirs == digits(phone or "")
+    phones = evidence.phones
+    if theirs and theirs not in phones and len(phones) < distinct_phones:
+        phones = (*phones, theirs)
+    if evidence.best is None or order(contact, agrees) < order(evidence.best, evidence.agrees):
+        evidence = replace(evidence, best=contact, agrees=agrees)
+    return replace(evidence, phones=phones)
+
+
+def order(contact: Contact, agrees: bool) -> tuple[bool, int, str]:
+    """Same phone first, then newest `dateUpdated`, then smallest id."""
+    return not agrees, -(contact.updated or 0), contact.id
+
+
+def resolve(evidence: Evidence) -> Linked | Ambiguous | NotFound:
+    if evidence.best is None:
+        return NotFound()
+    if not evidence.agrees and len(evidence.phones) >= distinct_phones:
+        return Ambiguous()
+    return Linked(evidence.best)

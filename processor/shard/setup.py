@@ -1,0 +1,16 @@
+"""What a shard is told when it is made; nothing of it changes while it lives."""
+
+from dataclasses import dataclass, field
+
+from processor.highlevel.budget import Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    partition: int
+    partitions: int
+    worker: str  # names this worker's clock, too: times by another one are taken with care
+    prefix: str = ""  # of topic names, for dead letters
+    rate: Rate = field(default_factory=Rate)
+    probe_size: int = 50  # values in one search; 1: one search a lead
+    fetch_fields: frozenset[str] = frozenset({"first_name", "last_name"})  # gaps that alone justify a GET
