@@ -11,7 +11,7 @@ import orjson
 
 from processor.events.wire import Event, Malformed, Record, decode
 from processor.highlevel.budget import Rate
-from processor.highlevel.calls import Answer, Call, Found, GetContact, Outcome
+from processor.highlevel.calls import Answer, Call, Found, GetContact, Outcome, Search
 from processor.highlevel.contact import Contact, from_contact, from_search
 from processor.shard.hear import Input, Reached
 from processor.shard.setup import Setup
@@ -175,7 +175,7 @@ def contact(number: int = 1, **fields: Any) -> Payload:
     }
 
 
-whole = {  # the same as our fields
+whole: dict[str, Any] = {  # the same as our fields
     "email": "jane1@example.com",
     "phone": "+15550000001",
     "first_name": "Jane",
@@ -191,8 +191,14 @@ whole = {  # the same as our fields
 }
 
 
-def lacking(*names: str) -> dict[str, str]:
+def lacking(*names: str) -> dict[str, Any]:
     return {name: value for name, value in whole.items() if name not in names}
+
+
+def wanted(call: Call) -> tuple[tuple[str, str], ...]:
+    """What a search asks for."""
+    assert isinstance(call.what, Search)
+    return call.what.wanted
 
 
 def kinds(calls: Sequence[Call]) -> list[str]:
