@@ -4,14 +4,13 @@ import asyncio
 import signal
 import socket
 import time
-from collections.abc import Mapping
 from os import getpid
-from typing import Final, Literal
+from typing import Literal
 from uuid import uuid4
 
 from processor import topics
 from processor.engine.health import health, listen, serve
-from processor.engine.log import KafkaConfig, KafkaLog, create_topics, describe_topics
+from processor.engine.log import KafkaConfig, KafkaLog, describe_topics
 from processor.engine.membership import Membership
 from processor.engine.runner import Ports, run
 from processor.engine.state_file import StateFolder
@@ -19,12 +18,10 @@ from processor.engine.supervisor import supervise
 from processor.engine.telemetry import Telemetry
 from processor.highlevel.budget import Rate
 from processor.highlevel.client import Client
-from processor.highlevel.tokens import Tokens
+from processor.highlevel.tokens import BadTokens, Tokens
 from processor.settings import Settings, WrongSetting
 from processor.shard.notes import Note
 from processor.shard.setup import Setup
-
-leave_within_s: Final = 15.0  # drained in 10 s, and what is stuck after that is cut
 
 
 class WallClock:
@@ -54,7 +51,7 @@ async def work(settings: Settings, telemetry: Telemetry, port: socket.socket) ->
     config, clock = KafkaConfig(**settings.kafka()), WallClock()
     partitions = await check_topics(config)
     worker = f"{settings.kafka_group_instance_id or socket.gethostname()}-{getpid()}-{uuid4().hex[:8]}"[:128]
-    tokens = Tokens(settings.ghl_token and settings.ghl_token.get_secret_value(), settings.ghl_tokens_file)
+    tokens = make_tokens(settings, telemetry)
     async with Client(tokens, clock.now, settings.ghl_base_url) as client, Membership(config) as membership:
 
         def unready() -> str | None:
@@ -72,7 +69,7 @@ async def work(settings: Settings, telemetry: Telemetry, port: socket.socket) ->
             )
             name = f"{config.prefix}processor-{partition}"
             ports = Ports(
-                log=lambda: KafkaLog(config, partition),
+                log=lambda: KafkaLog(config, partition, membership.read_to),
                 api=client,
                 clock=clock,
                 open_state=StateFolder(settings.hydrant_state_dir, name, clock),
@@ -83,10 +80,14 @@ async def work(settings: Settings, telemetry: Telemetry, port: socket.socket) ->
         def owns(owned: frozenset[int]) -> None:
             telemetry.take(Note("owned", {"partitions": sorted(owned), "count": len(owned)}))
 
+        async def tell_stopping() -> None:
+            await stop.wait()
+            telemetry.take(Note("stopping", {}))
+
+        telling = asyncio.create_task(tell_stopping(), name="stopping")
         serving = asyncio.create_task(serve(health(telemetry.exposition, unready), port, stop), name="health")
         await supervise(membership, run_partition, owns, stop)
-        telemetry.take(Note("stopping", {}))
-        await serving
+        await asyncio.gather(telling, serving)
     telemetry.take(Note("stopped", {}))
 
 
@@ -99,6 +100,15 @@ async def check_topics(config: KafkaConfig) -> int:
     return described["lead.changes"][0]
 
 
-def make_topics(settings: Settings, partitions: int, replication: int) -> Mapping[str, str]:
-    """Create the topics that are missing. Topic → created | exists."""
-    return asyncio.run(create_topics(KafkaConfig(**settings.kafka()), partitions, replication))
+def make_tokens(settings: Settings, telemetry: Telemetry) -> Tokens:
+    """One token for all locations, or the file's. Raises WrongSetting."""
+    if settings.ghl_tokens_file is None:
+        return Tokens.one(settings.ghl_token.get_secret_value() if settings.ghl_token else "")
+
+    def report(problem: str) -> None:
+        telemetry.take(Note("tokens", {"why": problem}))
+
+    try:
+        return Tokens.of_file(settings.ghl_tokens_file, time.monotonic, report)
+    except BadTokens as error:
+        raise WrongSetting([f"GHL_TOKENS_FILE: {error}"]) from None

@@ -1,7 +1,7 @@
 """What comes in next: records, answers, the time, or the order to stop, whichever is first."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -23,6 +23,7 @@ class Inbox:
         self._arrived, self._stop = arrived, stop
         self._poll: asyncio.Task[Sequence[Record]] | None = None
         self._stopping_since: int | None = None
+        self._told: Mapping[str, int] = {}
 
     async def next(self, wake_at: int | None) -> Sequence[Input] | None:
         """The inputs of the next turn, none when it is only time for one; None when stopped and drained."""
@@ -32,7 +33,7 @@ class Inbox:
             answers = self._dispatch.take()
             records = () if self._stop.is_set() else self._polled()
             if answers or records:
-                return [*answers, *await self._heard(records)]
+                return [*answers, *await self._decoded(records), *self._reached()]
             now = self._clock.now()
             if self._stop.is_set():
                 self._stopping_since = self._stopping_since or now
@@ -40,7 +41,7 @@ class Inbox:
                     return None
                 wake_at = self._stopping_since + drain_ms
             elif wake_at is not None and wake_at <= now:
-                return []
+                return self._reached()
             await self._wait(None if wake_at is None else wake_at - now)
 
     async def close(self) -> None:
@@ -57,16 +58,21 @@ class Inbox:
             self._poll.add_done_callback(lambda _: self._arrived.set())
         return records
 
-    async def _heard(self, records: Sequence[Record]) -> Sequence[Input]:
-        """Events, and how far their topics have been read with them."""
-        if not records:
-            return ()
+    async def _decoded(self, records: Sequence[Record]) -> Sequence[Event | Malformed]:
+        """Events; requests know how far lead.changes went when they came."""
         events = [event for record in records if (event := decode(record)) is not None]
         if any(isinstance(event, Event) and isinstance(event.data, SyncLeadRequested) for event in events):
             end = await self._log.changes_end()
             events = [replace(event, changes_end=end) if isinstance(event, Event) else event for event in events]
-        reached = [Reached(topic, offset) for topic, offset in self._log.positions().items()]
-        return [*events, *reached]
+        return events
+
+    def _reached(self) -> Sequence[Reached]:
+        """How far the input topics have been read, where that is news. Transaction markers count, so it may be
+        without any event."""
+        if self._stop.is_set():  # what was polled since is never heard
+            return ()
+        before, self._told = self._told, dict(self._log.positions())
+        return [Reached(topic, offset) for topic, offset in self._told.items() if offset != before.get(topic)]
 
     async def _wait(self, wait_ms: int | None) -> None:
         try:

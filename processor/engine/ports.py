@@ -52,7 +52,8 @@ class Log(Protocol):
         """Wait for records, `sync.requests` first, at most `limit`. Cancelling it loses nothing."""
 
     def positions(self) -> Mapping[str, int]:
-        """The consumer's position by topic after what poll() has returned; passes transaction markers."""
+        """The consumer's position by topic after what poll() has *returned*, never beyond; passes transaction
+        markers."""
 
     async def changes_end(self) -> int:
         """Last stable offset of `lead.changes` as of now."""

@@ -23,6 +23,7 @@ from processor.shard.turn import Effects, Shard
 from processor.topics import INPUT_TOPICS
 
 reopen_after_s: Final = (1.0, 2.0, 4.0, 8.0, 15.0)  # the broker is gone, or a turn fails for a reason of its own
+tell_every_ms: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +99,14 @@ async def own(setup: Setup, ports: Ports, dispatch: Dispatch, arrived: asyncio.E
 
 async def restore(setup: Setup, ports: Ports, log: Log, state: State, end: int) -> None:
     """Bring the cache up to the changelog's end; nothing is heard or granted before."""
-    rows = 0
+    rows, told = 0, ports.clock.now()
     async for slice_ in log.restore(state.position, end):
         state.restore(slice_.rows, slice_.position)
         rows += len(slice_.rows)
-        said = {"partition": setup.partition, "rows": rows, "position": slice_.position, "end": end}
-        ports.note(Note("restoring", said))
+        if ports.clock.now() - told >= tell_every_ms or slice_.position >= end:
+            told = ports.clock.now()
+            said = {"partition": setup.partition, "rows": rows, "position": slice_.position, "end": end}
+            ports.note(Note("restoring", said))
     state.restored(ports.clock.now())
 
 

@@ -9,11 +9,10 @@ Run = Callable[[int, asyncio.Event], Awaitable[Literal["stopped", "fenced"]]]
 
 
 class Owner(Protocol):
-    """What `membership.py` knows."""
+    """What `membership.py` knows; times are the event loop's, in ms."""
 
     def owned(self) -> frozenset[int]: ...
     async def changed(self) -> frozenset[int]: ...
-    def confirmed_at(self) -> int | None: ...
     async def confirmed_after(self, since_ms: int) -> None: ...
 
 
@@ -31,9 +30,12 @@ async def supervise(owner: Owner, run: Run, owns: Callable[[frozenset[int]], Non
     stopped = asyncio.create_task(stop.wait(), name="stop")
     async with asyncio.TaskGroup() as tasks:
         changed = tasks.create_task(owner.changed(), name="ownership")
+        told: frozenset[int] | None = None
         while not stop.is_set():
             owned = owner.owned()
-            owns(owned)
+            if owned != told:
+                owns(owned)
+                told = owned
             for partition in running.keys() - owned:
                 running[partition].stop.set()
             for partition in sorted(owned - running.keys()):
@@ -54,7 +56,8 @@ async def keep(owner: Owner, run: Run, partition: int, stop: asyncio.Event) -> N
     """Run one partition while it is ours. Fenced, someone else has it: start again only when a later heartbeat says
     otherwise."""
     while await run(partition, stop) == "fenced" and not stop.is_set():
-        confirmed = asyncio.create_task(owner.confirmed_after(owner.confirmed_at() or 0), name=f"confirm {partition}")
+        fenced_ms = int(asyncio.get_running_loop().time() * 1000)
+        confirmed = asyncio.create_task(owner.confirmed_after(fenced_ms), name=f"confirm {partition}")
         ended = asyncio.create_task(stop.wait(), name=f"end {partition}")
         await asyncio.wait([confirmed, ended], return_when=asyncio.FIRST_COMPLETED)
         confirmed.cancel()
