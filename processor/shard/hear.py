@@ -174,8 +174,9 @@ def refuse(changes: Changes, malformed: Malformed, record: Record, now: int) -> 
         return
     if ids.lead_id is None:
         data: dict[str, object] = {"request_id": ids.request_id, "location_id": ids.location_id, "reason": reason}
-        location = ids.location_id or ids.request_id
-        emit(changes, "sync.progress", "sync.failed", location, ids.request_id, f"{ids.request_id}:failed", data, now)
+        unique = f"{ids.request_id}:{record.topic}:{record.offset}"
+        about, source = ids.location_id or ids.request_id, None if ids.location_id else record.partition
+        emit(changes, "sync.progress", "sync.failed", about, ids.request_id, unique, data, now, source)
     elif ids.location_id and Request.of(changes, ids.location_id, ids.lead_id, ids.request_id) is None:
         lead = Lead.of(changes, ids.location_id, ids.lead_id)
         request = Request(ids.location_id, ids.lead_id, ids.request_id, ids.event_id or "", record.timestamp_ms)

@@ -98,8 +98,17 @@ def publish(
 
 
 def emit(
-    changes: Changes, topic: str, kind: str, location: str, subject: str, unique: str, data: dict[str, object], now: int
+    changes: Changes,
+    topic: str,
+    kind: str,
+    location: str,
+    subject: str,
+    unique: str,
+    data: dict[str, object],
+    now: int,
+    source: object = None,
 ) -> None:
-    """Publish an event of ours about a location."""
-    value = encode(kind, data, id=unique, source=f"hydrant/{location}", subject=subject, location=location, time_ms=now)
+    """Publish an event of ours about a location; or of another source than that, keyed alike."""
+    source = f"hydrant/{location if source is None else source}"
+    value = encode(kind, data, id=unique, source=source, subject=subject, location=location, time_ms=now)
     changes.records.append(Out(topic, location.encode(), value))

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from processor.events.contract import EVENTS
 from processor.events.wire import Event, Malformed, Record, decode
 from processor.highlevel.budget import Rate
 from processor.highlevel.calls import Answer, Call, Found, GetContact, Outcome, Search
@@ -52,6 +53,9 @@ class Bench:
         self.calls += effects.calls
         self.made += effects.calls
         self.records += [(out.topic, orjson.loads(out.value or b"null")) for out in effects.records]
+        for topic, value in self.records[len(self.records) - len(effects.records) :]:
+            if topic != "dead.letters" and value.get("source") != "test":  # everything we publish validates
+                EVENTS[value["type"]].model_validate(value["data"])
         self.rows |= dict(effects.rows)
         self.notes += effects.notes
         self.wake_at = effects.wake_at
