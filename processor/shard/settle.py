@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from processor.highlevel.budget import change
-from processor.highlevel.contact import Contact
+from processor.highlevel.contact import Contact, value_limit
 from processor.shard.hydrate import hydrate, search_is_idle, worth_a_get
 from processor.shard.lead import Lead, Memory, Open, Question, Seen, facts
 from processor.shard.request import Request
@@ -102,7 +102,7 @@ def about_gaps(lead: Lead, work: Open, linked: str, fetch_fields: frozenset[str]
     if seen is None:
         if remembered(lead, work, now):
             return Done()
-        if work.searched != linked and not search_is_idle(gaps):
+        if work.searched != linked and len(linked) <= value_limit and not search_is_idle(gaps):
             return Ask(Question("id", linked))
     elif lead.fetched and seen.updated and (lead.fetched.contact_id, lead.fetched.updated) == (linked, seen.updated):
         return Done()

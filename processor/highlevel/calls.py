@@ -1,0 +1,344 @@
+"""Requests and answers of HighLevel as values: what a call asks, how it is said in HTTP, and what an answer means.
+
+`parse` never raises, whatever comes. Nothing here shows an e-mail, a phone or a message of HighLevel's in a repr.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Final, Literal
+from urllib.parse import quote
+
+import orjson
+
+from processor.highlevel.budget import Permit
+from processor.highlevel.contact import Contact, from_contact, from_search
+
+By = Literal["email", "phone", "id"]  # HighLevel's filter fields have the same names
+Why = Literal["expired", "scope", "revoked", "version", "location", "missing", "unknown"]
+
+total_at_most: Final = 10**12  # beyond it a number is nonsense
+page_limit: Final = 500  # contacts in one answer of a search; the most HighLevel gives (contract.md §4.1)
+contacts_version: Final = "2021-07-28"  # contract.md §1: the Version header of everything below /contacts
+retry_after_ms: Final = (1_000, 3_600_000)  # DESIGN §6.1: what a Retry-After is clamped to
+interval_at_most_ms: Final = 3_600_000
+day_ms: Final = 86_400_000
+
+whys: Final[tuple[tuple[str, Why], ...]] = (  # [?] contract.md §1, §3: texts as users saw them, the first that is found
+    ("version header", "version"),
+    ("scope", "scope"),
+    ("private integration", "revoked"),
+    ("access to this location", "location"),
+    ("expired", "expired"),
+    ("jwt", "expired"),
+    ("access token is invalid", "expired"),
+)
+no_such_route: Final = "cannot get "  # contract.md §1: a 404 of the router speaks of our URL, not of the contact
+trace_form: Final = re.compile(r"[0-9A-Za-z_.:-]{1,128}")  # no text that could be an e-mail may reach a log
+number_form: Final = re.compile(r"[0-9]{1,15}")
+seconds_form: Final = re.compile(r"([0-9]{1,15})(\.[0-9]{1,15})?")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Ask:
+    """What a call wants to know for one lead, so that the answer to an old question is recognised."""
+
+    lead: str
+    by: By
+    value: str
+
+    def __repr__(self) -> str:
+        return f"Ask({self.lead}, by {self.by})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Search:
+    """The contacts that have any of these values, newest first. One value is the plain search, none would list all."""
+
+    location: str
+    wanted: tuple[tuple[By, str], ...]
+
+    def __post_init__(self) -> None:
+        if not self.wanted:
+            raise ValueError("a search of nothing")
+
+    def __repr__(self) -> str:
+        return f"Search({self.location}, {len(self.wanted)} values)"
+
+
+@dataclass(frozen=True, slots=True)
+class GetContact:
+    location: str
+    contact_id: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Call:
+    """One request that may go on the wire, by the permit that pays for it."""
+
+    permit: Permit
+    what: Search | GetContact
+    asks: tuple[Ask, ...]
+
+    @property
+    def kind(self) -> Literal["search", "contact"]:
+        return "search" if isinstance(self.what, Search) else "contact"
+
+    def __repr__(self) -> str:
+        return f"Call({self.permit}, {self.what}, {len(self.asks)} asks)"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Request:
+    """A call as HTTP says it."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    version: str
+    body: Mapping[str, object] | None
+
+    def __repr__(self) -> str:
+        return f"Request({self.method} {self.path})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Found:
+    """Contacts of the call's own location. `total` also counts those that matched but didn't come with this answer."""
+
+    contacts: tuple[Contact, ...]
+    total: int
+
+    def __repr__(self) -> str:
+        return f"Found({len(self.contacts)} of {self.total})"
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """There is no such contact. Only a GET says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """A 429: the location must wait, so long if it said how long."""
+
+    retry_after_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unauthorized:
+    """HighLevel refused our token; `missing`: we have none for the location, and nothing was sent."""
+
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """This very request is wrong, and will be again. Status 0: it can't even be put into HTTP, and nothing was sent."""
+
+    status: int
+    why: str = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """HighLevel, or what stands before it, can't serve us now."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """No whole response came, so it is unknown whether the request took effect. Not so after `dns`, `tls`, `connect`:
+    there was no connection to send it on."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """No byte left, as its send deadline had passed: `late` by itself, `connect` while connecting."""
+
+    why: str
+
+
+Outcome = Found | Gone | Throttled | Unauthorized | Refused | Unavailable | Lost | Unsent
+
+
+@dataclass(frozen=True, slots=True)
+class RateHeaders:
+    """What HighLevel says of our limits (contract.md §2). What is absent or insane is None."""
+
+    limit: int | None
+    remaining: int | None
+    interval_ms: int | None
+    daily_limit: int | None
+    daily_remaining: int | None
+    daily_reset_ms: int | None  # [?] contract.md §2: from now, not since 1970, as users saw it
+
+
+no_headers: Final = RateHeaders(None, None, None, None, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a call; exactly one each. `status` None: no whole response."""
+
+    call: Call
+    outcome: Outcome
+    status: int | None
+    headers: RateHeaders | None
+    trace_id: str | None
+
+
+def request(what: Search | GetContact) -> Request:
+    """Raises ValueError for an id that no URL can name."""
+    match what:
+        case Search(location, wanted):
+            body = {
+                "locationId": location,
+                "pageLimit": page_limit,
+                "filters": any_of([{"field": by, "operator": "eq", "value": value} for by, value in wanted]),
+                "sort": [{"field": "dateUpdated", "direction": "desc"}],
+            }
+            return Request("POST", "/contacts/search", contacts_version, body)
+        case GetContact(_, contact_id):
+            return Request("GET", f"/contacts/{segment(contact_id)}", contacts_version, None)
+
+
+def any_of(filters: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, object]]:
+    """[?] contract.md §4.1 has OR groups, but shows none of e-mails live. Only here is it known how "or" is said."""
+    return filters if len(filters) == 1 else [{"group": "OR", "filters": filters}]
+
+
+def segment(text: str) -> str:
+    """One segment of a path, whatever the id is made of."""
+    if text in ("", ".", ".."):
+        raise ValueError("no segment of a path")  # every URL library resolves dots, encoded or not
+    return quote(text, safe="")
+
+
+def parse(call: Call, status: int, headers: Mapping[str, str], body: bytes, now_ms: int) -> Answer:
+    """What a whole response means. `now_ms` since 1970; used only where the response has no Date of its own."""
+    said = {name.lower(): value for name, value in headers.items()}
+    reply = _json(body)
+    return Answer(call, _outcome(call, status, said, reply, now_ms), status, _rate_headers(said), _trace_id(reply))
+
+
+def _outcome(call: Call, status: int, headers: Mapping[str, str], reply: object, now_ms: int) -> Outcome:
+    message = _message(reply)
+    match status:
+        case _ if 200 <= status < 300:
+            return _hits(call.what, reply) if isinstance(call.what, Search) else _contact(call.what, reply)
+        case 429:
+            return Throttled(_retry_after(headers, now_ms))
+        case 401:
+            return Unauthorized(_why(message))
+        case 403:
+            return Unauthorized(_why(message)) if _is_highlevels(reply) else Unavailable("status 403")
+        case 404 if call.kind == "contact" and not message.startswith(no_such_route):
+            return Gone()
+        case 400 if call.kind == "contact" and "not found" in message:  # contract.md §3: what a missing contact gets
+            return Gone()
+        case _ if 300 <= status < 500:
+            return Refused(status)
+    return Unavailable(f"status {status}")
+
+
+def _hits(what: Search, reply: object) -> Outcome:
+    hits = reply.get("contacts") if isinstance(reply, dict) else None
+    if not isinstance(reply, dict) or not isinstance(hits, list):
+        return Unavailable("not a search's reply")
+    contacts = _ours(what, (from_search(hit) for hit in hits if isinstance(hit, dict)))
+    total = reply.get("total")
+    if isinstance(total, int | float) and abs(total) <= total_at_most:
+        more = max(0, int(total) - len(hits))
+    else:
+        more = int(len(hits) >= page_limit)  # [?] contract.md §4.1: no field is promised; a full page may not be all
+    return Found(contacts, len(contacts) + more)
+
+
+def _contact(what: GetContact, reply: object) -> Outcome:
+    payload = reply.get("contact", reply) if isinstance(reply, dict) else None  # wrapped (contract.md §4.3), or not
+    contacts = _ours(what, [from_contact(payload)] if isinstance(payload, dict) else [])
+    if [contact.id for contact in contacts] != [what.contact_id]:
+        return Unavailable("not the contact asked for")
+    return Found(contacts, 1)
+
+
+def _ours(what: Search | GetContact, contacts: Iterable[Contact | None]) -> tuple[Contact, ...]:
+    return tuple(contact for contact in contacts if contact and contact.location in (None, what.location))
+
+
+def _json(body: bytes) -> object:
+    try:
+        reply: object = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return reply
+
+
+def _message(reply: object) -> str:
+    """HighLevel's message in lower case, a string or an array of them (contract.md §3); v3 has it in `error` (§1)."""
+    if not isinstance(reply, dict):
+        return ""
+    error = reply.get("error")
+    said = reply.get("message") or (error.get("message") if isinstance(error, dict) else None)
+    parts = said if isinstance(said, list) else [said]
+    return " ".join(part for part in parts if isinstance(part, str)).strip().lower()
+
+
+def _is_highlevels(reply: object) -> bool:
+    """Gateways before it have JSON errors too, with a message at most; HighLevel's also hold a status or trace id."""
+    own = isinstance(reply, dict) and any(name in reply for name in ("statusCode", "traceId"))
+    return own and bool(_message(reply))
+
+
+def _why(message: str) -> Why:
+    return next((why for text, why in whys if text in message), "unknown")
+
+
+def _trace_id(reply: object) -> str | None:
+    said = reply.get("traceId") if isinstance(reply, dict) else None
+    return said if isinstance(said, str) and trace_form.fullmatch(said) else None
+
+
+def _retry_after(headers: Mapping[str, str], now_ms: int) -> int | None:
+    """[?] contract.md §2: no 429 was ever captured, so both of HTTP's forms are read, and neither is counted on."""
+    said = headers.get("retry-after", "").strip()
+    if seconds := seconds_form.fullmatch(said):
+        ms = int(seconds[1]) * 1_000 + (
+            1_000 if seconds[2] else 0
+        )  # part of a second is a whole one: rather late than early
+    elif (at := _date_ms(said)) is None:
+        return None
+    else:
+        sent = _date_ms(headers.get("date", ""))  # by the same clock
+        ms = at - (now_ms if sent is None else sent)
+    least, most = retry_after_ms
+    return min(max(ms, least), most)
+
+
+def _date_ms(text: str) -> int | None:
+    try:
+        moment = parsedate_to_datetime(text)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) * 1_000
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _rate_headers(headers: Mapping[str, str]) -> RateHeaders | None:
+    def number(name: str, least: int = 0, most: int = 1_000_000_000) -> int | None:
+        said = headers.get(f"x-ratelimit-{name}", "").strip()
+        return int(said) if number_form.fullmatch(said) and least <= int(said) <= most else None
+
+    read = RateHeaders(
+        limit=number("max", least=1),
+        remaining=number("remaining"),
+        interval_ms=number("interval-milliseconds", least=1, most=interval_at_most_ms),
+        daily_limit=number("limit-daily", least=1),
+        daily_remaining=number("daily-remaining"),
+        daily_reset_ms=number("daily-reset", least=1, most=day_ms),
+    )
+    return read if read != no_headers else None

@@ -1,0 +1,154 @@
+"""HighLevel's contact → ours: what a payload truly says, and nothing that it only seems to say.
+
+Search and GET name the same things differently, and search lower-cases names (contract.md §4.1, §4.3). No field is
+promised: absent, null, "" and what isn't text count as unknown.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
+
+Payload = Mapping[str, object]  # a JSON object of HighLevel's
+
+value_limit: Final = 75  # characters a search filter can compare (contract.md §4.1)
+field_limit: Final = 1_024  # characters; a longer field counts as unknown (DESIGN §3)
+others_limit: Final = 50  # additional e-mails or phones kept of one contact
+cursor_limit: Final = 4  # values of a searchAfter: two sort fields and a tie-breaker need three
+
+in_both: Final = {  # our field → theirs
+    "email": "email",
+    "phone": "phone",
+    "company_name": "companyName",
+    "website": "website",
+    "city": "city",
+    "state": "state",
+    "postal_code": "postalCode",
+    "country": "country",
+}
+in_search: Final = in_both | {
+    # [?] contract.md §4.1: users read names as entered from these two. Never firstName or firstNameLowerCase, which are
+    # lower-cased; nor contactName: where in it the last name begins can't be told. Absent: a GET gives the names.
+    "first_name": "firstNameRaw",
+    "last_name": "lastNameRaw",
+    "address": "address",
+}
+in_contact: Final = in_both | {
+    "first_name": "firstName",
+    "last_name": "lastName",
+    "address": "address1",
+    "timezone": "timezone",
+}
+
+epoch: Final = datetime(1970, 1, 1, tzinfo=UTC)
+id_form: Final = re.compile(r"[\x21-\x7e]{1,128}")
+e164_form: Final = re.compile(r"\+[0-9]{8,15}")
+phone_dressing: Final = re.compile(r"[\s.\-\u2010-\u2015()\[\]]")  # spaces, dots, dashes, brackets
+not_digits: Final = re.compile(r"[^0-9]")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Contact:
+    """A contact as one payload shows it. Times in ms since 1970; e-mails trimmed and lower-cased, phones as given."""
+
+    id: str
+    location: str | None
+    email: str | None
+    other_emails: tuple[str, ...]
+    phone: str | None
+    other_phones: tuple[str, ...]
+    updated: int | None
+    added: int | None
+    fields: Mapping[str, str]  # hydratable field → its value as given; only what this payload truly gives
+    origin: Literal["search", "contact"]
+    search_after: tuple[str | int | float, ...] | None  # the cursor that continues a search after this contact
+
+    def __repr__(self) -> str:
+        return f"Contact({self.id}, from {self.origin})"  # the rest is personal
+
+
+def from_search(payload: Payload) -> Contact | None:
+    """A hit of POST /contacts/search; None if it is deleted or has no usable id."""
+    return _contact(payload, in_search, "search")
+
+
+def from_contact(payload: Payload) -> Contact | None:
+    """The contact of GET /contacts/{id}, without its wrapping; None if it is deleted or has no usable id."""
+    return _contact(payload, in_contact, "contact")
+
+
+def normal_email(text: str) -> str | None:
+    """The e-mail in the form that is searched for and compared; None if no search can find it."""
+    email = text.strip().lower()
+    name, _, host = email.partition("@")
+    usable = name and host and "@" not in host and " " not in email and email.isprintable()
+    return email if usable and len(email) <= value_limit else None
+
+
+def e164(text: str) -> str | None:
+    """The phone as `+15551234567`; None where the country code would have to be guessed."""
+    phone = phone_dressing.sub("", text)
+    return phone if e164_form.fullmatch(phone) else None
+
+
+def digits(text: str) -> str:
+    """What is compared of a phone."""
+    return not_digits.sub("", text)
+
+
+def _contact(payload: Payload, names: Mapping[str, str], origin: Literal["search", "contact"]) -> Contact | None:
+    contact_id = payload.get("id")
+    if not isinstance(contact_id, str) or not id_form.fullmatch(contact_id) or payload.get("deleted") is True:
+        return None
+    fields = {ours: value for ours, theirs in names.items() if (value := _text(payload.get(theirs)))}
+    email = fields.get("email", "").lower() or None
+    phone = fields.get("phone")
+    emails = dict.fromkeys(other.lower() for other in _several(payload.get("additionalEmails"), "email"))
+    phones = dict.fromkeys(_several(payload.get("additionalPhones"), "phone"))
+    return Contact(
+        id=contact_id,
+        location=_text(payload.get("locationId")),
+        email=email,
+        other_emails=tuple(other for other in emails if other != email)[:others_limit],
+        phone=phone,
+        other_phones=tuple(other for other in phones if other != phone)[:others_limit],
+        updated=_ms(payload.get("dateUpdated")),
+        added=_ms(payload.get("dateAdded")),
+        fields=fields,
+        origin=origin,
+        search_after=_cursor(payload.get("searchAfter")),
+    )
+
+
+def _text(value: object) -> str | None:
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    return text if 0 < len(text) <= field_limit else None
+
+
+def _several(values: object, name: str) -> Iterator[str]:
+    """Texts of a list: strings in search, objects in GET (contract.md §4.1; [?] objects of phones, taken alike)."""
+    for value in values if isinstance(values, list) else ():
+        if text := _text(value.get(name) if isinstance(value, dict) else value):
+            yield text
+
+
+def _ms(value: object) -> int | None:
+    if (text := _text(value)) is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - epoch
+    except (ValueError, OverflowError):
+        return None
+    return ms if (ms := since // timedelta(milliseconds=1)) >= 0 else None
+
+
+def _cursor(value: object) -> tuple[str | int | float, ...] | None:
+    if not isinstance(value, list) or not 0 < len(value) <= cursor_limit:
+        return None
+    cursor = tuple(part for part in value if isinstance(part, str | int | float) and not isinstance(part, bool))
+    short = all(not isinstance(part, str) or len(part) <= field_limit for part in cursor)
+    return cursor if short and len(cursor) == len(value) else None
