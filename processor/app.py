@@ -80,23 +80,26 @@ async def work(settings: Settings, telemetry: Telemetry, port: socket.socket) ->
         def owns(owned: frozenset[int]) -> None:
             telemetry.take(Note("owned", {"partitions": sorted(owned), "count": len(owned)}))
 
-        async def tell_stopping() -> None:
-            await stop.wait()
-            telemetry.take(Note("stopping", {}))
-
-        telling = asyncio.create_task(tell_stopping(), name="stopping")
-        serving = asyncio.create_task(serve(health(telemetry.exposition, unready), port, stop), name="health")
-        await supervise(membership, run_partition, owns, stop)
-        await asyncio.gather(telling, serving)
+        left = asyncio.Event()  # health is told until the last turn has committed
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(serve(health(telemetry.exposition, unready), port, left), name="health")
+            tasks.create_task(tell(stop, telemetry, Note("stopping", {})), name="stopping")
+            await supervise(membership, run_partition, owns, stop)
+            left.set()
     telemetry.take(Note("stopped", {}))
+
+
+async def tell(when: asyncio.Event, telemetry: Telemetry, note: Note) -> None:
+    await when.wait()
+    telemetry.take(note)
 
 
 async def check_topics(config: KafkaConfig) -> int:
     """The number of partitions. Raises WrongSetting when the topics aren't what the table says."""
     described = await describe_topics(config)
-    if wrong := topics.mismatches(described):
-        hint = "`hydrant topics create` makes the missing ones"
-        raise WrongSetting([f"KAFKA_TOPIC_PREFIX: {one}" for one in wrong] + [hint])
+    named = {topics.prefixed(config.prefix, name): found for name, found in described.items()}
+    if wrong := topics.mismatches(named, config.prefix):
+        raise WrongSetting([*wrong, "`hydrant topics create` makes the missing ones; KAFKA_TOPIC_PREFIX names others"])
     return described["lead.changes"][0]
 
 
