@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from processor.events.contract import LeadChanged, LeadDeleted, SyncLeadRequested
-from processor.events.wire import Event, Malformed, Record, dead_letter
+from processor.events.wire import Event, Malformed, Record, dead_letter, request_ids
 from processor.highlevel.budget import change, interactive
 from processor.highlevel.calls import Answer
 from processor.shard.hear_answer import hear_answer
@@ -140,7 +140,8 @@ def rehome(changes: Changes, setup: Setup, event: Event, now: int) -> Iterable[L
     """An event of a location that lives elsewhere: sent home once, buried when it strays again."""
     record = event.record
     if any(name == rehomed for name, _ in record.headers):
-        return bury(changes, setup, Malformed("misrouted", f"{event.type}: strayed a second time", record, None), now)
+        strayed = f"{event.type}: strayed a second time"
+        return bury(changes, setup, Malformed("misrouted", strayed, record, request_ids(event)), now)
     there = home(event.data.location_id, setup.partitions)
     headers = (*record.headers, (rehomed, b"1"))
     key = event.data.location_id.encode()

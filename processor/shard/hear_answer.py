@@ -7,7 +7,7 @@ from typing import Final
 from processor.highlevel import calls as outcome
 from processor.highlevel.budget import window_ms
 from processor.highlevel.calls import Answer, Call
-from processor.highlevel.contact import Contact
+from processor.highlevel.contact import Contact, digits
 from processor.shard.jitter import jittered
 from processor.shard.lead import Dead, Lead, Open, Question
 from processor.shard.ledger import Ledger
@@ -86,20 +86,19 @@ def found(asked: Iterable[tuple[Lead, Open]], call: Call, contacts: Iterable[Con
     """Each lead folds the hits that are its own; `settle` decides."""
     index: dict[tuple[str, str], list[Contact]] = {}
     for contact in contacts:
-        emails = [contact.email, *contact.other_emails]
-        index.setdefault(("id", contact.id), []).append(contact)
-        for email in dict.fromkeys(filter(None, emails)):
-            index.setdefault(("email", email), []).append(contact)
+        emails = [("email", email) for email in (contact.email, *contact.other_emails) if email]
+        phones = [("phone", digits(phone)) for phone in (contact.phone, *contact.other_phones) if phone]
+        for name in dict.fromkeys([("id", contact.id), *emails, *phones]):
+            index.setdefault(name, []).append(contact)
     for lead, work in asked:
         by, value = work.question or ("", "")
-        hits = index.get(("id" if by == "get" else by, value), ()) if by != "phone" else contacts
         if by in ("id", "get"):
             work.searched = value
-            for contact in hits:
+            for contact in index.get(("id", value), ()):
                 learn(lead, work, contact)
             continue
         evidence = Evidence()
-        for contact in hits:
+        for contact in index.get((by, digits(value) if by == "phone" else value), ()):
             if not (lead.dead and lead.dead.contact_id == contact.id and now < lead.dead.until):
                 evidence = fold(evidence, contact, by, value, lead.known("phone"))
         work.evidence = evidence

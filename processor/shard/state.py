@@ -221,9 +221,7 @@ class Changes:
             if new.pending is None:
                 self._sql.execute("DELETE FROM pending WHERE location = ? AND lead = ?", (location, lead))
             else:
-                self._sql.execute(
-                    "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", (location, lead, *new.pending)
-                )
+                self._sql.execute(ask, (location, lead, *new.pending))
         if kind == "request" and (old is None or old.waits != new.waits):
             statement = "INSERT OR REPLACE INTO waiting VALUES (?, ?, ?)" if new.waits else unwait
             self._sql.execute(statement, rest.split(" "))
@@ -289,6 +287,11 @@ class Changes:
         self._sql.execute("UPDATE pending SET slot = NULL WHERE location = ? AND slot = ?", (location, slot))
 
 
+ask: Final = """
+INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO UPDATE SET
+    slot = CASE WHEN (by, value) = (excluded.by, excluded.value) THEN slot END,
+    lane = excluded.lane, at = excluded.at, by = excluded.by, value = excluded.value, width = excluded.width
+"""  # the same question is under way already, whoever asks it now
 unwait: Final = "DELETE FROM waiting WHERE location = ? AND lead = ? AND request = ?"
 
 

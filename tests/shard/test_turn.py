@@ -521,6 +521,16 @@ def test_an_interactive_question_goes_first_and_changes_ride_along() -> None:
     assert [ask.lead for ask in bench.made[1].asks] == ["lead-4", "lead-1"]
 
 
+def test_a_sync_that_joins_a_question_under_way_does_not_ask_twice() -> None:
+    bench = Bench(contacts=[contact()])
+    bench.changed(**lacking("city"))
+    bench.sync()
+    bench.answer()
+
+    assert kinds(bench.made) == ["search"]
+    assert [len(result["causes"]) for result in bench.take()] == [2]
+
+
 def test_leads_that_ask_the_same_share_a_value() -> None:
     bench = Bench(setup(rate=Rate(1), probe_size=1), contacts=[contact()])
     for number in range(4):
@@ -680,3 +690,7 @@ def test_a_stray_event_is_sent_home_once() -> None:
     (out,) = effects.records
     assert (out.topic, out.timestamp_ms, out.partition is not None) == ("lead.changes", start, True)
     assert ("hydrant-rehomed", b"1") in out.headers
+
+    assert isinstance(event, Event)
+    bench.turn(replace(event, record=replace(event.record, headers=out.headers)))
+    assert [topic for topic, _ in bench.records] == ["lead.changes", "dead.letters"]
