@@ -2,8 +2,8 @@
 
 `topics` the table of topics · `events` bytes ↔ event · `engine` Kafka, calls, clock: one runner per owned partition ·
 `shard` what a partition owns: hear → settle → spend → report over one table of documents (read `shard/turn.py` first) ·
-`highlevel` its calls, contacts and rate budget as values, and the client · `sandbox` a HighLevel, a Kafka and a demo
-to try it on ·
+`highlevel` its calls, contacts and rate budget as values, and the client · `sandbox` a HighLevel and a
+Kafka to try it on, `demo` the whole, judged ·
 `settings`, `cli`, `app` the door, and the only wiring.
 """
 

@@ -303,14 +303,14 @@ def arguments(given: Mapping[str, object]) -> Iterator[str]:
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Keep everything running afterwards, to look around.")] = False,
 ) -> None:
-    """See it work in a minute: a Kafka, a HighLevel simulator, a worker and some leads, all on this machine.
+    """See it work in a minute: a Kafka, a HighLevel simulator, two workers and 10,000 leads, all on this machine.
 
     \b
     Example  hydrant demo
-    Reads    nothing
+    Reads    KAFKA_BOOTSTRAP_SERVERS; unset, it brings a Kafka of its own
     Exits    0 every lead was answered as it should be, 1 something wasn't
     """
-    from processor.sandbox.demo import main as show
+    from processor.demo.demo import main as show
 
     raise typer.Exit(show(keep=keep))
 

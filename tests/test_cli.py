@@ -360,7 +360,7 @@ def test_the_demo_ends_as_it_went(monkeypatch: pytest.MonkeyPatch, keep: bool) -
         kept.append(keep)
         return 1
 
-    monkeypatch.setitem(sys.modules, "processor.sandbox.demo", SimpleNamespace(main=main))
+    monkeypatch.setitem(sys.modules, "processor.demo.demo", SimpleNamespace(main=main))
 
     assert 1 == hydrant("demo", *(["--keep"] if keep else [])).exit_code
     assert [keep] == kept

@@ -23,9 +23,7 @@ from aiokafka import (
 )
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import (
-    StickyPartitionAssignor,
-)
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.offset import OffsetRequest
 
@@ -140,9 +138,8 @@ class KafkaLog:
             await consumer.start()
             consumer.assign([at])
             consumer.seek(at, position)
-            while (
-                position < end
-            ):  # trap: a tail of control and aborted batches brings no record, but the position passes
+            # trap: a tail of control and aborted batches brings no record, but the position passes it
+            while position < end:
                 found = await consumer.getmany(at, timeout_ms=50)
                 reached = await consumer.position(at)
                 if reached != position:
@@ -164,7 +161,8 @@ class KafkaLog:
             self._positions[topic] = begin if position is None else position
         consumers = [self._consumer() for _ in self._positions]
         try:
-            await asyncio.gather(*(consumer.start() for consumer in consumers))
+            for consumer in consumers:
+                await consumer.start()
         except errors.KafkaError as error:
             raise Broken(f"assign: {why(error)}") from error
         for consumer, (topic, position) in zip(consumers, self._positions.items(), strict=True):
@@ -234,6 +232,7 @@ class KafkaLog:
             client_id=name,
             transactional_id=name,  # and with it idempotent
             acks="all",
+            compression_type=None,  # gzip, at aiokafka's level 9, costs a large turn twice the CPU of all else in its commit
             max_batch_size=batch_bytes,
             linger_ms=0,
             request_timeout_ms=request_timeout_ms,
@@ -248,6 +247,7 @@ class KafkaLog:
         if self._partition not in await self._producer.partitions_for(prefixed(config.prefix, changelog)):
             raise Broken(f"there is no partition {self._partition}")
         cluster = (await client.send(client.get_random_node(), MetadataRequest([]))).cluster_id
+        # trap: aiokafka learns no topic ids, so a topic made anew has the same identity; the changelog tells that itself
         self.identity = f"{cluster} {prefixed(config.prefix, changelog)}"
         for topic in (*INPUT_TOPICS, changelog):
             begin = await self._offset(topic, earliest, read_uncommitted)
@@ -448,10 +448,7 @@ async def join(config: KafkaConfig, intervals: Intervals, heard: Heard) -> None:
                 tasks.create_task(commit_offsets(consumer, config.prefix, heard), name="group offsets")
                 while True:  # trap: a member without a pending getone() is taken for dead, and bars its own way back
                     await consumer.getone()
-        except* (
-            errors.KafkaError,
-            AssertionError,
-        ) as group:  # an assertion is how aiokafka meets what it didn't expect
+        except* (errors.KafkaError, AssertionError) as group:  # aiokafka asserts what it expects of a broker
             heard.lost(why(group.exceptions[0]))
         finally:
             await stop(consumer)
@@ -474,8 +471,10 @@ def watch_heartbeats(coordinator: Any, confirmed: Callable[[int], None]) -> None
 
 
 async def commit_offsets(consumer: Any, prefix: str, heard: Heard) -> None:
-    """For lag tools only: nothing reads them, and their failure fails nothing. Seldom, and outside of transactions (trap: in
-    each one they cost the broker as much again), past commit(), which refuses what its consumer doesn't own (trap)."""
+    """For lag tools only: nothing reads them (trap: they may be from before a commit), and their failure fails nothing.
+
+    Seldom and outside of transactions (trap: in each one they cost the broker more than all the rest), and past `commit()`,
+    which refuses what its consumer doesn't own (trap)."""
     told: Mapping[tuple[str, int], int] = {}
     while True:
         await asyncio.sleep(offsets_every_s)
@@ -518,7 +517,7 @@ class Tail:
         try:
             async with reaching(self._config):
                 await self._consumer.start()
-                await self._seek(await partitions(self._consumer._client, self._names))
+                await self._seek(await partition_counts(self._consumer._client, self._names))
         except BaseException:
             await stop(self._consumer)
             raise
@@ -561,25 +560,56 @@ class Tail:
             consumer.seek(at, offset)
 
 
+class Publisher:
+    """An upstream's producer: idempotent, on all replicas, in order. `async with`; raises Unreachable or Refused."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
+        self._producer: Any = None
+        self._known: set[str] = set()  # topics that are there
+
+    async def __aenter__(self) -> Self:
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._config.bootstrap,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=5,
+            max_request_size=message_max_bytes,
+            request_timeout_ms=request_timeout_ms,
+            **self._config.security,
+        )
+        try:
+            async with reaching(self._config):
+                await self._producer.start()
+        except BaseException:
+            await stop(self._producer)
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await stop(self._producer)
+
+    async def publish(self, records: Sequence[Out]) -> None:
+        """Each to the partition it names, else to the home of its key. Returns once all of them are in the log."""
+        async with reaching(self._config):
+            names = {out.topic: prefixed(self._config.prefix, out.topic) for out in records}
+            if unknown := set(names.values()) - self._known:
+                self._known |= set(await partition_counts(self._producer.client, unknown))
+            sent = [
+                await self._producer.send(
+                    names[out.topic], out.value, out.key, out.partition, headers=list(out.headers)
+                )
+                for out in records
+            ]
+            await asyncio.gather(*sent)
+
+
 async def publish(
     config: KafkaConfig, topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()
 ) -> None:
-    """One record, to the home of its key, on all replicas. Raises Unreachable or Refused."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=config.bootstrap,
-        acks="all",
-        enable_idempotence=True,
-        max_request_size=message_max_bytes,
-        request_timeout_ms=request_timeout_ms,
-        **config.security,
-    )
-    try:
-        async with reaching(config):
-            await producer.start()
-            (name,) = await partitions(producer.client, [prefixed(config.prefix, topic)])
-            await producer.send_and_wait(name, value, key, headers=list(headers))
-    finally:
-        await stop(producer)
+    """One record, to the home of its key. Raises Unreachable or Refused."""
+    async with Publisher(config) as publisher:
+        await publisher.publish([Out(topic, key, value, tuple(headers))])
 
 
 async def create_topics(
@@ -658,7 +688,7 @@ async def reaching(config: KafkaConfig) -> AsyncIterator[None]:
         raise Refused(why(error)) from error
 
 
-async def partitions(client: Any, names: Iterable[str]) -> Mapping[str, int]:
+async def partition_counts(client: Any, names: Iterable[str]) -> Mapping[str, int]:
     """Topic → number of partitions. Raises Refused where one is missing: naming it to the broker might create it."""
     known = await client.fetch_all_metadata()
     counts = {name: len(known.partitions_for_topic(name) or ()) for name in names}

@@ -73,7 +73,9 @@ class Membership:
         return self._confirmed_at
 
     async def confirmed_after(self, since_ms: int) -> None:
-        """Wait for a confirmation that was asked for later than `since_ms`. What is ours by then, `owned` says."""
+        """Wait for a confirmation that was asked for later than `since_ms`; what is ours by then, `owned` says.
+
+        Trap: whoever is fenced and reopens at once fences the rightful owner, who reopens, and so on."""
         await self._until(lambda: self._confirmed_at is not None and self._confirmed_at > since_ms)
 
     def read_to(self, partition: int, positions: Mapping[str, int]) -> None:

@@ -1,0 +1,138 @@
+"""The run itself: the script is published at an even pace, and what comes out is heard and shown until all has come."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from processor.demo.report import due
+from processor.demo.seen import Record, Seen
+from processor.demo.stage import HighLevel
+from processor.demo.truth import Message
+from processor.demo.view import Progress, Running, View
+from processor.demo.world import World
+from processor.engine.log import Publisher
+from processor.shard.state import Out
+from processor.topics import DEFAULT_PARTITIONS, home
+
+events_per_s: Final = 800  # so that there is something to watch
+publishing_at_least_s: Final = 3.0
+settle_s: Final = 3.0  # after the last thing that must come, so that whatever is superfluous shows
+show_every_s: Final = 0.25
+report_every_s: Final = 1.0
+
+
+@dataclass(slots=True)
+class Run:
+    """How far the demo has come. Times are monotonic, s."""
+
+    truth: World
+    since: float
+    seen: Seen = field(default_factory=Seen)
+    report: Mapping[str, Any] = field(default_factory=dict)  # the simulator's last one
+    published: int = 0
+    pressed: dict[str, float] = field(default_factory=dict)  # request id → when
+
+    @property
+    def latencies_ms(self) -> list[float]:
+        """From pressing Sync to the answer in the topic, ascending; without leads that must be waited for."""
+        quick = {sync.request_id for sync in self.truth.syncs if not sync.waits} & self.pressed.keys()
+        told = {answer.request_id: answer.seen_at for answer in reversed(self.seen.answers)}  # the first answer counts
+        return sorted((told[request] - self.pressed[request]) * 1_000 for request in quick & told.keys())
+
+
+async def perform(
+    view: View, run: Run, upstream: Publisher, highlevel: HighLevel, records: AsyncIterable[Record], over: float
+) -> bool:
+    """Publish, and watch what comes out. Whether all that must come came before `over`."""
+    publishing = asyncio.create_task(publish(run, upstream, highlevel), name="publish")
+    others = [
+        asyncio.create_task(read(run, records), name="read"),
+        asyncio.create_task(look(run, highlevel), name="look"),
+    ]
+    try:
+        with view.running() as running:
+            return await watch(run, running, publishing, others, over)
+    finally:
+        for task in (publishing, *others):
+            task.cancel()
+        await asyncio.gather(publishing, *others, return_exceptions=True)
+
+
+async def watch(
+    run: Run, running: Running, publishing: "asyncio.Task[None]", others: "Sequence[asyncio.Task[None]]", over: float
+) -> bool:
+    wanted = due(run.truth)
+    patient = {f"event {cause}" for case in run.truth.cases if case.kind.startswith("young") for cause in case.causes}
+    complete_since: float | None = None
+    while (now := time.monotonic()) < over:
+        for task in (publishing, *others):
+            if task.done():
+                task.result()  # raises what went wrong
+        left = wanted - run.seen.met
+        if not publishing.done():
+            doing = "publishing"
+        elif left:
+            doing = f"{len(left):,} still to come" + (
+                ", of new leads that are looked for again a minute later" if left <= patient else ""
+            )
+        else:
+            doing = "all has come; anything superfluous?"
+            complete_since = complete_since or now
+            if now > complete_since + settle_s:
+                return True
+        running.show(progress(run, len(left), doing))
+        await asyncio.sleep(show_every_s)
+    return False
+
+
+def out(message: Message) -> Out:
+    """As a record, in its location's home or, astray, next to it."""
+    partition = (home(message.location, DEFAULT_PARTITIONS) + message.astray) % DEFAULT_PARTITIONS
+    return Out(message.topic, message.location.encode(), message.value, message.headers, partition)
+
+
+async def publish(run: Run, upstream: Publisher, highlevel: HighLevel) -> None:
+    """The script, at an even pace."""
+    total = sum(len(step.changes) for step in run.truth.script)
+    pace = max(publishing_at_least_s / max(1, total), 1 / events_per_s)  # s for each event
+    pressed = {sync.message: sync.request_id for sync in run.truth.syncs}
+    for step in run.truth.script:
+        if step.late:
+            await highlevel.add(step.late)
+        await upstream.publish([out(one) for one in step.changes])
+        run.published += len(step.changes)
+        await asyncio.sleep(run.since + run.published * pace - time.monotonic())
+        if step.sync:
+            run.pressed.setdefault(pressed[step.sync], time.monotonic())
+            await upstream.publish([out(step.sync)])
+
+
+async def read(run: Run, records: AsyncIterable[Record]) -> None:
+    async for record in records:
+        run.seen.hear(record, time.monotonic())
+
+
+async def look(run: Run, highlevel: HighLevel) -> None:
+    while True:
+        run.report = await highlevel.report()
+        await asyncio.sleep(report_every_s)
+
+
+def progress(run: Run, left: int, doing: str) -> Progress:
+    return Progress(
+        elapsed_s=time.monotonic() - run.since,
+        published=run.published,
+        to_publish=sum(len(step.changes) for step in run.truth.script),
+        outcomes=run.seen.outcomes,
+        buried=len(run.seen.buried),
+        syncs=len(run.pressed),
+        to_sync=len(run.truth.syncs),
+        answered=len(run.seen.answers),
+        latencies_ms=run.latencies_ms,
+        report=run.report,
+        statuses=run.seen.statuses,
+        waiting=left,
+        doing=doing,
+    )

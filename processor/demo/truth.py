@@ -1,0 +1,89 @@
+"""What the generator of the demo's data makes right: values that a judge compares with what Hydrant published.
+
+They follow from the kind that the generator chose for a lead and from DESIGN §3 and §7, never from code under test.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Final
+
+any_reason: Final = "*"  # the contract says that there is a reason, not which
+Payload = Mapping[str, Any]  # JSON: a contact as HighLevel's GET shows it, or the data of an event
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Message:
+    """A record of an input topic."""
+
+    topic: str  # without prefix
+    location: str  # its key
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+    astray: bool = False  # it arrives on a partition that isn't its home
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Should:
+    """What a result must say of its lead."""
+
+    outcome: str
+    contact_id: str | None = None
+    changes: Mapping[str, str | None] = field(default_factory=dict)
+    replaces: str | None = None  # the dead contact id
+    reason: str | None = None
+    resolved_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Case:
+    """One lead: what is published about it, what HighLevel knows, and what must come of it."""
+
+    location: str
+    lead: str
+    kind: str
+    data: Payload  # of its last event
+    messages: tuple[Message, ...] = ()  # in this order
+    contacts: tuple[Payload, ...] = ()
+    late: tuple[Payload, ...] = ()  # added when the lead is told of: search knows them only after the index's lag
+    answers: Mapping[int, Should] = field(default_factory=dict)  # revision seen → what its result says; none: no result
+    events: frozenset[str] = frozenset()  # ids of its messages
+    synced: Should | None = None  # what a Sync of it is told
+    again: Should | None = None  # what is found after that answer, by a result that names nothing
+
+    @property
+    def causes(self) -> frozenset[str]:
+        """Ids of the events that a result must name, each exactly one; of the others at most one may."""
+        return self.events if self.answers else frozenset()
+
+    @property
+    def last(self) -> Should | None:
+        """What its last result says, when nobody asks for a Sync."""
+        return self.answers[max(self.answers)] if self.answers else None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Sync:
+    """A person's question about one lead, and the one answer to it."""
+
+    location: str
+    lead: str
+    kind: str
+    request_id: str
+    revision: int | None  # the newest one that the answer has seen
+    should: Should
+    message: Message
+    repeat: Message | None = None  # the same request once more: it is not run again
+    waits: bool = False  # an unknown lead is waited for, so its answer says nothing about speed
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Malformed:
+    """What no retry cures, and the reason that it is buried for."""
+
+    reason: str
+    message: Message
+
+    @property
+    def digest(self) -> str:
+        return sha256(self.message.value).hexdigest()

@@ -1,0 +1,189 @@
+"""A world of leads by seed: what upstream publishes, what HighLevel knows, and what must come of each lead.
+
+The truth follows from the kind chosen for a lead (`kinds`) and from DESIGN, never from code under test. The same
+seed, size and moment give the same world.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Final
+
+import orjson
+
+from processor.demo.kinds import kinds
+from processor.demo.maker import Maker
+from processor.demo.malformed import malformed
+from processor.demo.syncs import Known, Syncs, plan
+from processor.demo.truth import Case, Malformed, Message, Payload, Sync
+
+Mix = Mapping[str, float]  # kind → its share; `malformed` among them
+
+usual_mix: Final[Mix] = {
+    "complete": 240,
+    "missing_fields": 180,
+    "missing_names": 60,
+    "nothing_more_known": 30,
+    "found_by_email": 200,
+    "found_without_names": 50,
+    "found_by_phone": 40,
+    "no_such_contact": 60,
+    "ambiguous": 30,
+    "one_has_our_phone": 20,
+    "several_agree": 20,
+    "dead_with_successor": 12,
+    "dead_without_successor": 8,
+    "dead_unnoticed": 4,
+    "nothing_to_search_by": 20,
+    "edited": 6,
+    "initial_load": 3,
+    "deleted": 2,
+    "young_late": 3,
+    "young_nobody": 2,
+    "malformed": 10,
+}
+apart: Final = 0.08  # of the script: how much later a lead's next event comes
+after_all: Final = 2.0  # past the end of the script
+astray_share: Final = 0.01  # of the leads with one event: it arrives on the wrong partition and is sent home
+repeated_share: Final = 0.02  # of the leads: upstream sends their first event twice
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Changes to publish, in this order; once they are in the log, the Sync that comes after them."""
+
+    changes: Sequence[Message]
+    sync: Message | None
+    late: Sequence[tuple[str, Payload]]  # contacts that come into being just before, and their locations
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class World:
+    locations: Mapping[str, bool]  # whether search shows names as entered
+    cases: Sequence[Case]
+    syncs: Sequence[Sync]
+    malformed: Sequence[Malformed]
+    script: Sequence[Step]
+
+    def contacts(self) -> Iterator[tuple[str, Payload]]:
+        """Location and contact, in GET's shape, of all that HighLevel knows from the start."""
+        return ((case.location, contact) for case in self.cases for contact in case.contacts)
+
+
+def lines(contacts: Iterator[tuple[str, Payload]]) -> Iterator[bytes]:
+    """What `python -m processor.sandbox --world FILE` reads."""
+    return (orjson.dumps({"location_id": location, "contact": contact}) + b"\n" for location, contact in contacts)
+
+
+def world(
+    now_ms: int, locations: int = 20, leads: int = 500, syncs: int = 40, seed: int = 0, mix: Mix = usual_mix
+) -> World:
+    """`leads` of each location, in these shares over the whole world; each kind wanted occurs while there is room.
+    Every second location shows names as entered in search."""
+    draft = Draft(Random(f"{seed} {locations} {leads} {syncs}"))
+    places = {f"location-{number:02d}": number % 2 == 1 for number in range(1, locations + 1)}
+    makers = _makers(places, now_ms, seed)
+    wanted = _dealt(mix, locations * leads)
+    draft.draw.shuffle(wanted)
+    for number, kind in enumerate(wanted):
+        draft.add(kind, next(makers), number / len(wanted))
+    at_home = [known for known in draft.told if not known.case.messages[0].astray]  # heard in the order of publishing
+    asking = Syncs(at_home, makers)
+    asked = [
+        draft.ask(*asking.make(number, about), (number + 1) / (syncs + 1)) for number, about in enumerate(plan(syncs))
+    ]
+    cases = [*(known.case for known in draft.told), *asking.cases]
+    return World(places, cases, asked, [*draft.malformed, *asking.malformed], list(draft.script()))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    place: float  # in the script: from 0, its beginning, to 1
+    message: Message
+    case: Case | None = None  # that it tells of for the first time
+
+    @property
+    def late(self) -> Iterator[tuple[str, Payload]]:
+        return ((self.case.location, contact) for contact in self.case.late) if self.case else iter(())
+
+
+@dataclass(slots=True)
+class Draft:
+    """The script in the making."""
+
+    draw: Random
+    told: list[Known] = field(default_factory=list)
+    malformed: list[Malformed] = field(default_factory=list)
+    changes: list[Entry] = field(default_factory=list)
+    syncs: list[Entry] = field(default_factory=list)
+
+    def add(self, kind: str, maker: Maker, place: float) -> None:
+        if kind == "malformed":
+            self.malformed.append(malformed(maker, len(self.malformed)))
+            self.changes.append(Entry(place, self.malformed[-1].message))
+            return
+        case = kinds[kind](maker)
+        if kind.startswith("young"):
+            place /= 10  # they take a minute, so they come early
+        if len(case.messages) == 1 and self.draw.random() < astray_share:
+            case = replace(case, messages=(replace(case.messages[0], astray=True),))
+        self.told.append(Known(place, kind, case))
+        first, *further = case.messages
+        self.changes.append(Entry(place, first, case))
+        self.changes += [Entry(place + later * apart, message) for later, message in enumerate(further, 1)]
+        if self.draw.random() < repeated_share:
+            self.changes.append(Entry(place + 3 * apart, first))
+
+    def ask(self, sync: Sync, known: Known | Case, place: float) -> Sync:
+        """Not before its lead was told of."""
+        if isinstance(known, Known):
+            self.syncs.append(Entry(max(place, known.place), sync.message))
+        else:
+            self.syncs.append(Entry(place, sync.message, known))
+        if sync.repeat:
+            self.syncs.append(Entry(after_all, sync.repeat))
+        return sync
+
+    def script(self) -> Iterator[Step]:
+        """A Sync comes once everything up to its place is in the log."""
+        self.changes.sort(key=lambda entry: entry.place)
+        begun = 0
+        for sync in sorted(self.syncs, key=lambda entry: entry.place):
+            end = bisect_right(self.changes, sync.place, lo=begun, key=lambda entry: entry.place)
+            yield self._step(self.changes[begun:end], sync)
+            begun = end
+        yield self._step(self.changes[begun:])
+
+    def _step(self, changes: Sequence[Entry], *syncs: Entry) -> Step:
+        late = [one for entry in (*changes, *syncs) for one in entry.late]
+        return Step([entry.message for entry in changes], syncs[0].message if syncs else None, late)
+
+
+def _makers(places: Mapping[str, bool], now_ms: int, seed: int) -> Iterator[Maker]:
+    """One lead of each location after the other, without end."""
+    number = 0
+    while True:
+        for location, raw_names in places.items():
+            which = number // len(places) + 1
+            lead = f"lead-{location.removeprefix('location-')}-{which:04d}"
+            yield Maker(location, lead, number, raw_names, now_ms, Random(f"{seed} {lead}"))
+            number += 1
+
+
+def _dealt(mix: Mix, count: int) -> list[str]:
+    """So many kinds, in their shares: each at least once where there is room, the rest by largest remainder."""
+    wanted = {kind: share for kind, share in mix.items() if share > 0}
+    if not wanted:
+        raise ValueError("mix: nothing is wanted")
+    dealt = list(wanted)[:count]
+    total, room = sum(wanted.values()), count - len(dealt)
+    exact = {kind: max(0.0, share / total * count - 1) for kind, share in wanted.items()}
+    scale = room / sum(exact.values()) if any(exact.values()) else 0
+    whole = {kind: int(share * scale) for kind, share in exact.items()}
+    for kind, times in whole.items():
+        dealt += [kind] * times
+    by_remainder = sorted(wanted, key=lambda kind: whole[kind] - exact[kind] * scale)
+    while len(dealt) < count:
+        dealt += by_remainder[: count - len(dealt)]
+    return dealt

@@ -1,0 +1,140 @@
+"""Steering a running world under `/_sandbox/`: its record, faults, contacts and settings. 400 `{"error"}` says what is wrong."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+
+from processor.sandbox import faults
+from processor.sandbox.asgi import Manner, Sandbox
+from processor.sandbox.record import Record
+from processor.sandbox.shapes import full
+
+Endpoint = Callable[[Request], Awaitable[Any]]  # what it returns is shown as JSON
+
+
+class Admin:
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+
+    def router(self) -> Router:
+        one = "/_sandbox/contacts/{location}/{id}"
+        return Router(
+            [
+                _route("GET", "/healthz", self.health),
+                _route("GET", "/_sandbox/report", self.report),
+                _route("GET", "/_sandbox/log", self.log),
+                _route("POST", "/_sandbox/reset", self.reset),
+                _route("GET", "/_sandbox/faults", self.faults),
+                _route("POST", "/_sandbox/faults", self.add_faults),
+                _route("DELETE", "/_sandbox/faults", self.clear_faults),
+                _route("POST", "/_sandbox/contacts", self.add_contacts),
+                _route("PUT", one, self.change_contact),
+                _route("DELETE", one, self.delete_contact),
+                _route("PUT", "/_sandbox/settings", self.settings),
+            ]
+        )
+
+    async def health(self, request: Request) -> Any:
+        return {"status": "ok"}
+
+    async def report(self, request: Request) -> Any:
+        return {"now_ms": self.sandbox.now() // 1_000, **self.sandbox.gate.report()}
+
+    async def log(self, request: Request) -> Any:
+        location = request.query_params.get("location", "")
+        return {"location": location, "arrivals": self.sandbox.gate.records.get(location, Record()).log()}
+
+    async def reset(self, request: Request) -> Any:
+        self.sandbox.gate.forget()
+        return {}
+
+    async def faults(self, request: Request) -> Any:
+        return {"faults": self.sandbox.faults.table()}
+
+    async def add_faults(self, request: Request) -> Any:
+        given = await _json(request)
+        parsed = [faults.parse(_object(item)) for item in (given if isinstance(given, list) else [given])]
+        return {"ids": [self.sandbox.faults.add(fault) for fault in parsed]}
+
+    async def clear_faults(self, request: Request) -> Any:
+        id = request.query_params.get("id")
+        return {"cleared": self.sandbox.faults.clear(int(id) if id else None, request.query_params.get("location"))}
+
+    async def add_contacts(self, request: Request) -> Any:
+        """A list of `{"location_id", "contact"}`, or one."""
+        given = await _json(request)
+        now = self.sandbox.now()
+        return {
+            "contacts": [
+                full(self.sandbox.directory.add(_text(item, "location_id"), _object(item.get("contact")), now))
+                for item in map(_object, given if isinstance(given, list) else [given])
+            ]
+        }
+
+    async def change_contact(self, request: Request) -> Any:
+        place = request.path_params
+        fields = _object(await _json(request))
+        return {
+            "contact": full(self.sandbox.directory.change(place["location"], place["id"], fields, self.sandbox.now()))
+        }
+
+    async def delete_contact(self, request: Request) -> Any:
+        place = request.path_params
+        return {"deleted": self.sandbox.directory.delete(place["location"], place["id"], self.sandbox.now())}
+
+    async def settings(self, request: Request) -> Any:
+        """`latency_ms`, `jitter_ms`, `retry_after`, `tokens`; and `index_lag_s`, `raw_names`, also of one `location` only."""
+        given = dict(_object(await _json(request)))
+        location = given.pop("location", None)
+        directory = self.sandbox.directory
+        place = directory if location is None else directory.location(_text({"location": location}, "location"))
+        manner = {name: given.pop(name) for name in Manner.__slots__ if name in given}
+        changed = replace(self.sandbox.manner, **manner)
+        for name, kinds in (("index_lag_s", (int, float)), ("raw_names", (bool,)), ("tokens", (dict,))):
+            if name in given and not isinstance(given[name], kinds):
+                raise ValueError(f"{name}: of a wrong type")
+        if unknown := given.keys() - {"index_lag_s", "raw_names", "tokens"}:
+            raise ValueError(f"{min(unknown)}: unknown")
+        self.sandbox.manner = changed
+        if "tokens" in given:
+            directory.tokens = given.pop("tokens")
+        for name, value in given.items():
+            setattr(place, name, value)
+        return {}
+
+
+def _route(method: str, path: str, handler: Endpoint) -> Route:
+    async def endpoint(request: Request) -> Response:
+        try:
+            shown, status = await handler(request), 200
+        except ValueError as wrong:
+            shown, status = {"error": str(wrong)}, 400
+        return Response(orjson.dumps(shown), status, media_type="application/json")
+
+    return Route(path, endpoint, methods=[method])
+
+
+async def _json(request: Request) -> Any:
+    try:
+        return orjson.loads(await request.body())
+    except orjson.JSONDecodeError:
+        raise ValueError("body: not JSON") from None
+
+
+def _object(given: Any) -> dict[str, Any]:
+    match given:
+        case dict():
+            return given
+    raise ValueError("body: not an object")
+
+
+def _text(given: dict[str, Any], name: str) -> str:
+    value = given.get(name)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name}: not a string")
+    return value

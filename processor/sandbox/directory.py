@@ -1,0 +1,135 @@
+"""The world's locations, contacts and tokens. GET sees a change at once, search after the index's lag (contract.md §4.1)."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Final
+
+from processor.sandbox.contacts import identifier, synthetic
+from processor.sandbox.index import Index
+from processor.sandbox.shapes import Contact, full, parse
+
+usual_token: Final = "sandbox"  # noqa: S105  # no secret: it opens a simulator
+loaded_ms: Final = (
+    1_767_225_600_000  # 2026-01-01: the age of a contact that was there before the world began and names none
+)
+
+
+@dataclass(slots=True)
+class Location:
+    id: str
+    index: Index = field(default_factory=Index)
+    raw_names: bool | None = None  # None: as the directory
+    index_lag_s: float | None = None
+    pending: "deque[tuple[int, str, Contact | None]]" = field(default_factory=deque)  # (seen from, id, None: deleted)
+
+    def settle(self, now: int) -> Index:
+        """The index as search sees it now (µs)."""
+        while self.pending and self.pending[0][0] <= now:
+            _, id, contact = self.pending.popleft()
+            if contact is None:
+                self.index.drop(id)
+            else:
+                self.index.put(contact)
+        return self.index
+
+
+class Directory:
+    """Times are integer microseconds since 1970. A location exists once it is named, with `auto_contacts` synthetic contacts."""
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        auto_contacts: int = 0,
+        index_lag_s: float = 0.0,
+        raw_names: bool = True,
+        tokens: Mapping[str, str | None] | None = None,
+    ) -> None:
+        self.seed = seed
+        self.auto_contacts = auto_contacts
+        self.index_lag_s = index_lag_s
+        self.raw_names = raw_names
+        self.tokens: Mapping[str, str | None] = tokens or {usual_token: None}  # None: serves every location
+        self.contacts: dict[str, Contact] = {}  # ids are unique over all locations
+        self._locations: dict[str, Location] = {}
+        self._deleted: dict[str, str] = {}  # contact → its location
+
+    def location(self, id: str) -> Location:
+        found = self._locations.get(id)
+        if found is None:
+            found = self._locations[id] = Location(id)
+            for contact in synthetic(id, self.auto_contacts, self.seed):
+                self.contacts[contact.id] = contact
+                found.index.put(contact)
+        return found
+
+    def search_view(self, location: str, now: int) -> Index:
+        return self.location(location).settle(now)
+
+    def shows_raw_names(self, location: str) -> bool:
+        own = self.location(location).raw_names
+        return self.raw_names if own is None else own
+
+    def whose(self, contact_id: str) -> str | None:
+        """The location of a contact, also of a deleted one."""
+        contact = self.contacts.get(contact_id)
+        return contact.location if contact else self._deleted.get(contact_id)
+
+    def add(self, location: str, contact: Contact | Mapping[str, Any], now: int | None = None) -> Contact:
+        """A contact, or one in GET's shape; without an id it gets one. Without `now` it was always there: search sees it at once.
+
+        ValueError: the shape is wrong, or another location has the id.
+        """
+        if not isinstance(contact, Contact):
+            at_ms = loaded_ms if now is None else now // 1_000
+            contact = parse(location, contact, at_ms, self._fresh_id(location))
+        if self.whose(contact.id) not in (None, location) or contact.location != location:
+            raise ValueError("contact: id: belongs to another location")
+        self._put(location, contact.id, contact, now)
+        return contact
+
+    def change(self, location: str, id: str, fields: Mapping[str, Any], now: int) -> Contact:
+        """The given fields of GET's shape are replaced (null: unknown), the others stay; a new contact where there was none."""
+        held = self.contacts.get(id)
+        if held is None:
+            return self.add(location, {**fields, "id": id}, now)
+        if held.location != location:
+            raise ValueError("contact: id: belongs to another location")
+        shown = {name: value for name, value in full(held).items() if name not in ("dateUpdated", "customFields")}
+        as_it_is = {**shown, "additionalPhones": held.additional_phones, **(held.extra or {})}
+        changed = parse(location, {**as_it_is, **fields, "id": id}, now // 1_000, id)
+        if not fields.get("dateUpdated"):
+            changed = changed._replace(updated=now // 1_000)
+        self._put(location, id, changed, now)
+        return changed
+
+    def delete(self, location: str, id: str, now: int) -> bool:
+        """Whether there was such a contact."""
+        held = self.contacts.get(id)
+        if held is None or held.location != location:
+            return False
+        self._put(location, id, None, now)
+        return True
+
+    def _put(self, location: str, id: str, contact: Contact | None, now: int | None) -> None:
+        place = self.location(location)
+        if contact is None:
+            del self.contacts[id]
+            self._deleted[id] = location
+        else:
+            self.contacts[id] = contact
+            self._deleted.pop(id, None)
+        if now is None and contact is not None:
+            place.index.put(contact)
+            return
+        lag_s = self.index_lag_s if place.index_lag_s is None else place.index_lag_s
+        seen_from = (now or 0) + round(lag_s * 1e6)
+        if place.pending:
+            seen_from = max(seen_from, place.pending[-1][0])  # the index takes changes in their order
+        place.pending.append((seen_from, id, contact))
+
+    def _fresh_id(self, location: str) -> str:
+        drawn = blake2b(f"{self.seed} {location} {len(self.contacts)} {len(self._deleted)}".encode(), digest_size=20)
+        return identifier(drawn.digest())

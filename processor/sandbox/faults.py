@@ -1,0 +1,120 @@
+"""Faults on demand: a table, asked once a call. The first entry that fits strikes. Same seed, same calls, same faults."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from random import Random
+from typing import Any, Literal, get_args
+
+RetryAfter = Literal["seconds", "date", "none"]
+Kind = Literal["status", "cloudflare", "hang", "reset", "malformed", "endless", "truncated", "lost", "slow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Whom it strikes (all that is given must fit), how often, and with what."""
+
+    kind: Kind
+    location: str | None = None
+    call: str | None = None  # "search" or "contact"
+    email: str | None = None  # a search that names it: poisoned
+    filters_over: int | None = None  # a search with more filters than that
+    probability: float = 1.0
+    times: int | None = None  # strikes so often and is gone; None: until it is cleared
+    status: int = 500  # of kind "status"
+    message: str | None = None  # None: HighLevel's usual one
+    retry_after: RetryAfter = "none"
+    retry_after_s: int = 10
+    body: str = '{"contacts":[{"id":'  # of kind "malformed": what a 200 carries
+    delay_ms: int = 1_000  # of kind "slow": on top of the latency
+
+    def __post_init__(self) -> None:
+        for name, right in (
+            ("kind", self.kind in get_args(Kind)),
+            ("probability", 0 <= self.probability <= 1),
+            ("times", self.times is None or self.times > 0),
+            ("status", 300 <= self.status <= 599),
+            ("retry_after", self.retry_after in get_args(RetryAfter)),
+            ("delay_ms", self.delay_ms >= 0),
+        ):
+            if not right:
+                raise ValueError(f"fault: {name}: out of its range")
+
+
+def parse(given: Mapping[str, Any]) -> Fault:
+    """A JSON object; ValueError says what is wrong with it."""
+    if unknown := given.keys() - set(Fault.__slots__):
+        raise ValueError(f"fault: {min(unknown)}: unknown")
+    try:
+        return Fault(**given)
+    except TypeError:
+        raise ValueError("fault: kind is missing, or a field is of a wrong type") from None
+
+
+@dataclass(slots=True)
+class Entry:
+    fault: Fault
+    draw: Random
+    strikes: int = 0
+
+    def fits(self, location: str, call: str, body: Any) -> bool:
+        fault = self.fault
+        if fault.location not in (None, location) or fault.call not in (None, call):
+            return False
+        if fault.email is not None and fault.email.casefold() not in _emails(body):
+            return False
+        return fault.filters_over is None or sum(1 for _ in _leaves(body)) > fault.filters_over
+
+
+class Faults:
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self._entries: dict[int, Entry] = {}
+        self._made = 0
+
+    def add(self, fault: Fault) -> int:
+        """Returns the id to clear it by."""
+        self._made += 1
+        self._entries[self._made] = Entry(fault, Random(f"{self.seed} {self._made}"))
+        return self._made
+
+    def clear(self, id: int | None = None, location: str | None = None) -> int:
+        """One, those of a location, or all. Returns how many."""
+        gone = [
+            number
+            for number, entry in self._entries.items()
+            if id in (None, number) and location in (None, entry.fault.location)
+        ]
+        for number in gone:
+            del self._entries[number]
+        return len(gone)
+
+    def table(self) -> list[dict[str, Any]]:  # JSON objects
+        return [
+            {"id": number, "strikes": entry.strikes, **asdict(entry.fault)} for number, entry in self._entries.items()
+        ]
+
+    def strike(self, location: str, call: str, body: Any) -> Fault | None:
+        for number, entry in self._entries.items():
+            if not entry.fits(location, call, body) or entry.draw.random() >= entry.fault.probability:
+                continue
+            entry.strikes += 1
+            if entry.strikes == entry.fault.times:
+                del self._entries[number]
+            return entry.fault
+        return None
+
+
+def _leaves(node: Any) -> Iterator[dict[str, Any]]:
+    """The filters of a search's body, however wrong the body is."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _leaves(item)
+    elif isinstance(node, dict):
+        if "field" in node:
+            yield node
+        else:
+            yield from _leaves(node.get("filters"))
+
+
+def _emails(body: Any) -> set[str]:
+    return {str(leaf.get("value")).casefold() for leaf in _leaves(body) if leaf["field"] == "email"}

@@ -1,0 +1,124 @@
+"""The demo as a person starts it, only smaller: a real Kafka, the simulator, two workers, and a judge."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from processor.engine.log import KafkaConfig, administrating
+from processor.sandbox.kafka import Broker
+
+small = ("--locations", "3", "--leads", "40", "--syncs", "6")
+over_within_s = 180
+leaves_within_s = 30  # a worker that drains, and the leash of a killed owner
+root = Path(__file__).parents[2]
+
+
+def environ(broker: Broker, folder: Path) -> Mapping[str, str]:
+    """Whatever the demo leaves lying about would be in `folder`."""
+    return {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
+
+
+@pytest.fixture
+def demo(broker: Broker, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Started, and ready to publish."""
+    command = [sys.executable, "-m", "processor.demo", *small]
+    with subprocess.Popen(
+        command,
+        cwd=root,
+        env=environ(broker, tmp_path),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as running:
+        try:
+            assert running.stdout
+            assert any("workers are ready" in line for line in running.stdout)
+            assert len(list(tmp_path.glob("hydrant-demo-*"))) == 3
+            yield running
+        finally:
+            running.kill()
+
+
+def gone(folder: Path) -> bool:
+    """Each process of the demo has a folder that goes with it."""
+    deadline = time.monotonic() + leaves_within_s
+    while left := list(folder.glob("hydrant-demo-*")):
+        if time.monotonic() > deadline:
+            pytest.fail(f"left: {left}")
+        time.sleep(0.1)
+    return True
+
+
+def figures(told: str) -> dict[str, str]:
+    return dict(re.findall(r"^([\w][\w ]*?)  +(\S.*?) *$", told, re.MULTILINE))
+
+
+async def test_a_small_demo_comes_out_right(broker: Broker, tmp_path: Path) -> None:
+    """Every lead as the generator knows it, every call within the budget, and a shared Kafka is left as it was."""
+    done = subprocess.run(  # noqa: ASYNC221  # nothing else is to be done meanwhile
+        [sys.executable, "-m", "processor.demo", *small],
+        cwd=root,
+        env=environ(broker, tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=over_within_s,
+        check=False,
+    )
+
+    told = figures(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {name: told[name] for name in ("lost", "repeated", "wrong", "429s")} == dict.fromkeys(
+        ("lost", "repeated", "wrong", "429s"), "0"
+    )
+    assert told["dead letters"] == "2 right of 2 malformed"
+    assert told["Syncs answered"].startswith("6 of 6 (p50 ")
+    assert int(told["worst 10 s window"].split()[0]) <= 100
+    assert "All 122 leads came out right" in done.stdout
+    assert done.stderr == ""
+    assert gone(tmp_path)
+    async with administrating(KafkaConfig(broker.bootstrap)) as admin:
+        (prefix,) = re.findall(r"topics (demo-\w+\.)", done.stdout)
+        assert [name for name in await admin.list_topics() if name.startswith(prefix)] == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_an_interrupted_demo_stops_everything(
+    demo: "subprocess.Popen[str]", tmp_path: Path, how: signal.Signals
+) -> None:
+    demo.send_signal(how)
+    told, _ = demo.communicate(timeout=leaves_within_s)
+
+    assert demo.returncode == 1
+    assert "Interrupted: everything is stopped." in told
+    assert gone(tmp_path)
+
+
+def test_a_killed_demo_leaves_nothing_running(demo: "subprocess.Popen[str]", tmp_path: Path) -> None:
+    demo.kill()
+
+    assert gone(tmp_path)
+
+
+def test_no_kafka_is_told_in_a_line(tmp_path: Path) -> None:
+    nobody = Broker("127.0.0.1:9", "environment")
+    done = subprocess.run(
+        [sys.executable, "-m", "processor.demo", *small],
+        cwd=root,
+        env=environ(nobody, tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "no answer from 127.0.0.1:9" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr

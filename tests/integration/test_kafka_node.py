@@ -1,0 +1,181 @@
+"""The KRaft node serves, survives a crash with its data, and ends with its owner whatever happens to that."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from processor.sandbox.kafka import Node, NoKafka, leash, node
+from processor.sandbox.kafka.broker import answers
+from processor.sandbox.kafka.jars import Lock, fetch, lock_file, read_lock
+from processor.sandbox.kafka.kraft import free_ports
+
+owner = """
+import sys, time
+from processor.sandbox.kafka import node
+with node() as mine:
+    print(mine.pid, mine.folder, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def mine() -> Iterator[Node]:
+    with node() as running:
+        yield running
+
+
+async def test_what_was_committed_survives_a_crash(mine: Node, topic_prefix: str) -> None:
+    """A transaction commits, the broker is killed, and the record is there when it is back on the same port."""
+    topic = f"{topic_prefix}topic"
+    admin = AIOKafkaAdminClient(bootstrap_servers=mine.bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic(topic, 1, 1)])
+    await admin.close()
+    producer = AIOKafkaProducer(bootstrap_servers=mine.bootstrap, transactional_id=topic)
+    await producer.start()
+    async with producer.transaction():
+        await producer.send_and_wait(topic, b"kept")
+    await producer.stop()
+
+    before = mine.pid
+    mine.kill()
+    assert not answers("127.0.0.1", mine.port)
+    mine.start()
+
+    assert mine.pid not in (None, before)
+    consumer = AIOKafkaConsumer(bootstrap_servers=mine.bootstrap, isolation_level="read_committed")
+    await consumer.start()
+    consumer.assign([TopicPartition(topic, 0)])
+    await consumer.seek_to_beginning()
+    assert (await consumer.getone()).value == b"kept"
+    await consumer.stop()
+
+
+def test_two_nodes_get_along(mine: Node) -> None:
+    """Each has its ports and its data."""
+    with node() as other:
+        assert other.bootstrap != mine.bootstrap
+        assert answers("127.0.0.1", other.port)
+        folder, pid = other.folder, other.pid
+    assert gone(pid)
+    assert not folder.exists()
+    assert answers("127.0.0.1", mine.port)
+
+
+def test_a_killed_owner_takes_its_node_along() -> None:
+    """After kill -9 of the process that started it, neither the JVM nor its folder is left."""
+    with subprocess.Popen([sys.executable, "-c", owner], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        pid, folder = process.stdout.readline().split()
+        assert not gone(int(pid))
+        process.kill()
+
+    wait_until(lambda: gone(int(pid)) and not Path(folder).exists())
+
+
+def test_an_owner_is_missed_though_its_pipe_is_held_open(tmp_path: Path) -> None:
+    """A process forked from the owner may hold the pipe for ever; the leash looks at the owner itself, too."""
+    folder, child = tmp_path / "folder", tmp_path / "child"
+    folder.mkdir()
+    held, pipe = os.pipe()
+    start = f"""
+import os, subprocess, sys, time
+leash = subprocess.Popen(
+    [sys.executable, {leash.__file__!r}, {str(folder)!r}, str(os.getpid())], stdin={held}, stdout=subprocess.PIPE
+)
+open({str(child)!r}, "wb").write(leash.stdout.readline())
+time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", start], pass_fds=[held]) as process:
+        os.write(pipe, b'run ["sleep", "600"]\n')
+        wait_until(lambda: child.exists() and child.read_text().startswith("running"))
+        process.kill()
+
+    wait_until(lambda: gone(int(child.read_text().split()[1])) and not folder.exists())
+    os.close(held)
+    os.close(pipe)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_killed_leash_takes_its_child_along(tmp_path: Path) -> None:
+    """Nothing runs on unheld."""
+    command = [sys.executable, leash.__file__, str(tmp_path), str(os.getpid())]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holding:
+        assert holding.stdin
+        assert holding.stdout
+        holding.stdin.write(b'run ["sleep", "600"]\n')
+        holding.stdin.flush()
+        pid = int(holding.stdout.readline().split()[1])
+        assert not gone(pid)
+        holding.kill()
+
+    wait_until(lambda: gone(pid))
+
+
+def test_a_server_that_cannot_start_says_why(mine: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last lines of its log are in the error."""
+    monkeypatch.setattr("processor.sandbox.kafka.kraft.free_ports", lambda _: [mine.port, *free_ports(1)])
+
+    with (
+        pytest.raises(NoKafka, match=r"(?s)Kafka didn't start; the last lines of its log:.*Address already in use"),
+        node(),
+    ):
+        pass
+
+
+def test_another_checksum_is_refused(tmp_path: Path) -> None:
+    """A jar that isn't the lock's isn't run, nor kept."""
+    with pytest.raises(NoKafka, match=r"^org\.jspecify:jspecify:1\.0\.0: the checksum of what was downloaded"):
+        fetch(small(sha256="00" * 32), tmp_path, print)
+
+    assert not list(tmp_path.rglob("*.jar"))
+
+
+def test_two_processes_may_resolve_at_once(tmp_path: Path) -> None:
+    """One downloads, the other waits and finds everything there; a spoilt jar is fetched anew."""
+    said: list[str] = []
+    lock = small()
+    with ThreadPoolExecutor(2) as pool:
+        (first,), (second,) = pool.map(lambda _: fetch(lock, tmp_path, said.append), range(2))
+
+    assert first == second
+    assert sum("resolving" in line for line in said) == 1
+    first.write_bytes(b"spoilt")
+    fetch(lock, tmp_path, said.append)
+    assert lock.jars[0].is_at(first)
+
+
+def test_nobody_answers() -> None:
+    """A port without a broker is not ready, and no error."""
+    assert not answers("127.0.0.1", *free_ports(1))
+
+
+def small(sha256: str | None = None) -> Lock:
+    """The smallest jar of the lock, as if it were all of Kafka."""
+    lock = read_lock(lock_file.read_text())
+    jar = min(lock.jars, key=lambda jar: jar.size)
+    return replace(lock, jars=[replace(jar, sha256=sha256 or jar.sha256)])
+
+
+def gone(pid: int | None) -> bool:
+    """Whether no such process runs; one that only waits to be collected doesn't."""
+    try:
+        return pid is None or Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except FileNotFoundError:
+        return True
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 15
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,0 +1,239 @@
+"""Membership on a real group: it stays, splits, leaves, comes back, and knows when it was last confirmed."""
+
+import asyncio
+import inspect
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.structs import TopicPartition
+
+from processor.engine.log import Intervals, KafkaConfig, KafkaLog, create_topics, make_consumer, monotonic_ms, publish
+from processor.engine.membership import Membership
+from processor.sandbox.kafka import Broker, node
+from processor.topics import prefixed
+
+pytestmark = pytest.mark.integration
+everything = frozenset(range(12))
+short = Intervals(session_ms=6_000, heartbeat_ms=300, poll_ms=1_000)
+
+
+@pytest.fixture
+async def config(broker: Broker, topic_prefix: str) -> KafkaConfig:
+    found = KafkaConfig(broker.bootstrap, prefix=topic_prefix, group_id=f"{topic_prefix}group")
+    await create_topics(found, 12, 1)
+    return found
+
+
+def static(config: KafkaConfig, instance: str) -> KafkaConfig:
+    return KafkaConfig(config.bootstrap, prefix=config.prefix, group_id=config.group_id, group_instance_id=instance)
+
+
+async def until(true: Callable[[], bool], seconds: float = 15) -> None:
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_a_member_stays_without_any_traffic(config: KafkaConfig) -> None:
+    """Trap: a member that doesn't wait for records is taken for dead after max_poll_interval, here 1 s."""
+    async with Membership(config, short) as membership:
+        await until(lambda: membership.owned() == everything)
+        generation = await members(config)
+        await asyncio.sleep(4)
+        before = monotonic_ms()
+        async with asyncio.timeout(2):
+            await membership.confirmed_after(before)
+
+        assert everything == membership.owned()
+        assert generation == await members(config)
+
+
+async def test_it_reads_nothing(config: KafkaConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trap: each assignment begins unpaused."""
+    made: list[Any] = []
+
+    def make(config: KafkaConfig, **more: object) -> Any:
+        made.append(make_consumer(config, **more))
+        return made[-1]
+
+    monkeypatch.setattr("processor.engine.log.make_consumer", make)
+    async with Membership(config, short) as first:
+        await until(lambda: first.owned() == everything)
+        async with Membership(config, short):
+            await until(lambda: len(first.owned()) == 6)
+            await publish(config, "lead.changes", b"k", b"x")
+
+            assert [6, 6] == [len(consumer.paused()) for consumer in made]
+
+
+async def test_a_rebalance_while_idle_is_no_trap(config: KafkaConfig) -> None:
+    """Trap: an idle member bars its own way back, so it would never give up half when a second one comes."""
+    async with Membership(config, short) as first:
+        await until(lambda: first.owned() == everything)
+        await asyncio.sleep(2)
+        async with Membership(config, short) as second:
+            await until(lambda: len(first.owned()) == len(second.owned()) == 6)
+
+            assert everything == first.owned() | second.owned()
+        await until(lambda: first.owned() == everything)
+
+
+async def test_a_rebalance_moves_no_more_than_it_must(config: KafkaConfig) -> None:
+    """A partition that moves is restored elsewhere; one that comes back carries on as it was."""
+    async with Membership(config, short) as first, Membership(config, short) as second:
+        await until(lambda: len(first.owned()) == len(second.owned()) == 6)
+        before = first.owned(), second.owned()
+        async with Membership(config, short) as third:
+            await until(lambda: len(first.owned()) == len(second.owned()) == len(third.owned()) == 4)
+
+            assert first.owned() < before[0]
+            assert second.owned() < before[1]
+        await until(lambda: len(first.owned()) == len(second.owned()) == 6)
+
+
+async def test_what_is_ours_stays_ours_while_the_group_rebalances(config: KafkaConfig) -> None:
+    """An eager rebalance revokes everything; nobody who looks in between sees less than what comes back."""
+    seen: Counter[frozenset[int]] = Counter()
+    async with Membership(config, short) as first:
+        await until(lambda: first.owned() == everything)
+        change = first.changed()
+        async with Membership(config, short) as second:
+            while not second.owned():
+                seen[first.owned()] += 1
+                await asyncio.sleep(0.002)
+            half = await change
+
+    assert set(seen) <= {everything, half}
+
+
+async def test_a_static_member_comes_back_to_its_partitions(config: KafkaConfig) -> None:
+    """It leaves no word, so nothing moves until its session ends; its successor carries on."""
+    left, right = static(config, "left"), static(config, "right")
+    async with Membership(left, short) as stays:
+        async with Membership(right, short) as leaves:
+            await until(lambda: len(stays.owned()) == len(leaves.owned()) == 6)
+            before = leaves.owned()
+        moved = stays.changed()
+        async with Membership(right, short) as back:
+            await until(lambda: bool(back.owned()))
+
+            assert before == back.owned()
+            assert everything - before == stays.owned()
+        moved.close()
+
+
+async def test_a_dead_static_members_partitions_move_when_its_session_ends(config: KafkaConfig) -> None:
+    async with Membership(static(config, "left"), short) as stays:
+        async with Membership(static(config, "right"), short):
+            await until(lambda: len(stays.owned()) == 6)
+        await until(lambda: stays.owned() == everything)
+
+
+async def test_nothing_is_confirmed_while_the_group_rebalances(config: KafkaConfig) -> None:
+    """Heartbeats are answered then, too; but what is ours may be given away."""
+
+    class Slow(ConsumerRebalanceListener):  # type: ignore[misc]  # the base is Any
+        async def on_partitions_revoked(self, revoked: object) -> None:
+            await asyncio.sleep(3 if revoked else 0)
+
+        def on_partitions_assigned(self, assigned: object) -> None: ...
+
+    slow = AIOKafkaConsumer(
+        bootstrap_servers=config.bootstrap,
+        group_id=config.group_id,
+        heartbeat_interval_ms=300,
+        partition_assignment_strategy=[StickyPartitionAssignor],
+    )
+    await slow.start()
+    async with Membership(config, short) as membership:
+        slow.subscribe([prefixed(config.prefix, "lead.changes")], listener=Slow())
+        await until(lambda: len(membership.owned()) == len(slow.assignment()) == 6)
+        async with Membership(config, short):
+            await asyncio.sleep(1)
+            rebalancing = monotonic_ms()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1):
+                    await membership.confirmed_after(rebalancing)
+            async with asyncio.timeout(10):
+                await membership.confirmed_after(rebalancing)
+
+            assert len(membership.owned()) == 4
+    await slow.stop()
+
+
+async def test_membership_outlives_the_broker(config: KafkaConfig) -> None:
+    """The broker dies and comes back: meanwhile nothing confirms, afterwards the same partitions are ours."""
+    with node() as mortal:
+        config = KafkaConfig(mortal.bootstrap, prefix="gone.")
+        await create_topics(config, 12, 1)
+        async with Membership(config, short) as membership:
+            await until(lambda: membership.owned() == everything)
+            mortal.kill()
+            gone = monotonic_ms()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(2):
+                    await membership.confirmed_after(gone)
+            mortal.start()
+            async with asyncio.timeout(30):
+                await membership.confirmed_after(gone)
+
+            assert everything == membership.owned()
+            mortal.kill()
+            begin = monotonic_ms()
+        assert monotonic_ms() - begin < 5_000
+
+
+async def test_lag_tools_see_how_far_we_read(config: KafkaConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All input topics, though the member subscribes to one of them, and its membership isn't disturbed."""
+    monkeypatch.setattr("processor.engine.log.offsets_every_s", 0.3)
+    async with Membership(config, short) as membership:
+        await until(lambda: membership.owned() == everything)
+        log = KafkaLog(config, 5, membership.read_to)
+        await log.open()
+        await log.assign({})
+        await log.commit([], [("a", b"1")])
+        await log.close()
+        membership.read_to(6, {"sync.requests": 17})
+        change = asyncio.create_task(membership.changed())
+        await asyncio.sleep(1.5)
+
+        expected = {("lead.changes", 5): 0, ("sync.requests", 5): 0, ("contact.events", 5): 0, ("sync.requests", 6): 17}
+        assert expected == {
+            (at.topic.removeprefix(config.prefix), at.partition): offset for at, offset in await committed(config)
+        }
+        assert not change.done()
+        change.cancel()
+
+
+def test_the_methods_that_we_wrap_are_there() -> None:
+    """aiokafka tells of no heartbeat: when one of these fails after an upgrade, look at log.py's `join` again."""
+    routine = inspect.getsource(GroupCoordinator._heartbeat_routine)
+    beat = inspect.getsource(GroupCoordinator._do_heartbeat)
+
+    assert "success = await self._do_heartbeat()" in routine
+    assert "self.request_rejoin()" in beat.partition("RebalanceInProgressError")[2].partition("return True")[0]
+    assert "_rejoin_needed_fut.done()" in inspect.getsource(GroupCoordinator.need_rejoin)
+    assert ["self", "assignment", "offsets"] == list(inspect.signature(GroupCoordinator.commit_offsets).parameters)
+
+
+async def members(config: KafkaConfig) -> list[str]:
+    """The ids of the group's members: they change when one was taken for dead."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=config.bootstrap)
+    await admin.start()
+    (answer,) = await admin.describe_consumer_groups([config.group_id])
+    await admin.close()
+    return [member[0] for group in answer.groups for member in group[5]]
+
+
+async def committed(config: KafkaConfig) -> list[tuple[TopicPartition, int]]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=config.bootstrap)
+    await admin.start()
+    found = await admin.list_consumer_group_offsets(config.group_id)
+    await admin.close()
+    return [(at, offset.offset) for at, offset in found.items() if offset.offset >= 0]

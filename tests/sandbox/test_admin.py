@@ -1,0 +1,132 @@
+"""A running world is steered from outside."""
+
+from typing import Any
+
+import pytest
+
+from processor.sandbox.asgi import Sandbox
+from processor.sandbox.directory import Directory
+from processor.sandbox.server import app
+
+pytestmark = pytest.mark.asyncio
+plain = {"locationId": "here", "pageLimit": 5}
+jane_id = "jane0000000000000000"
+
+
+@pytest.fixture
+def sandbox(directory: Directory, clock: Any) -> Sandbox:
+    return app(directory, now=clock)
+
+
+async def test_it_is_healthy(sandbox: Sandbox, client: Any) -> None:
+    assert {"status": "ok"} == (await client(sandbox).get("/healthz")).json()
+    assert 404 == (await client(sandbox).get("/_sandbox/nothing")).status_code
+
+
+async def test_the_report_and_the_log_show_the_record_until_it_is_reset(
+    sandbox: Sandbox, client: Any, clock: Any
+) -> None:
+    http = client(sandbox)
+    await http.post("/contacts/search", json=plain)
+    clock.advance(1)
+    await http.get("/contacts/nobody")
+    report = (await http.get("/_sandbox/report")).json()
+    log = (await http.get("/_sandbox/log", params={"location": "here"})).json()
+
+    assert (100, 10_000, 1_800_000_001_000) == (report["limit"], report["window_ms"], report["now_ms"])
+    assert {"locations": 1, "arrivals": 2, "accepted": 2, "refused": 0, "worst_window": 1} == report["totals"]
+    assert {"location": "here", "arrivals": [[1_800_000_000_000.0, "search", 200]]} == log
+
+    await http.post("/_sandbox/reset")
+
+    assert {} == (await http.get("/_sandbox/report")).json()["locations"]
+    assert [] == (await http.get("/_sandbox/log", params={"location": "here"})).json()["arrivals"]
+    assert "98" == (await http.post("/contacts/search", json=plain)).headers["x-ratelimit-remaining"]
+
+
+async def test_faults_come_and_go(sandbox: Sandbox, client: Any) -> None:
+    http = client(sandbox)
+    made = await http.post(
+        "/_sandbox/faults", json=[{"kind": "status", "status": 502}, {"kind": "hang", "location": "x"}]
+    )
+    struck = await http.post("/contacts/search", json=plain)
+    table = (await http.get("/_sandbox/faults")).json()["faults"]
+
+    assert ({"ids": [1, 2]}, 502) == (made.json(), struck.status_code)
+    assert [(1, "status", 1), (2, "hang", 0)] == [(row["id"], row["kind"], row["strikes"]) for row in table]
+    assert {"cleared": 1} == (await http.delete("/_sandbox/faults", params={"location": "x"})).json()
+    assert {"cleared": 1} == (await http.delete("/_sandbox/faults")).json()
+    assert 200 == (await http.post("/contacts/search", json=plain)).status_code
+
+
+async def test_contacts_are_added_changed_and_deleted(sandbox: Sandbox, client: Any) -> None:
+    http = client(sandbox)
+    added = await http.post("/_sandbox/contacts", json={"location_id": "here", "contact": {"email": "new@example.com"}})
+    changed = await http.put(f"/_sandbox/contacts/here/{jane_id}", json={"city": "Austin"})
+
+    assert "new@example.com" == added.json()["contacts"][0]["email"]
+    assert ("Austin", "Jane", "2027-01-15T08:00:00.000Z") == tuple(
+        changed.json()["contact"][name] for name in ("city", "firstName", "dateUpdated")
+    )
+    assert "Austin" == (await http.get(f"/contacts/{jane_id}")).json()["contact"]["city"]
+    assert 2 == (await http.post("/contacts/search", json=plain)).json()["total"]
+
+    gone = [(await http.delete(f"/_sandbox/contacts/here/{jane_id}")).json() for _ in range(2)]
+
+    assert [{"deleted": True}, {"deleted": False}] == gone
+    assert 400 == (await http.get(f"/contacts/{jane_id}")).status_code
+    assert 1 == (await http.post("/contacts/search", json=plain)).json()["total"]
+
+
+async def test_settings_change_while_it_runs(sandbox: Sandbox, client: Any, clock: Any) -> None:
+    http = client(sandbox)
+    await http.put("/_sandbox/settings", json={"index_lag_s": 7, "latency_ms": 1, "retry_after": "none"})
+    await http.put("/_sandbox/settings", json={"raw_names": False, "location": "here"})
+    await http.put(f"/_sandbox/contacts/here/{jane_id}", json={"city": "Austin"})
+    hit = (await http.post("/contacts/search", json=plain)).json()["contacts"][0]
+    clock.advance(7)
+    later = (await http.post("/contacts/search", json=plain)).json()["contacts"][0]
+
+    assert ("Denver", "Austin") == (hit["city"], later["city"])
+    assert "firstNameRaw" not in hit
+    assert (1, 0, "none") == (sandbox.manner.latency_ms, sandbox.manner.jitter_ms, sandbox.manner.retry_after)
+
+    await http.put("/_sandbox/settings", json={"tokens": {"other": "here"}})
+
+    assert 401 == (await http.post("/contacts/search", json=plain)).status_code
+    assert (
+        200 == (await http.post("/contacts/search", json=plain, headers={"Authorization": "Bearer other"})).status_code
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "faults", "nonsense"),
+        ("POST", "faults", {"kind": "explode"}),
+        ("DELETE", "faults?id=x", None),
+        ("POST", "contacts", {"contact": {}}),
+        ("POST", "contacts", {"location_id": "here"}),
+        ("POST", "contacts", {"location_id": "here", "contact": {"address": "1 Main St"}}),
+        ("PUT", f"contacts/there/{jane_id}", {}),
+        ("PUT", "settings", {"latency_ms": -1}),
+        ("PUT", "settings", {"latency_ms": "5"}),
+        ("PUT", "settings", {"retry_after": "soon"}),
+        ("PUT", "settings", {"index_lag_s": "x"}),
+        ("PUT", "settings", {"limit": 5}),
+        ("PUT", "settings", []),
+    ],
+)
+async def test_a_wrong_order_is_refused_and_says_why(
+    sandbox: Sandbox, client: Any, method: str, path: str, body: Any
+) -> None:
+    answer = await client(sandbox).request(method, f"/_sandbox/{path}", json=body)
+
+    assert 400 == answer.status_code
+    assert answer.json()["error"]
+
+
+async def test_a_body_that_is_no_json_is_refused(sandbox: Sandbox, client: Any) -> None:
+    answer = await client(sandbox).post("/_sandbox/faults", content=b"{")
+
+    assert (400, {"error": "body: not JSON"}) == (answer.status_code, answer.json())

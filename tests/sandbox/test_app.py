@@ -1,0 +1,253 @@
+"""The simulator as a client meets it, in-process and on a clock that moves when told."""
+
+import asyncio
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import pytest
+
+from processor.sandbox.asgi import Manner, Sandbox
+from processor.sandbox.directory import Directory
+from processor.sandbox.faults import Fault
+from processor.sandbox.limiter import Limits
+from processor.sandbox.server import app
+
+pytestmark = pytest.mark.asyncio
+plain = {"locationId": "here", "pageLimit": 5}
+by_email = {**plain, "filters": [{"field": "email", "operator": "eq", "value": "jane@example.com"}]}
+jane_id = "jane0000000000000000"
+
+
+@pytest.fixture
+def sandbox(directory: Directory, clock: Any) -> Sandbox:
+    return app(directory, now=clock)
+
+
+async def test_a_contact_is_found_by_email_and_got_by_id(sandbox: Sandbox, client: Any) -> None:
+    found = await client(sandbox).post("/contacts/search", json=by_email)
+    got = await client(sandbox).get(f"/contacts/{jane_id}")
+
+    assert (200, 1) == (found.status_code, found.json()["total"])
+    [hit] = found.json()["contacts"]
+    assert (jane_id, "jane", "1 Main St", ["j@example.org"], "Jane") == (
+        hit["id"],
+        hit["firstName"],
+        hit["address"],
+        hit["additionalEmails"],
+        hit["firstNameRaw"],
+    )
+    contact = got.json()["contact"]
+    assert ("Jane", "1 Main St", [{"email": "j@example.org"}], "America/Denver") == (
+        contact["firstName"],
+        contact["address1"],
+        contact["additionalEmails"],
+        contact["timezone"],
+    )
+    assert found.json()["traceId"] != got.json()["traceId"]
+    assert "application/json; charset=utf-8" == got.headers["content-type"]
+
+
+async def test_raw_names_are_a_switch_also_of_one_location(sandbox: Sandbox, client: Any) -> None:
+    async def shows_them() -> bool:
+        found = await client(sandbox).post("/contacts/search", json=by_email)
+        return "firstNameRaw" in found.json()["contacts"][0]
+
+    assert await shows_them()
+    sandbox.directory.location("here").raw_names = False
+    assert not await shows_them()
+    sandbox.directory.location("here").raw_names = None
+    sandbox.directory.raw_names = False
+    assert not await shows_them()
+
+
+no_access = "The token does not have access to this location."
+no_limit = ["pageLimit must be a number conforming to the specified constraints"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body", "status", "message"),
+    [
+        ("GET", "/contacts/nobody", {}, None, 400, "Contact with id nobody not found"),
+        ("GET", f"/contacts/{jane_id}", {"Version": ""}, None, 401, "version header was not found."),
+        ("GET", f"/contacts/{jane_id}", {"Version": "2020"}, None, 401, "version header is invalid"),
+        ("GET", f"/contacts/{jane_id}", {"Authorization": ""}, None, 401, "Invalid token: access token is invalid"),
+        ("POST", "/contacts/search", {"Authorization": "Bearer x"}, plain, 401, "Invalid Private Integration token"),
+        ("GET", f"/contacts/{jane_id}", {"Authorization": "Bearer of there"}, None, 403, no_access),
+        ("POST", "/contacts/search", {"Authorization": "Bearer of there"}, plain, 403, no_access),
+        ("POST", "/contacts/search", {}, {"locationId": "here"}, 422, no_limit),
+        ("POST", "/contacts/search", {}, {**plain, "x": 1}, 422, ["property x should not exist"]),
+        ("GET", "/contacts/search/duplicate", {}, None, 404, "Cannot GET /contacts/search/duplicate"),
+        ("PATCH", "/contacts/search", {}, plain, 404, "Cannot PATCH /contacts/search"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_call_is_refused_in_highlevels_words(
+    directory: Directory, client: Any, method: str, path: str, headers: Any, body: Any, status: int, message: Any
+) -> None:
+    directory.tokens = {"sandbox": None, "of there": "there"}
+    answer = await client(app(directory)).request(method, path, headers=headers, json=body)
+
+    titles = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 422: "Unprocessable Entity"}
+    got = answer.json()
+    assert got.pop("traceId")
+    assert {"statusCode": status, "message": message, "error": titles[status]} == got
+    assert status == answer.status_code
+    assert "x-ratelimit-remaining" in answer.headers
+
+
+async def test_a_body_that_is_no_json_is_refused(sandbox: Sandbox, client: Any) -> None:
+    for content in (b"", b"{"):
+        assert 400 == (await client(sandbox).post("/contacts/search", content=content)).status_code
+
+
+async def test_cloudflare_bans_a_nameless_client(sandbox: Sandbox, client: Any) -> None:
+    answer = await client(sandbox).get(f"/contacts/{jane_id}", headers={"User-Agent": "Python-urllib/3.11"})
+
+    assert (403, "text/html; charset=UTF-8") == (answer.status_code, answer.headers["content-type"])
+
+
+async def test_every_answer_says_what_is_left(sandbox: Sandbox, client: Any, clock: Any) -> None:
+    await client(sandbox).post("/contacts/search", json=plain)
+    clock.advance(60)
+    answer = await client(sandbox).get(f"/contacts/{jane_id}")
+
+    limits = {name: value for name, value in answer.headers.items() if name.startswith("x-ratelimit")}
+    assert {
+        "x-ratelimit-limit-daily": "200000",
+        "x-ratelimit-daily-remaining": "199998",
+        "x-ratelimit-daily-reset": "86340000",
+        "x-ratelimit-interval-milliseconds": "10000",
+        "x-ratelimit-max": "100",
+        "x-ratelimit-remaining": "99",
+    } == limits
+
+
+async def test_a_client_that_overspends_is_caught(sandbox: Sandbox, client: Any) -> None:
+    """120 calls at once: 20 are refused, and the report tells."""
+    http = client(sandbox)
+    answers = await asyncio.gather(*(http.post("/contacts/search", json=plain) for _ in range(120)))
+    refused = [answer for answer in answers if answer.status_code == 429]
+    report = sandbox.gate.report()["locations"]["here"]
+
+    assert 20 == len(refused)
+    assert {"statusCode": 429, "message": "Too Many Requests"}.items() <= refused[0].json().items()
+    assert ("10", "0") == (refused[0].headers["retry-after"], refused[0].headers["x-ratelimit-remaining"])
+    assert (120, 100, 20, 120) == tuple(report[name] for name in ("arrivals", "accepted", "refused", "worst_window"))
+    assert {"200": 100, "429": 20} == report["statuses"]
+
+
+async def test_a_client_that_trusts_fixed_windows_is_caught(sandbox: Sandbox, client: Any, clock: Any) -> None:
+    """100 calls just before a boundary and 100 just after: lawful in each fixed window, 200 in a sliding one."""
+    http = client(sandbox)
+    statuses = []
+    for _ in range(2):
+        clock.advance(9.9)
+        statuses += [(await http.get(f"/contacts/{jane_id}")).status_code for _ in range(100)]
+    report = sandbox.gate.report()
+
+    assert (100, 100) == (statuses.count(200), statuses.count(429))
+    assert (200, 200) == (report["totals"]["worst_window"], report["locations"]["here"]["worst_window"])
+
+
+async def test_a_lawful_client_is_let_through_at_full_rate(sandbox: Sandbox, client: Any, clock: Any) -> None:
+    http = client(sandbox)
+    for _ in range(300):
+        clock.advance(0.1112)  # a little over 10 s / 90
+        assert 200 == (await http.post("/contacts/search", json=by_email)).status_code
+    report = sandbox.gate.report()["locations"]["here"]
+
+    assert (300, 0, 90) == (report["arrivals"], report["refused"], report["worst_window"])
+    assert report["busy"]["use"] == pytest.approx(1, abs=0.002)
+
+
+async def test_locations_share_nothing(sandbox: Sandbox, client: Any) -> None:
+    http = client(sandbox)
+    for _ in range(101):
+        await http.post("/contacts/search", json=plain)
+
+    assert 200 == (await http.post("/contacts/search", json={**plain, "locationId": "there"})).status_code
+    assert {"here": 101, "there": 1} == {
+        location: report["arrivals"] for location, report in sandbox.gate.report()["locations"].items()
+    }
+
+
+async def test_a_call_counts_for_its_location_whatever_it_gets(directory: Directory, client: Any) -> None:
+    """A wrong token, a wrong body, a deleted contact; one that names no location at all is kept apart."""
+    directory.tokens = {"sandbox": None, "of there": "there"}
+    sandbox = app(directory)
+    directory.delete("here", jane_id, sandbox.now())
+    http = client(sandbox)
+    await http.post("/contacts/search", json=plain, headers={"Authorization": "Bearer x"})
+    await http.post("/contacts/search", json={**plain, "pageLimit": 900})
+    await http.get(f"/contacts/{jane_id}")
+    await http.get("/contacts/nobody", headers={"Authorization": "Bearer of there"})
+    await http.get("/contacts/nobody")
+    report = sandbox.gate.report()
+
+    assert {"here": 3, "there": 1} == {name: found["arrivals"] for name, found in report["locations"].items()}
+    assert ({"contact": 1}, 5) == (report["unattributed"]["calls"], report["totals"]["arrivals"])
+
+
+async def test_a_spent_day_says_when_it_ends_and_nothing_else(directory: Directory, client: Any, clock: Any) -> None:
+    http = client(app(directory, limits=Limits(per_day=2), now=clock))
+    answers = [await http.post("/contacts/search", json=plain) for _ in range(3)]
+
+    assert [200, 200, 429] == [answer.status_code for answer in answers]
+    assert ("0", "86400000") == tuple(
+        answers[2].headers[f"x-ratelimit-daily-{name}"] for name in ("remaining", "reset")
+    )
+    assert "retry-after" not in answers[2].headers
+
+
+async def test_retry_after_comes_in_every_form(directory: Directory, client: Any, clock: Any) -> None:
+    sandbox = app(directory, limits=Limits(per_window=1), now=clock)
+    http = client(sandbox)
+    await http.post("/contacts/search", json=plain)
+    clock.advance(4.5)
+    told = {}
+    for form in ("seconds", "date", "none"):
+        sandbox.manner = Manner(retry_after=form)
+        told[form] = (await http.post("/contacts/search", json=plain)).headers.get("retry-after")
+
+    assert ("6", None) == (told["seconds"], told["none"])
+    assert 5.5 <= parsedate_to_datetime(str(told["date"])).timestamp() - clock() / 1e6 <= 7.5
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "text"),
+    [
+        (Fault("status", status=503), 503, "Service unavailable"),
+        (Fault("status", status=500, email="jane@example.com"), 500, "Internal server error"),
+        (Fault("status", status=401), 401, "Invalid JWT"),
+        (Fault("status", status=401, message="The token is not authorized for this scope."), 401, "this scope."),
+        (Fault("status", status=403), 403, "does not have access"),
+        (Fault("cloudflare"), 403, "<!DOCTYPE html>"),
+        (Fault("malformed"), 200, '{"contacts":[{"id":'),
+        (Fault("malformed", body="[]"), 200, "[]"),
+        (Fault("slow", delay_ms=1), 200, "jane"),
+    ],
+)
+async def test_a_fault_is_met(sandbox: Sandbox, client: Any, fault: Fault, status: int, text: str) -> None:
+    sandbox.faults.add(fault)
+    answer = await client(sandbox).post("/contacts/search", json=by_email)
+
+    assert status == answer.status_code
+    assert text in answer.text
+    assert {str(status): 1} == sandbox.gate.report()["locations"]["here"]["statuses"]
+
+
+async def test_a_429_on_demand_names_its_time(sandbox: Sandbox, client: Any) -> None:
+    sandbox.faults.add(Fault("status", status=429, retry_after="seconds", retry_after_s=7, times=1))
+    answers = [await client(sandbox).post("/contacts/search", json=plain) for _ in range(2)]
+    report = sandbox.gate.report()["locations"]["here"]
+
+    assert [(429, "7"), (200, None)] == [(answer.status_code, answer.headers.get("retry-after")) for answer in answers]
+    assert (2, 0) == (report["accepted"], report["refused"])
+
+
+async def test_a_budget_is_spent_on_arrival_not_on_the_answer(directory: Directory, client: Any, clock: Any) -> None:
+    """A call still being answered has its place in the window already."""
+    sandbox = app(directory, limits=Limits(per_window=1), manner=Manner(latency_ms=5, jitter_ms=5), now=clock)
+    http = client(sandbox)
+    answers = await asyncio.gather(*(http.post("/contacts/search", json=plain) for _ in range(2)))
+
+    assert [200, 429] == sorted(answer.status_code for answer in answers)

@@ -1,0 +1,46 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processor.sandbox.index import Index, key_of
+from processor.sandbox.shapes import Contact
+
+
+def contact(id: str, added: int, updated: int, email: str | None, phone: str | None) -> Contact:
+    return Contact(id, "here", added, updated, email, phone)
+
+
+contacts = st.builds(
+    contact,
+    st.sampled_from("abcde"),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.sampled_from([None, "", "X@example.com", "x@example.com", "y@example.com"]),
+    st.sampled_from([None, "+1555", "+1556"]),
+)
+
+
+@given(st.lists(contacts | st.sampled_from("abcde"), max_size=30))
+def test_it_agrees_with_a_plain_dictionary(changes: list[Contact | str]) -> None:
+    """Whatever is put and dropped, in whatever order: every way in finds the same contacts as a scan."""
+    index, plain = Index(), dict[str, Contact]()
+    index.ordered("dateAdded")  # made early, so that changes have to keep it
+    for change in changes:
+        if isinstance(change, Contact):
+            index.put(change)
+            plain[change.id] = change
+        else:
+            index.drop(change)
+            plain.pop(change, None)
+
+    assert plain == index.by_id
+    for email in ("x@example.com", "y@example.com", ""):
+        wanted = {contact.id for contact in plain.values() if email and (contact.email or "").lower() == email}
+        assert wanted == {contact.id for contact in index.by_email.find(email)}
+    for phone in ("+1555", "+1556"):
+        wanted = {contact.id for contact in plain.values() if contact.phone == phone}
+        assert wanted == {contact.id for contact in index.by_phone.find(phone)}
+    for field in ("dateAdded", "dateUpdated", "email"):
+        assert sorted(plain.values(), key=key_of(field)) == list(index.ordered(field))
+    assert {contact.id for contact in plain.values() if 1 <= contact.added <= 2} == {
+        contact.id for contact in index.between("dateAdded", 1, 2)
+    }

@@ -1,0 +1,47 @@
+"""`python -m processor.sandbox`: its options and its world file."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from processor.sandbox.__main__ import build, load, main, options
+from processor.sandbox.directory import Directory
+
+
+def test_options_become_a_world(tmp_path: Path) -> None:
+    world = tmp_path / "world.jsonl"
+    world.write_bytes(orjson.dumps({"location_id": "a", "contact": {"id": "x", "email": "x@example.com"}}) + b"\n\n")
+    given = (
+        f"--auto-contacts 3 --location b --world {world} --token one --token a=two --limit 25 --daily 10000 "
+        "--latency-ms 50 --jitter-ms 10 --index-lag-s 7 --no-raw-names --seed 4 --retry-after date"
+    )
+    sandbox = build(options().parse_args(given.split()))
+
+    assert {"one": None, "two": "a"} == sandbox.directory.tokens
+    assert (25, 10_000) == (sandbox.gate.limits.per_window, sandbox.gate.limits.per_day)
+    assert (50, 10, "date") == (sandbox.manner.latency_ms, sandbox.manner.jitter_ms, sandbox.manner.retry_after)
+    assert (7, False, 4) == (sandbox.directory.index_lag_s, sandbox.directory.raw_names, sandbox.directory.seed)
+    assert 7 == len(sandbox.directory.contacts)
+    assert "x@example.com" == sandbox.directory.contacts["x"].email
+
+
+def test_without_options_one_token_serves_everyone() -> None:
+    assert {"sandbox": None} == build(options().parse_args([])).directory.tokens
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "{}", '{"location_id": "a", "contact": {"email": 3}}'])
+def test_a_wrong_line_of_the_world_is_named(tmp_path: Path, line: str) -> None:
+    world = tmp_path / "world.jsonl"
+    world.write_text(f'{{"location_id": "a", "contact": {{}}}}\n{line}\n')
+
+    with pytest.raises(ValueError, match=r"^world\.jsonl: line 2: "):
+        load(Directory(), world)
+
+
+def test_a_wrong_option_ends_with_2(tmp_path: Path) -> None:
+    for wrong in (["--latency-ms", "-1"], ["--world", str(tmp_path / "none")], ["--port", "x"]):
+        with pytest.raises(SystemExit) as ended:
+            main(wrong)
+
+        assert 2 == ended.value.code
