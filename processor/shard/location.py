@@ -11,6 +11,7 @@ from processor.shard.ledger import Ledger
 from processor.shard.setup import Setup
 from processor.shard.state import Changes, Projection, nothing
 
+report_every_ms: Final = 10_000  # DESIGN §3, location.status: at most so often while nothing changes
 trial_every_ms: Final = 600_000  # one call each 10 minutes tries whether the location is cured
 
 
@@ -46,10 +47,15 @@ class Location:
         return "ok", None, None
 
     def projection(self) -> Projection:
-        return nothing
+        """What was said of a busy or ailing location is said again, or taken back, before long."""
+        return Projection(at=self.reported + report_every_ms) if self.was_busy or self.state != "ok" else nothing
 
     def encode(self) -> bytes:
         return orjson.dumps({name: value for name in stored if (value := getattr(self, name))})
+
+    @classmethod
+    def decode(cls, location: str, stored: bytes) -> Self:
+        return cls(location, **orjson.loads(stored))
 
     @classmethod
     def of(cls, changes: Changes, location: str) -> Self:
@@ -57,7 +63,7 @@ class Location:
         if isinstance(held, cls):
             return held
         stored = changes.get(f"location {location}")
-        document = cls(location, **orjson.loads(stored)) if stored else cls(location)
+        document = cls.decode(location, stored) if stored else cls(location)
         changes.hold(document, stored)
         return document
 

@@ -1,18 +1,14 @@
 """Report: how each location stands, at once when that changes, else now and then while it is busy (DESIGN §3,
 `location.status`)."""
 
-from typing import Final
-
 from processor.events.fields import rfc3339
 from processor.highlevel.budget import lane_names
 from processor.shard.ledger import Ledger
-from processor.shard.location import Location
+from processor.shard.location import Location, report_every_ms
 from processor.shard.notes import Note
 from processor.shard.result import emit
 from processor.shard.setup import Setup
 from processor.shard.state import Changes
-
-report_every_ms: Final = 10_000
 
 
 def report(changes: Changes, setup: Setup, now: int) -> None:

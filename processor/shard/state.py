@@ -213,9 +213,11 @@ class Changes:
 
     def project(self, key: str, old: Projection | None, new: Projection) -> None:
         """Bring the narrow tables up to date with one document; `old` None: whatever they say."""
-        if old is None or old.at != new.at:
-            self.remind(key, new.at)
         kind, _, rest = key.partition(" ")
+        if kind == "location":
+            self.remind_by(key, new.at)  # its next call may be due sooner
+        elif old is None or old.at != new.at:
+            self.remind(key, new.at)
         if kind == "lead" and (old is None or old.pending != new.pending):
             location, lead = rest.split(" ")
             if new.pending is None:

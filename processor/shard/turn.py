@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from processor.highlevel.calls import Call
 from processor.shard.hear import Input, hear
 from processor.shard.lead import Lead
+from processor.shard.location import Location
 from processor.shard.notes import Note
 from processor.shard.plan import spend
 from processor.shard.report import report
@@ -65,4 +66,6 @@ def project(key: str, value: bytes) -> Projection:
             return Lead.decode(location, lead, value).projection()
         case ["request", location, lead, request]:
             return Request.decode(location, lead, request, value).projection()
+        case ["location", location]:
+            return Location.decode(location, value).projection()
     return nothing
