@@ -30,18 +30,22 @@ class Inbox:
         while True:
             await asyncio.sleep(0)  # one loop serves all shards
             self._arrived.clear()
+            stopping = self._stop.is_set()
+            records = () if stopping else self._polled()
+            positions = self._told if stopping else self._log.positions()  # as of these records: no await in between
+            events = await self._decoded(records)
             answers = self._dispatch.take()
-            records = () if self._stop.is_set() else self._polled()
-            if answers or records:
-                return [*answers, *await self._decoded(records), *self._reached()]
             now = self._clock.now()
-            if self._stop.is_set():
+            due = wake_at is not None and wake_at <= now and not stopping
+            if answers or records or due:
+                told, self._told = self._told, positions
+                reached = [Reached(topic, offset) for topic, offset in positions.items() if offset != told.get(topic)]
+                return [*answers, *events, *reached]
+            if stopping:
                 self._stopping_since = self._stopping_since or now
                 if self._dispatch.idle or now >= self._stopping_since + drain_ms:
                     return None
                 wake_at = self._stopping_since + drain_ms
-            elif wake_at is not None and wake_at <= now:
-                return self._reached()
             await self._wait(None if wake_at is None else wake_at - now)
 
     async def close(self) -> None:
@@ -65,14 +69,6 @@ class Inbox:
             end = await self._log.changes_end()
             events = [replace(event, changes_end=end) if isinstance(event, Event) else event for event in events]
         return events
-
-    def _reached(self) -> Sequence[Reached]:
-        """How far the input topics have been read, where that is news. Transaction markers count, so it may be
-        without any event."""
-        if self._stop.is_set():  # what was polled since is never heard
-            return ()
-        before, self._told = self._told, dict(self._log.positions())
-        return [Reached(topic, offset) for topic, offset in self._told.items() if offset != before.get(topic)]
 
     async def _wait(self, wait_ms: int | None) -> None:
         try:
