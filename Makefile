@@ -18,7 +18,7 @@ $(made): deploy/requirements.lock pyproject.toml
 	@echo "making .venv, once (a minute)"
 	@$(PYTHON) -m venv --clear .venv
 	@$(bin)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements.lock
-	@$(bin)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@PYTHONWARNINGS=ignore $(bin)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(made)  ## real Kafka, a simulated HighLevel, two workers, 10,000 leads; ARGS=--keep leaves it running
@@ -34,7 +34,7 @@ check: $(made)  ## format, lint, types, imports
 	@$(bin)/ruff format --check .
 	@$(bin)/ruff check .
 	@$(bin)/mypy
-	@$(bin)/lint-imports
+	@$(bin)/lint-imports --no-logo
 
 bench: $(made)  ## each bar with its conditions; ARGS="sync_latency memory" for some
 	@$(bin)/python -m tests.bench $(ARGS)

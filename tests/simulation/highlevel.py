@@ -1,0 +1,260 @@
+"""A strict HighLevel of its own: contacts, search by OR of e-mail, phone and id, GET; index lag, latency, faults, and a limiter that
+counts what *arrives*. `Server` is HighLevel, `Network` what lies between; `Api` is one worker's way there, the port of the runner.
+"""
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+import orjson
+
+from processor.engine.ports import Clock
+from processor.highlevel.calls import Answer, Call, Lost, Request, Unsent, parse, request
+
+from .loop import Process, VirtualLoop, settle, start_ms
+from .tale import Person
+from .trace import Trace
+
+window_ms: Final = 10_000
+answer_within_ms: Final = 8_000  # the client hangs up so long after the send deadline, and its socket is reset
+Reply = tuple[int, Mapping[str, str], object]  # status, headers, body
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How long things take, in ms, from … to …; and how often connecting takes too long."""
+
+    connect: tuple[int, int] = (0, 3)
+    out: tuple[int, int] = (5, 60)
+    back: tuple[int, int] = (5, 60)
+    stalls: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """What goes wrong at HighLevel, as shares of calls, until it clears up."""
+
+    until: int = 0  # ms after the world's start
+    unavailable: float = 0.0  # 5xx
+    lost: float = 0.0  # the answer never comes; half of the requests didn't arrive either
+    throttled: float = 0.0  # a 429 though the limit is kept: other programs share it
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request as the server's own log shows it, and whose permit paid for it."""
+
+    at: int  # ms since 1970
+    location: str
+    what: str
+    slot: int
+    worker: str
+    status: int
+
+
+@dataclass(slots=True)
+class Sent:
+    """A call as the port saw it, just before its request went on the wire."""
+
+    at: int
+    taken: int  # when the port was given it
+    location: str
+    slot: int
+    granted: int  # by the worker's clock
+    worker: str
+    kind: str  # search | contact
+    asks: frozenset[str]  # leads, and what is asked for them
+    until: int | None = None  # when its answer came, or it was given up; None: its worker died before
+
+
+@dataclass
+class Server:
+    loop: VirtualLoop
+    random: Random
+    trace: Trace
+    limit: int
+    people: Mapping[str, Person]
+    raw_names: frozenset[str] = frozenset()  # locations whose searches show names as entered
+    network: Network = Network()
+    weather: Weather = Weather()
+    arrivals: list[Arrival] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    told_to_wait: list[tuple[int, int, str, str]] = field(default_factory=list)  # from, until, location, worker
+    _log: dict[str, list[int]] = field(default_factory=dict)  # when something arrived, by location
+
+    def __post_init__(self) -> None:
+        self._index: dict[tuple[str, str, str], list[Person]] = {}
+        for person in self.people.values():
+            for by, value in (
+                ("email", person.fields.get("email", "").lower()),
+                ("phone", person.fields.get("phone", "")),
+            ):
+                self._index.setdefault((person.location, by, value), []).append(person)
+            self._index[person.location, "id", person.id] = [person]
+
+    def arrive(self, call: Call, asked: Request, worker: str) -> Reply:
+        """One request arrives: it counts, whatever comes of it."""
+        location, now = call.permit.location, self.loop.ms
+        log = self._log.setdefault(location, [])
+        log.append(now)
+        reply: Reply
+        if len(log) - bisect_right(log, now - window_ms) > self.limit:
+            reply = 429, {}, {"statusCode": 429, "message": "Too Many Requests"}
+        elif self._bad("throttled"):
+            reply = 429, {"Retry-After": str(self.random.randint(1, 4))} if self.random.random() < 0.5 else {}, None
+        elif self._bad("unavailable"):
+            reply = self.random.choice([500, 502, 503]), {}, {"message": "try later"}
+        else:
+            reply = self.serve(location, asked)
+        what = asked.method if asked.method != "POST" else f"POST {asked.path}"
+        self.arrivals.append(Arrival(now, location, what, call.permit.slot, worker, reply[0]))
+        self.trace.say("HighLevel", f"{reply[0]} to {worker}'s {what}", slot=call.permit.slot, wanted=wanted(asked))
+        return reply
+
+    def lost(self) -> bool:
+        return self._bad("lost")
+
+    def serve(self, location: str, asked: Request) -> Reply:
+        if asked.method == "POST" and asked.path == "/contacts/search":
+            return self._search(location, asked.body or {})
+        if asked.method == "GET" and asked.path.startswith("/contacts/"):
+            return self._get(location, asked.path.removeprefix("/contacts/"))
+        return 404, {}, {"statusCode": 404, "message": f"Cannot {asked.method} {asked.path}"}
+
+    def _search(self, location: str, body: Mapping[str, object]) -> Reply:
+        filters, limit = body.get("filters"), body.get("pageLimit")
+        if (
+            body.get("locationId") != location
+            or not isinstance(limit, int)
+            or not isinstance(filters, list)
+            or len(filters) != 1
+        ):
+            return 422, {}, {"statusCode": 422, "message": ["unreadable"], "error": "Unprocessable Entity"}
+        (group,) = filters
+        values = group["filters"] if group.get("group") == "OR" else filters
+        found: dict[str, Person] = {}
+        for value in values:
+            if set(value) != {"field", "operator", "value"} or value["operator"] != "eq" or len(value["value"]) > 75:
+                return 422, {}, {"statusCode": 422, "message": ["Invalid Operator"], "error": "Unprocessable Entity"}
+            hits = self._index.get((location, value["field"], value["value"]), [])
+            found.update((person.id, person) for person in hits if not person.gone and self._since(person.indexed))
+        newest = sorted(found.values(), key=lambda person: (person.updated, person.id), reverse=True)
+        shown = [hit(person, location in self.raw_names) for person in newest[:limit]]
+        return 200, self._headers(location), {"contacts": shown, "total": len(newest), "traceId": "trace-1"}
+
+    def _get(self, location: str, contact_id: str) -> Reply:
+        person = self.people.get(contact_id)
+        if person is None or person.gone or not self._since(person.since):
+            message = f"Contact not found for id:{contact_id}"
+            return 400, self._headers(location), {"message": message, "error": "Bad Request", "statusCode": 400}
+        return 200, self._headers(location), {"contact": whole(person), "traceId": "trace-2"}
+
+    def _since(self, ms: int) -> bool:
+        return self.loop.ms >= start_ms + ms
+
+    def _headers(self, location: str) -> dict[str, str]:
+        log = self._log[location]
+        left = self.limit - (len(log) - bisect_right(log, self.loop.ms - window_ms))
+        return {"X-RateLimit-Max": str(self.limit), "X-RateLimit-Remaining": str(left)}
+
+    def _bad(self, what: str) -> bool:
+        return self.loop.ms < start_ms + self.weather.until and self.random.random() < getattr(self.weather, what)
+
+
+class Api:
+    """One process's way to the server. A call of a dead process leaves no more; what is on the wire arrives."""
+
+    def __init__(self, server: Server, process: Process, clock: Clock) -> None:
+        self.server, self.process, self.clock = server, process, clock
+
+    async def call(self, call: Call) -> Answer:
+        """As the real client: a whole response, or Lost, or Unsent past the send deadline."""
+        server, network, loop, permit = self.server, self.server.network, self.server.loop, call.permit
+        self._alive()
+        taken = loop.ms
+        connect = server.random.randint(*network.connect)
+        if server.random.random() < network.stalls:
+            connect = server.random.randint(1_000, 4_000)
+        await asyncio.sleep(connect / 1000)
+        self._alive()
+        now = self.clock.now()
+        if now > permit.send_by:
+            return Answer(call, Unsent("connect"), None, None, None)
+        asks = frozenset(f"{ask.lead} {ask.by} {ask.value}" for ask in call.asks)
+        of = (permit.location, permit.slot, permit.granted, self.process.name, call.kind, asks)
+        sent = Sent(loop.ms, taken, *of)
+        server.sent.append(sent)
+        response: asyncio.Future[Answer] = loop.create_future()
+        hang_up = permit.send_by + answer_within_ms - now
+        self._travel(call, hang_up, response)
+        try:
+            async with asyncio.timeout(hang_up / 1000):
+                answer = await response
+        except TimeoutError:
+            return Answer(call, Lost("timeout"), None, None, None)
+        finally:
+            sent.until = None if self.process.dead else loop.ms
+        self._alive()
+        return answer
+
+    def _travel(self, call: Call, hang_up: int, response: "asyncio.Future[Answer]") -> None:
+        server, loop, asked = self.server, self.server.loop, request(call.what)
+        out, back = server.random.randint(*server.network.out), server.random.randint(*server.network.back)
+        lost = server.lost()
+        if out > hang_up or (lost and server.random.random() < 0.5):
+            return  # it never arrives
+
+        def arrives() -> None:
+            status, headers, body = server.arrive(call, asked, self.process.name)
+            raw = orjson.dumps(body)
+            if not lost:
+                loop.after(back, lambda: settle(response, self._parse(call, status, headers, raw)))
+
+        loop.after(out, arrives)
+
+    def _parse(self, call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+        if status == 429 and not self.process.dead:
+            wait = int(headers.get("Retry-After", "10")) * 1000
+            told = (self.server.loop.ms, self.server.loop.ms + wait, call.permit.location, self.process.name)
+            self.server.told_to_wait.append(told)
+        return parse(call, status, headers, body, self.clock.now())
+
+    def _alive(self) -> None:
+        if self.process.dead:
+            raise asyncio.CancelledError("this process is dead")
+
+
+def wanted(asked: Request) -> Iterable[str]:
+    if asked.body is None:
+        return [asked.path]
+    filters = orjson.loads(orjson.dumps(asked.body["filters"]))
+    return [one["value"] for one in filters[0].get("filters", filters)]
+
+
+def common(person: Person) -> dict[str, object]:
+    """What both payloads show alike (contract.md §4.1)."""
+    fields = person.fields
+    shown: dict[str, object] = {"id": person.id, "locationId": person.location, "dateUpdated": person.updated}
+    theirs = {"postal_code": "postalCode", "company_name": "companyName"}
+    alike = ("email", "phone", "company_name", "website", "city", "state", "postal_code", "country")
+    return shown | {theirs.get(name, name): fields.get(name) for name in alike}
+
+
+def hit(person: Person, raw_names: bool) -> dict[str, object]:
+    """A contact as a search shows it: names lower-cased, no time zone, the street under another name."""
+    first, last = person.fields.get("first_name", ""), person.fields.get("last_name", "")
+    shown = common(person) | {"firstName": first.lower(), "lastName": last.lower(), "firstNameLowerCase": first.lower()}
+    raw = {"firstNameRaw": first, "lastNameRaw": last} if raw_names else {}
+    return (
+        shown | raw | {"address": person.fields.get("address"), "additionalEmails": [], "searchAfter": [1, person.id]}
+    )
+
+
+def whole(person: Person) -> dict[str, object]:
+    """A contact as a GET shows it."""
+    fields = person.fields
+    shown = common(person) | {"firstName": fields.get("first_name"), "lastName": fields.get("last_name")}
+    return shown | {"address1": fields.get("address"), "timezone": fields.get("timezone"), "emailLowerCase": ""}

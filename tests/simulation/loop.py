@@ -1,0 +1,111 @@
+"""Virtual time: an asyncio event loop without sockets, threads or sleep. When nothing is ready, time jumps to the next timer.
+
+Everything that runs belongs to the world or to one process (a worker). Each callback of a process is a *step*, so each `await` that
+suspends ends at one: a process can be stopped dead there, and the loop tells it before each of its steps.
+"""
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context, ContextVar
+from typing import Final, Protocol, TypeVar
+
+start_ms: Final = 1_750_000_000_000  # when a world begins, ms since 1970
+spin_limit: Final = 20_000  # callbacks without time moving: far beyond any honest turn
+
+
+class Stuck(Exception):
+    """Nothing is ready and no timer is set, yet someone waits; or callbacks run for ever while time stands still."""
+
+
+class Process(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    dead: bool
+    lands: bool  # what is on its way to the broker when it dies gets there
+    deciding: int  # ends of transactions that are on their way
+
+    def step(self) -> None:
+        """Called before each callback of this process."""
+
+    def die_here(self) -> None:
+        """Called where it may die though nothing is awaited: while a transaction's end is on its way, around SQLite's commit."""
+
+
+T = TypeVar("T")
+running: Final[ContextVar[Process | None]] = ContextVar("running", default=None)
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """One thread, one time. The same callbacks give the same run."""
+
+    _ready: deque[asyncio.Handle]  # of BaseEventLoop, which has no public door to them
+    _scheduled: list[asyncio.TimerHandle]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seconds = 0.0
+        self._since_moved = 0
+        self._world = Context()
+        self.happened = 0  # what left a process, or came about in the world, so far
+
+    def time(self) -> float:
+        return self._seconds
+
+    @property
+    def ms(self) -> int:
+        """Ms since 1970 in this world. Timers are whole ms apart, so rounding only mends the float."""
+        return start_ms + round(self._seconds * 1000)
+
+    def after(self, delay_ms: int, callback: Callable[[], object]) -> None:
+        """The world does this later, whoever asked for it: it happens though its asker be dead by then."""
+        self.happened += 1
+        self.call_later(delay_ms / 1000, self._happen, callback, context=self._world)
+
+    def _happen(self, callback: Callable[[], object]) -> None:
+        self.happened += 1
+        callback()
+
+    def _run_once(self) -> None:
+        ready, scheduled = self._ready, self._scheduled
+        while scheduled and scheduled[0].cancelled():
+            heapq.heappop(scheduled)
+        if not ready:
+            if not scheduled:
+                raise Stuck("dead-lock: nothing is ready and no timer is set")
+            if scheduled[0].when() > self._seconds:
+                self._seconds, self._since_moved = scheduled[0].when(), 0
+        while scheduled and scheduled[0].when() <= self._seconds:
+            ready.append(heapq.heappop(scheduled))
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if handle.cancelled():
+                continue
+            self._since_moved += 1
+            if self._since_moved > spin_limit:
+                raise Stuck(f"spin: {spin_limit} callbacks and time stands still; the last one is {handle!r}")
+            process = handle._context.get(running)  # type: ignore[attr-defined]  # a handle's context has no public name
+            if process is not None:
+                process.step()
+                if handle.cancelled():
+                    continue
+            handle._run()
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Cancelled timers are dropped when their time comes."""
+
+    def _write_to_self(self) -> None:
+        """Nobody sleeps in a selector, so nobody needs to be woken."""
+
+
+def settle(future: asyncio.Future[T], value: T) -> None:
+    """What was awaited comes, if anyone still waits."""
+    if not future.done():
+        future.set_result(value)
+
+
+def refuse(future: asyncio.Future[T], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -1,0 +1,320 @@
+"""What must hold after any run, judged from the topics, the server's own log and the teller's truth; the code under test has no say.
+
+Each oracle yields its violations in words. Some need no knowledge of leads (budget, order), the others compare with `Truth`.
+"""
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from processor.events.contract import EVENTS
+from processor.topics import TOPICS, home
+
+from .highlevel import Sent
+from .play import Run
+from .tale import Truth
+from .world import partition, partitions
+
+Result = Mapping[str, Any]
+window_ms: Final = 10_000
+reads_only: Final = frozenset({"GET", "POST /contacts/search"})
+
+
+def violations(run: Run) -> list[str]:
+    """All that is wrong with a run; nothing, if all is well."""
+    return [f"{oracle.__name__}: {said}" for oracle in oracles for said in oracle(run)]
+
+
+def broken(run: Run) -> set[str]:
+    """Names of the oracles that object."""
+    return {oracle.__name__ for oracle in oracles if any(True for _ in oracle(run))}
+
+
+def healthy(run: Run) -> Iterator[str]:
+    """No worker ended by itself, got stuck, hid an exception or had a turn fail; and each left within its time."""
+    yield from run.crashed
+    allowed = {"broken"} if run.world.faults.unknown_outcome else set()
+    for worker in run.workers:
+        for at, note in worker.notes:
+            if note.name in {"turn_failed", "broken", "alert"} - allowed:
+                yield f"{worker.name} at {at}: {note.name} {dict(note.fields)}"
+
+
+def budget(run: Run) -> Iterator[str]:
+    """The server never sees more than its limit in any 10 s, and no more than the rate are granted in any 10 s."""
+    limit, rate = run.world.rate.ceiling, run.world.rate.per_window
+    skews = {worker.name: worker.skew_ms for worker in run.workers}
+    for location, times in grouped((one.location, one.at) for one in run.server.arrivals).items():
+        if (most := busiest(times)) > limit:
+            yield f"{location}: {most} calls arrived in 10 s, {limit} may"
+    for location, times in grouped((one.location, one.granted - skews[one.worker]) for one in run.server.sent).items():
+        if (most := busiest(times)) > rate:
+            yield f"{location}: {most} calls were granted in 10 s, {rate} may be"
+
+
+def permits(run: Run) -> Iterator[str]:
+    """One slot, one request on the wire; and none after its send deadline."""
+    for (location, slot), count in Counter((one.location, one.slot) for one in run.server.sent).items():
+        if count > 1:
+            yield f"{location}: slot {slot} paid for {count} requests"
+
+
+def journalled(run: Run) -> Iterator[str]:
+    """Write-ahead: no call leaves before a transaction that holds its location's ledger, as of the grant or later, is committed."""
+    skews = {worker.name: worker.skew_ms for worker in run.workers}
+    ledgers: dict[str, list[tuple[int, int]]] = defaultdict(list)  # produced, committed
+    for _, entry in run.kafka.committed("processor.changelog", partition):
+        kind, _, location = (entry.key or b"").decode().partition(" ")
+        if kind == "budget" and entry.transaction:
+            ledgers[location].append((entry.timestamp_ms, entry.transaction.ended))
+    for one in run.server.sent:
+        granted = one.granted - skews[one.worker]
+        if not any(granted <= produced and committed <= one.at for produced, committed in ledgers[one.location]):
+            yield f"{one.location}: the call in slot {one.slot} left before its slot was journalled"
+
+
+def patient(run: Run) -> Iterator[str]:
+    """Told to wait by a 429, a worker gives the location's calls no more, not even those already granted."""
+    if run.world.faults.unknown_outcome:
+        return  # an answer that was heard in a turn of unknown outcome may be lost with it
+    for since, until, location, worker in run.server.told_to_wait:
+        for one in run.server.sent:
+            if (one.location, one.worker) == (location, worker) and since < one.taken and one.at < until:
+                yield f"{location}: slot {one.slot} was sent {one.at - since} ms after a 429 that said {until - since}"
+
+
+def thrifty(run: Run) -> Iterator[str]:
+    """No worker asks the same for a lead a second time while it is being asked."""
+    if run.world.faults.unknown_outcome:
+        return  # a shard that was reopened knows nothing of the calls in flight
+    flying: dict[tuple[str, str, str], Sent] = {}
+    for one in run.server.sent:
+        for ask in one.asks:
+            before = flying.get((one.worker, one.location, ask))
+            if before is not None and before.until is not None and one.taken < before.until:
+                yield f"{one.location}: {ask.split()[0]} was asked about in slots {before.slot} and {one.slot} at once"
+            flying[one.worker, one.location, ask] = one
+
+
+def once(run: Run) -> Iterator[str]:
+    """A read_committed reader sees each result once, each request answered once, and no event in two results."""
+    named: Counter[str] = Counter()
+    answers: Counter[tuple[str, str]] = Counter()
+    spoken: dict[tuple[str, str, str], Result] = {}
+    results: Counter[tuple[str, str, int]] = Counter()
+    for result in synced(run):
+        results[result["location_id"], result["lead_id"], result["sequence"]] += 1
+        named.update(dict.fromkeys((cause["id"] for cause in result["causes"]), 1))
+        for request in (cause["request_id"] for cause in result["causes"] if cause.get("request_id")):
+            answers[result["lead_id"], request] += 1
+            spoken[result["location_id"], result["lead_id"], request] = result
+    allowed = {event for tale in run.scenario.tales for event in tale.truth.repeats}
+    yield from (f"result {one} was published {count} times" for one, count in results.items() if count > 1)
+    yield from (
+        f"{event} is a cause of {count} results" for event, count in named.items() if count > 1 and event not in allowed
+    )
+    yield from (f"{one} was answered {count} times" for one, count in answers.items() if count > 1)
+    screens = [event["data"] for event in run.read("sync.progress") if event["type"] == "sync.answered"]
+    shown = Counter((one["location_id"], one["lead_id"], one["request_id"]) for one in screens)
+    yield from (f"{one} was answered {count} times on the screen" for one, count in shown.items() if count > 1)
+    yield from (f"{one} was answered in lead.updates or sync.progress alone" for one in {*shown} ^ {*spoken})
+    for one in screens:
+        result = spoken.get((one["location_id"], one["lead_id"], one["request_id"]), one)
+        differs = [name for name in ("sequence", "outcome", "reason", "lead_updated") if one[name] != result[name]]
+        if differs or {*one["filled"]} != {
+            name for name, value in result.get("changes", {}).items() if value is not None
+        }:
+            yield f"the answers to {one['request_id']} differ: {differs}"
+
+
+def order(run: Run) -> Iterator[str]:
+    """Per lead, results never go back in sequence or revision."""
+    last: dict[tuple[str, str], Result] = {}
+    for result in synced(run):
+        lead = (result["location_id"], result["lead_id"])
+        before = last.get(lead, {"sequence": -1, "revision": None})
+        if result["sequence"] <= before["sequence"]:
+            yield f"{lead[1]}: sequence {result['sequence']} after {before['sequence']}"
+        if before["revision"] is not None and (result["revision"] is None or result["revision"] < before["revision"]):
+            yield f"{lead[1]}: revision {result['revision']} after {before['revision']}"
+        last[lead] = result
+
+
+def nothing_lost(run: Run) -> Iterator[str]:
+    """Every valid event ends in state and in its effect: the last word on each lead is the teller's own."""
+    results = results_by_lead(run)
+    state = run.documents()
+    known = {(tale.location, tale.lead) for tale in run.scenario.tales}
+    yield from (f"{lead}: nobody told of it" for lead in results if lead not in known)
+    for tale in run.scenario.tales:
+        mine = results.get((tale.location, tale.lead), [])
+        yield from (
+            f"{tale.lead}: {said}"
+            for said in lead_lost(tale.truth, mine, state.get(f"lead {tale.location} {tale.lead}"))
+        )
+        for request, allowed in tale.truth.requests.items():
+            answers = [one for one in mine if any(cause.get("request_id") == request for cause in one["causes"])]
+            if not answers:
+                yield f"{tale.lead}: {request} was never answered"
+            yield from (
+                f"{tale.lead}: {request} was answered {(one['outcome'], one['reason'])}, not {sorted(allowed, key=str)}"
+                for one in answers
+                if (one["outcome"], one["reason"]) not in allowed | (tale.truth.excused if run.outage else frozenset())
+            )
+
+
+def lead_lost(truth: Truth, results: Sequence[Result], document: Mapping[str, Any] | None) -> Iterator[str]:
+    if truth.revision is not None and (document is None or document.get("revision") != truth.revision):
+        yield f"its revision {truth.revision} is not in state"
+    last = results[-1]["outcome"] if results else None
+    if last not in truth.last:
+        yield f"its last outcome is {last}, not {sorted(truth.last, key=str)}"
+    if truth.revision is not None:
+        must = truth.revisions[truth.revision].must
+        told: dict[str, Any] = {}
+        for result in results:
+            if result["revision"] == truth.revision:
+                told |= result["changes"]
+        missing = {name for name, value in must.items() if told.get(name) != value}
+        if missing:
+            yield f"{sorted(missing)} of revision {truth.revision} were never told"
+    gone = [one["replaces"]["contact_id"] for one in results if one["replaces"]]
+    if (truth.replaces in gone) != (truth.replaces is not None) or len({*gone}) > 1:
+        yield f"it replaces {gone}, not {truth.replaces}"
+
+
+def buried(run: Run) -> Iterator[str]:
+    """Every malformed record is in dead.letters exactly once, as it was, with its reason; and nothing else is."""
+    publications = run.scenario.publications
+    expected = {place: publications[index] for place, index in run.offsets.items() if publications[index].buried}
+    seen: Counter[tuple[str, int]] = Counter()
+    for _, entry in run.kafka.committed("dead.letters", partition):
+        headers = {name: value.decode() for name, value in entry.headers if name.startswith("hydrant-")}
+        place = headers["hydrant-topic"], int(headers["hydrant-offset"])
+        seen[place] += 1
+        one = expected.get(place)
+        if one is None or (one.buried, one.value, one.key.encode()) != (
+            headers["hydrant-reason"],
+            entry.value,
+            entry.key,
+        ):
+            yield f"{place} was buried as {headers['hydrant-reason']}: {headers['hydrant-detail']}"
+    yield from (f"{place} was buried {seen[place]} times" for place in expected if seen[place] != 1)
+
+
+def sent_home(run: Run) -> Iterator[str]:
+    """Every stray is on its home partition exactly once, as it was, with its own timestamp."""
+    published = [run.scenario.publications[index] for index in run.offsets.values()]
+    strays = [(one.topic, one.value) for one in published if one.strays]
+    elsewhere = (place for place in run.kafka.logs if place[0] in TOPICS and place[1] != partition)
+    found = [
+        (topic, entry.value, where == home((entry.key or b"").decode(), partitions))
+        for topic, where in elsewhere
+        for _, entry in run.kafka.committed(topic, where)
+    ]
+    if Counter(found) != Counter((topic, value, True) for topic, value in strays):
+        yield f"{len(strays)} strays, {len(found)} records on other partitions"
+
+
+def no_contact_made(run: Run) -> Iterator[str]:
+    """Nothing but searches and GETs ever arrives."""
+    yield from (f"{one.what} arrived" for one in run.server.arrivals if one.what not in reads_only)
+
+
+def calls_told(run: Run) -> Iterator[str]:
+    """No call is counted in two results."""
+    told: Counter[tuple[str, str]] = Counter()
+    for result in synced(run):
+        told.update({(result["location_id"], kind): count for kind, count in result["calls"].items()})
+    made = Counter((one.location, one.kind) for one in run.server.sent)
+    yield from (
+        f"{where}: results tell of {count} calls, {made[where]} were made"
+        for where, count in told.items()
+        if count > made[where]
+    )
+
+
+def no_old_answers(run: Run) -> Iterator[str]:
+    """Whatever a result says belongs to the contact of the e-mail that the lead has in the result's own revision."""
+    results = results_by_lead(run)
+    for tale in run.scenario.tales:
+        for result in results.get((tale.location, tale.lead), []):
+            revision = tale.truth.revisions.get(result["revision"])
+            may = revision.may if revision else {}
+            if result["contact_id"] not in (None, *(revision.contacts if revision else ())):
+                yield f"{tale.lead}: revision {result['revision']} was linked to {result['contact_id']}"
+            for name, value in result["changes"].items():
+                if may.get(name) != value and not (name == "contact_id" and value is None and result["replaces"]):
+                    yield f"{tale.lead}: revision {result['revision']} was told another's {name}"
+
+
+def all_done(run: Run) -> Iterator[str]:
+    """Once faults stop, everything pending ends: no open work, no request that waits, nothing unread, and each location says so."""
+    for status in {event["data"]["location_id"]: event["data"] for event in run.read("location.status")}.values():
+        if status["queued"] or status["state"] != "ok":
+            yield f"{status['location_id']}: {status['queued']} queued, {status['state']}"
+    for key, document in run.documents().items():
+        if key.startswith("lead ") and "open" in document:
+            yield f"{key}: still open"
+        if key.startswith("request ") and "answered" not in document:
+            yield f"{key}: still waits"
+    for topic in ("lead.changes", "sync.requests"):
+        records = run.kafka.committed(topic, partition)
+        if records and int(run.documents().get(f"position {topic}", 0)) <= records[-1][0]:
+            yield f"{topic}: not read to its end"
+
+
+def contract(run: Run) -> Iterator[str]:
+    """Everything published is what the contract says."""
+    for topic in ("lead.updates", "sync.progress", "location.status"):
+        for event in run.read(topic):
+            try:
+                EVENTS[event["type"]].model_validate(event["data"])
+            except ValueError as error:
+                yield f"{event['type']}: {error}"
+
+
+oracles: Final[Sequence[Callable[[Run], Iterator[str]]]] = (
+    healthy,
+    budget,
+    permits,
+    journalled,
+    patient,
+    thrifty,
+    once,
+    order,
+    nothing_lost,
+    buried,
+    sent_home,
+    no_contact_made,
+    calls_told,
+    no_old_answers,
+    all_done,
+    contract,
+)
+
+
+def busiest(times: Iterable[int]) -> int:
+    """The most of these in any window (t − 10 s, t]."""
+    ordered = sorted(times)
+    return max((i + 1 - bisect_left(ordered, at - window_ms + 1) for i, at in enumerate(ordered)), default=0)
+
+
+def grouped(pairs: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
+    groups: dict[str, list[int]] = defaultdict(list)
+    for name, value in pairs:
+        groups[name].append(value)
+    return groups
+
+
+def synced(run: Run) -> Iterator[Result]:
+    return (event["data"] for event in run.read("lead.updates"))
+
+
+def results_by_lead(run: Run) -> dict[tuple[str, str], list[Result]]:
+    """In the order of the log."""
+    results: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    for result in synced(run):
+        results[result["location_id"], result["lead_id"]].append(result)
+    return results

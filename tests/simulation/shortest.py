@@ -1,0 +1,66 @@
+"""A run that fails, cut down: fewer leads, fewer deaths, the same oracle still objecting. Then it is told in full."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from .oracles import broken, violations
+from .play import Run, play
+from .worker import Kill
+
+runs_at_most: Final = 150  # a failing test tells what it can within seconds
+said_at_most: Final = 12
+
+
+def complaint(run: Run) -> str:
+    """What is wrong with a run, its seed, and the shortest trace that shows it; empty, if all is well."""
+    said = violations(run)
+    if not said:
+        return ""
+    least = shortest(run)
+    kinds = {tale.number: tale.kind for tale in least.scenario.tales}
+    return "\n".join(
+        [
+            f"seed {run.scenario.seed}, kills {list(run.kills)}, {run.world}:",
+            *said[:said_at_most],
+            f"\nOf {len(run.scenario.tales)} leads {len(kinds)} are enough: {kinds}, kills {list(least.kills)}:",
+            *violations(least)[:said_at_most],
+            "",
+            least.trace.text(),
+        ]
+    )
+
+
+def shortest(run: Run) -> Run:
+    """The smallest run found in which the same oracle objects."""
+    objection, left = violations(run)[0].partition(":")[0], runs_at_most
+    smaller = True
+    while smaller and left:
+        smaller = False
+        for candidate in fewer(run):
+            left -= 1
+            if not left:
+                break
+            if objection in broken(candidate):
+                run, smaller = candidate, True
+                break
+    return run
+
+
+def fewer(run: Run) -> Iterator[Run]:
+    """Runs with less in them: half of the leads first, then without one of them, or without one death."""
+    numbers = [tale.number for tale in run.scenario.tales]
+    half = len(numbers) // 2
+    halves = [numbers[:half], numbers[half:]] if half > 1 else []
+    for without in [*halves, *([number] for number in numbers if len(numbers) > 1)]:
+        scenario = run.scenario.without(without)
+        for kills in alike(run):
+            yield play(scenario, kills, run.world)
+    for number in range(len(run.kills)):
+        yield play(run.scenario, [*run.kills[:number], *run.kills[number + 1 :]], run.world)
+
+
+def alike(run: Run) -> Sequence[Sequence[Kill]]:
+    """The same deaths where fewer leads make fewer steps: by the step, and by the time."""
+    by_time = [replace(kill, at=0, after_ms=worker.age) for kill, worker in zip(run.kills, run.workers, strict=False)]
+    return [run.kills, by_time] if any(kill.at for kill in run.kills) else [run.kills]

@@ -1,0 +1,197 @@
+"""Guards proved: each of these breakages is caught by an oracle within a few seeds, and the same runs are clean without it."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from processor.engine import runner
+from processor.engine.dispatch import Dispatch
+from processor.engine.ports import Log
+from processor.highlevel import budget
+from processor.highlevel.budget import Budget, Permit, Rate
+from processor.highlevel.calls import Call
+from processor.shard import hear, hear_answer
+from processor.shard.lead import Lead, Open, Question
+from processor.shard.state import Changes
+from processor.shard.turn import Effects, Shard
+
+from .deaths import few_calls, moments
+from .highlevel import Network
+from .log import Session
+from .oracles import broken
+from .play import Run, World, play
+from .shortest import complaint
+from .trouble import stormy
+from .worker import Kill
+from .world import Scenario, flood, scenario
+
+slow_ways = Network(out=(5, 7_000), back=(5, 500))  # what was granted long ago may arrive only now
+no_sharing = World(Rate(9), probe_size=1, network=slow_ways)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Runs in which a breakage must show."""
+
+    scenarios: Sequence[Scenario]
+    world: World = field(default_factory=World)
+    kills: Callable[[], Iterable[Sequence[Kill]]] = lambda: [()]
+
+    def runs(self) -> Iterator[Run]:
+        return (play(one, kills, self.world) for kills in self.kills() for one in self.scenarios)
+
+
+class Storms:
+    def runs(self) -> Iterator[Run]:
+        return (stormy(seed) for seed in range(20))
+
+
+def now_and_then() -> Iterable[Sequence[Kill]]:
+    yield [Kill(after_ms=ms, state="lost", pause_ms=100) for ms in (4_000, 2_500, 3_000)]
+
+
+def unheard() -> Iterable[Sequence[Kill]]:
+    """The worker dies while the end of a transaction is on its way, and it gets lost."""
+    return ([Kill(step, lands=False, pause_ms=1)] for step, point in moments(0) if point.deciding)
+
+
+floods = Trial([flood(seed, leads=30) for seed in range(3)], no_sharing, now_and_then)
+killed = Trial([scenario(0)], few_calls, unheard)
+revised = Trial([scenario(seed, ["out_of_order"] * 4) for seed in range(5)])
+retyped = Trial([scenario(seed, ["changes_email"] * 4) for seed in range(5)])
+
+
+def no_ledger_handed_over(patch: pytest.MonkeyPatch) -> None:
+    """The budget is spent by each worker on its own."""
+    produce = Session._produce
+
+    def forgetful(self: Session, records: Any, rows: Sequence[tuple[str, bytes | None]]) -> int:
+        return produce(self, records, [row for row in rows if not row[0].startswith("budget ")])
+
+    patch.setattr(Session, "_produce", forgetful)
+
+
+def spend_journalled_after_the_call(patch: pytest.MonkeyPatch) -> None:
+    """A call leaves, and then its slot is committed."""
+    commit = runner.commit
+    hasty: list[Dispatch] = []
+
+    class Hasty(Dispatch):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            self.gone: set[Permit] = set()
+            hasty.append(self)
+
+        def send(self, call: Call) -> None:
+            if call.permit not in self.gone:
+                self.gone.add(call.permit)
+                super().send(call)
+
+    async def late(shard: Shard, log: Log, effects: Effects) -> None:
+        for call in effects.calls:
+            hasty[-1].send(call)
+        await commit(shard, log, effects)
+
+    patch.setattr(runner, "Dispatch", Hasty)
+    patch.setattr(runner, "commit", late)
+
+
+def sqlite_committed_before_kafka(patch: pytest.MonkeyPatch) -> None:
+    """The cache knows what the log never heard of."""
+
+    async def commit(shard: Shard, log: Log, effects: Effects) -> None:
+        shard.state.commit(None)
+        if effects.records or effects.rows:
+            position = await log.commit(effects.records, effects.rows)
+            shard.state.begin()
+            shard.state.commit(position)
+
+    patch.setattr(runner, "commit", commit)
+
+
+def slot_freed_at_send(patch: pytest.MonkeyPatch) -> None:
+    """Calls granted are counted, calls on their way are not."""
+    grant = Budget.grant
+
+    def freed(self: Budget, now: int, *args: Any) -> Permit:
+        permit = grant(self, now, *args)
+        self.slots[-1].until = now
+        return permit
+
+    patch.setattr(Budget, "grant", freed)
+
+
+def unanswered_slots_freed_too_soon(patch: pytest.MonkeyPatch) -> None:
+    """As if a call without an answer couldn't arrive late."""
+    patch.setattr(budget, "unanswered_ms", budget.window_ms + 2_000)
+
+
+def clocks_taken_for_equal(patch: pytest.MonkeyPatch) -> None:
+    """Times of a worker before us count as if they were by our own clock."""
+    patch.setattr(budget, "skew_ms", 0)
+
+
+def revision_check_dropped(patch: pytest.MonkeyPatch) -> None:
+    """Whatever comes last is taken for the newest."""
+
+    def newer(lead: Lead, data: Any, timestamp_ms: int, now: int) -> bool:
+        lead.take(data.snapshot(), data.revision, data.created_at_ms or timestamp_ms, now)
+        return True
+
+    patch.setattr(hear, "newer", newer)
+
+
+def old_answer_applied_to_a_new_question(patch: pytest.MonkeyPatch) -> None:
+    """An answer is taken for whatever its lead wants to know by now."""
+
+    def asked(changes: Changes, call: Call) -> Iterator[tuple[Lead, Open]]:
+        for ask in call.asks:
+            lead = Lead.of(changes, call.permit.location, ask.lead)
+            if lead.open:
+                lead.open.question = Question("get" if call.kind == "contact" else ask.by, ask.value)
+                yield lead, lead.open
+
+    patch.setattr(hear_answer, "still_asked", asked)
+
+
+breakages = [
+    (no_ledger_handed_over, floods, "budget"),
+    (spend_journalled_after_the_call, killed, "permits"),
+    (sqlite_committed_before_kafka, killed, "nothing_lost"),
+    (slot_freed_at_send, floods, "budget"),
+    (unanswered_slots_freed_too_soon, Storms(), "budget"),
+    (clocks_taken_for_equal, Storms(), "budget"),
+    (revision_check_dropped, revised, "order"),
+    (old_answer_applied_to_a_new_question, retyped, "no_old_answers"),
+]
+
+
+@pytest.mark.parametrize(("breakage", "trial", "oracle"), breakages, ids=[one.__name__ for one, _, _ in breakages])
+def test_the_breakage_is_caught(
+    breakage: Callable[[pytest.MonkeyPatch], None], trial: Trial | Storms, oracle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breakage(monkeypatch)
+
+    assert any(oracle in broken(run) for run in trial.runs())
+
+
+@pytest.mark.parametrize("trial", [floods, killed, revised, retyped], ids=["floods", "killed", "revised", "retyped"])
+def test_without_a_breakage_the_same_runs_are_clean(trial: Trial) -> None:
+    for run in trial.runs():
+        assert broken(run) == set()
+
+
+def test_what_fails_tells_its_seed_and_the_shortest_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four leads one is left, with what happened to it."""
+    revision_check_dropped(monkeypatch)
+    kinds = ["nobody", "lacks_contact", "out_of_order", "ambiguous"]
+    failed = next(run for seed in range(20) if "order" in broken(run := play(scenario(seed, kinds, strays=0))))
+    told = complaint(failed)
+
+    assert told.startswith(f"seed {failed.scenario.seed}, kills []")
+    assert "Of 4 leads 1 are enough: {2: 'out_of_order'}" in told
+    assert "order: lead-2: revision 2 after 3" in told.splitlines()
+    assert "lead.synced lead-2 revision=2" in told
+    assert "lead-3" not in told

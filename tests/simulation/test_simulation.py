@@ -1,0 +1,209 @@
+"""The runner itself, simulated: whatever happens to its worker, every promise of DESIGN §6 that can be told from outside is kept.
+
+What fails says its seed and the shortest trace that shows it; `python -m tests.simulation --seed N [--kill STEP]` plays one again.
+"""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from processor.engine.ports import StateFile
+from processor.engine.state_file import StateFolder
+from processor.shard.state import State
+from processor.shard.turn import project
+
+from .deaths import deaths, few_calls, moments
+from .log import Faults
+from .loop import start_ms
+from .play import Run, World, play
+from .shortest import complaint
+from .trouble import stormy, trouble, troubled
+from .worker import Found, Kill, Mortal, Worker, founds
+from .world import flood, mixed, partition, scenario
+
+root = Path(__file__).parents[2]
+
+
+def keeps_every_promise(run: Run) -> None:
+    if said := complaint(run):
+        pytest.fail(said, pytrace=False)
+
+
+def outlived(*kills: Kill) -> None:
+    """The worker of the small scenario loses its partition like this, and nobody outside can tell."""
+    run = play(scenario(0), kills, few_calls)
+
+    keeps_every_promise(run)
+    assert len(run.workers) == len(kills) + 1
+
+
+# undisturbed
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_undisturbed_run_keeps_every_promise(seed: int) -> None:
+    run = play(mixed(seed))
+
+    keeps_every_promise(run)
+    assert len(run.read("lead.updates")) > 30
+
+
+def test_a_saturated_location_uses_its_whole_budget() -> None:
+    """Endless work: the server sees no more than its limit in any 10 s, and 99 % of the rate is used."""
+    run = play(flood(1, leads=400), world=World(probe_size=1, faults=Faults(slow=0)))
+    granted = [one.granted - start_ms for one in run.server.sent]
+
+    keeps_every_promise(run)
+    assert sum(5_000 <= at < 55_000 for at in granted) >= 0.99 * 450
+
+
+# one seed, one run
+
+
+def test_a_seed_gives_the_same_run_bit_for_bit() -> None:
+    for seed in range(3):
+        assert troubled(seed).digest() == troubled(seed).digest()
+
+
+def test_another_seed_gives_another_run() -> None:
+    assert play(scenario(0)).digest() != play(scenario(1)).digest()
+
+
+def test_hash_randomisation_changes_nothing() -> None:
+    """Sets of strings are walked in another order; no byte of the topics may tell."""
+    command = [sys.executable, "-m", "tests.simulation", "--seed", "5", "--leads", "40", "--kill", "900", "--quiet"]
+    digests = set()
+    for hash_seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        told = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
+        digests.add(told.stdout.splitlines()[-1])
+
+    assert len(digests) == 1
+    assert digests.pop().startswith("digest ")
+
+
+# killed at every await in turn
+
+
+@pytest.mark.parametrize("state", founds)
+def test_killed_at_many_an_await(state: Found) -> None:
+    """At every ninth one; also between Kafka's commit and SQLite's, and between SQLite's commit and the calls."""
+    for kill in list(deaths(0, state))[3 * founds.index(state) :: 9]:
+        outlived(kill)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("state", founds)
+def test_killed_at_every_await_in_turn(state: Found) -> None:
+    for kill in deaths(0, state):
+        outlived(kill)
+
+
+@pytest.mark.parametrize("state", founds)
+def test_killed_while_it_takes_over(state: Found) -> None:
+    """The successor dies as well: while it restores, and in its first turns."""
+    halfway = moments(0)[100][0]
+    for step in range(1, 40, 3):
+        outlived(Kill(halfway, state=state, pause_ms=1), Kill(step, state=founds[step % 3], pause_ms=1))
+
+
+def test_a_worker_that_finds_out_too_late_is_fenced() -> None:
+    """Its successor starts while it still runs: whatever it tries from then on comes to nothing."""
+    opened = start_ms + 100  # before that it would fence its successor
+    for step, _ in [(step, point) for step, point in moments(0) if point.ms > opened][::12]:
+        outlived(Kill(step, state="lost", pause_ms=1, how="stalls"))
+
+
+def test_a_worker_that_is_told_to_leave_hands_over() -> None:
+    """It takes in what is in flight and leaves; nothing is done twice, nothing left undone."""
+    for step, _ in moments(0)[::12]:
+        outlived(Kill(step, state="lost", pause_ms=1, how="drains"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["stalls", "drains"])
+def test_told_to_leave_or_not_told_at_every_await_in_turn(how: str) -> None:
+    for step, point in moments(0):
+        if how == "drains" or point.ms > start_ms + 100:
+            outlived(Kill(step, state=founds[step % 3], pause_ms=1, how=how))  # type: ignore[arg-type]  # one of three
+
+
+# the state file
+
+
+def test_the_real_state_file_survives_its_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_state(self: Worker, identity: str, begin: int, end: int) -> StateFile:
+        return StateFolder(tmp_path, "processor-2", self.clock)(identity, begin, end)
+
+    monkeypatch.setattr(Worker, "open_state", open_state)
+    run = play(scenario(0), [Kill(200), Kill(150, pause_ms=1)], few_calls)
+    opened = [note.fields["state"] for worker in run.workers for _, note in worker.notes if note.name == "opened"]
+
+    keeps_every_promise(run)
+    assert opened == ["fresh", "kept", "kept"]
+
+
+def test_the_state_file_is_a_cache_of_the_changelog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After every commit, whoever restores from the changelog alone has the same documents and the same projections."""
+    differ: list[str] = []
+    commit = Mortal.commit
+
+    def compared(self: Mortal, position: int | None) -> None:
+        commit(self, position)
+        committed = self.worker.kafka.committed("processor.changelog", partition)
+        other = State(sqlite3.connect(":memory:"), project)
+        other.restore([((entry.key or b"").decode(), entry.value) for _, entry in committed], 1)
+        other.restored(self.worker.clock.now())
+        for query in (
+            "SELECT key, value FROM document",
+            "SELECT location, lead, lane, at, by, value, width FROM pending",
+            "SELECT location, lead, request FROM waiting",
+            "SELECT key, at FROM agenda WHERE key NOT LIKE 'location %'",  # restored, a location is looked at at once
+        ):
+            here, there = (set(state.connection.execute(query)) for state in (self, other))
+            differ.extend(f"{query}: {one}" for one in here ^ there)
+
+    monkeypatch.setattr(Mortal, "commit", compared)
+
+    keeps_every_promise(play(mixed(2, leads=30)))
+    assert differ == []
+
+
+# any trouble
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_goes_wrong_every_promise_is_kept(seed: int) -> None:
+    keeps_every_promise(troubled(seed))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_budget_that_is_not_enough_is_never_overspent(seed: int) -> None:
+    """Whoever owns the location, however late its calls arrive, and whatever its clock says."""
+    keeps_every_promise(stormy(seed))
+
+
+@pytest.mark.slow
+def test_a_budget_is_never_overspent_in_many_more_storms() -> None:
+    for seed in range(100, 250):
+        keeps_every_promise(stormy(seed))
+
+
+@pytest.mark.slow
+def test_whatever_goes_wrong_in_many_more_worlds() -> None:
+    for seed in range(1_000, 1_300):
+        keeps_every_promise(troubled(seed))
+
+
+def test_whatever_goes_wrong_includes_something() -> None:
+    """The worlds above do hold deaths, faults and skewed clocks."""
+    worlds = [trouble(seed) for seed in range(12)]
+
+    assert {kill.how for kills, _ in worlds for kill in kills} == {"dies", "stalls", "drains"}
+    assert {kill.state for kills, _ in worlds for kill in kills} == {*founds}
+    assert any(world.faults.unknown_outcome for _, world in worlds)
+    assert any(world.weather.lost for _, world in worlds)
