@@ -1,7 +1,9 @@
 """What operations get: checked as far as this machine can."""
 
 import subprocess
+import tomllib
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from shutil import which
 
@@ -35,11 +37,8 @@ def test_a_lock_names_no_address_and_pins_every_line(lock: str) -> None:
 
 
 def test_the_locks_hold_what_the_project_asks_for() -> None:
-    asked = [
-        line.split('"')[1]
-        for line in (root / "pyproject.toml").read_text().splitlines()
-        if "==" in line and '"' in line
-    ]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
     locked = (root / "deploy" / "requirements.lock").read_text()
 
     assert asked
