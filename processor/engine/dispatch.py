@@ -3,7 +3,7 @@ process dies."""
 
 from asyncio import Task, TaskGroup
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from processor.engine.ports import Api, Clock
@@ -34,6 +34,10 @@ class Dispatch:
             taken.append(self._answers.popleft())
             touches += len(taken[-1].call.asks)
         return taken
+
+    def put_back(self, answers: Iterable[Answer]) -> None:
+        """Their turn wasn't committed, or nobody knows: they are heard again, which changes nothing if it was."""
+        self._answers.extendleft(reversed([*answers]))
 
     def abandon(self) -> None:
         """The partition is no longer ours, or the time to drain is over: nobody will hear these answers."""

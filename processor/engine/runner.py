@@ -147,7 +147,11 @@ async def take(
             return wake_at
         effects = shard.turn(now, [culprit(inputs[0]), *inputs[1:]], granting=not stop.is_set())
     turned = ports.clock.now()
-    await commit(shard, log, effects)
+    try:
+        await commit(shard, log, effects)
+    except Broken:
+        dispatch.put_back(one for one in inputs if isinstance(one, Answer))
+        raise
     for note in effects.notes:
         ports.note(note)
     for call in effects.calls:

@@ -60,8 +60,7 @@ class Open:
     asked: int = 0  # requests that wait for the answer; they are documents of their own
     due: int = 0  # ms, not asked before
     attempts: int = 0
-    looks: int = 0  # searches that found nothing while the lead was young
-    first_look: int = 0
+    first_look: int = 0  # ms, of a young lead, which is looked for again
     width: int = width_unlimited  # shares a search with at most so many values
     question: Question | None = None
     looked: bool = False  # HighLevel was asked, so there is something to say
@@ -74,7 +73,7 @@ class Open:
 
     def start_over(self) -> None:
         """The question changed: what was found for the old one says nothing."""
-        self.attempts = self.looks = self.due = 0
+        self.attempts = self.first_look = self.due = 0
         self.payload = self.searched = self.evidence = None
         self.width = width_unlimited
 

@@ -1,6 +1,8 @@
 """The KRaft node serves, survives a crash with its data, and ends with its owner whatever happens to that."""
 
+import asyncio
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -34,7 +36,10 @@ def mine() -> Iterator[Node]:
 
 
 async def test_what_was_committed_survives_a_crash(mine: Node, topic_prefix: str) -> None:
-    """A transaction commits, the broker is killed, and the record is there when it is back on the same port."""
+    """A transaction commits, the broker is killed, and back on the same port it shows the record to `read_committed` readers.
+
+    Killed before the transaction's marker is written, a broker must write it later (KAFKA-20734: 4.3 forgets it, one time in three).
+    """
     topic = f"{topic_prefix}topic"
     admin = AIOKafkaAdminClient(bootstrap_servers=mine.bootstrap)
     await admin.start()
@@ -56,7 +61,8 @@ async def test_what_was_committed_survives_a_crash(mine: Node, topic_prefix: str
     await consumer.start()
     consumer.assign([TopicPartition(topic, 0)])
     await consumer.seek_to_beginning()
-    assert (await consumer.getone()).value == b"kept"
+    async with asyncio.timeout(20):
+        assert (await consumer.getone()).value == b"kept"
     await consumer.stop()
 
 
@@ -121,15 +127,18 @@ def test_a_killed_leash_takes_its_child_along(tmp_path: Path) -> None:
     wait_until(lambda: gone(pid))
 
 
-def test_a_server_that_cannot_start_says_why(mine: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last lines of its log are in the error."""
-    monkeypatch.setattr("processor.sandbox.kafka.kraft.free_ports", lambda _: [mine.port, *free_ports(1)])
+def test_a_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Someone took its port: the last lines of its log are in the error."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr(
+            "processor.sandbox.kafka.kraft.free_ports", lambda _: [taken.getsockname()[1], *free_ports(1)]
+        )
+        with pytest.raises(NoKafka) as error, node():
+            pass
 
-    with (
-        pytest.raises(NoKafka, match=r"(?s)Kafka didn't start; the last lines of its log:.*Address already in use"),
-        node(),
-    ):
-        pass
+    said = str(error.value)
+    assert said.startswith("Kafka didn't start; the last lines of its log:\n")
+    assert "Address already in use" in said
 
 
 def test_another_checksum_is_refused(tmp_path: Path) -> None:

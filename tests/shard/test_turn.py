@@ -133,6 +133,17 @@ def test_a_young_lead_is_linked_once_search_knows_its_contact() -> None:
     assert [result["outcome"] for result in bench.take()] == ["updated"]
 
 
+def test_a_changed_e_mail_of_a_young_lead_is_looked_for_as_long_as_the_first() -> None:
+    bench = Bench()
+    bench.changed(email="jane1@example.com", created_at="2023-11-14T22:13:00Z")
+    bench.later(50_000)
+    bench.changed(revision=2, email="jane2@example.com")
+    bench.later(70_000)
+
+    asked = [(call.permit.granted - start) // 1000 for call in bench.made if "jane2" in str(wanted(call))]
+    assert asked == [50, 65, 110]
+
+
 def test_a_sync_of_a_young_lead_is_answered_at_once_and_what_is_found_later_names_no_request() -> None:
     bench = Bench()
     bench.sync(lead={"location_id": "location-1", "lead_id": "lead-1", "revision": 1, "email": "jane1@example.com"})

@@ -54,11 +54,11 @@ def test_an_undisturbed_run_keeps_every_promise(seed: int) -> None:
 
 def test_a_saturated_location_uses_its_whole_budget() -> None:
     """Endless work: the server sees no more than its limit in any 10 s, and 99 % of the rate is used."""
-    run = play(flood(1, leads=400), world=World(probe_size=1, faults=Faults(slow=0)))
+    run = play(flood(1, leads=250), world=World(probe_size=1, faults=Faults(slow=0)))
     granted = [one.granted - start_ms for one in run.server.sent]
 
     keeps_every_promise(run)
-    assert sum(5_000 <= at < 55_000 for at in granted) >= 0.99 * 450
+    assert sum(5_000 <= at < 35_000 for at in granted) >= 0.99 * 270
 
 
 # one seed, one run
@@ -91,8 +91,8 @@ def test_hash_randomisation_changes_nothing() -> None:
 
 @pytest.mark.parametrize("state", founds)
 def test_killed_at_many_an_await(state: Found) -> None:
-    """At every ninth one; also between Kafka's commit and SQLite's, and between SQLite's commit and the calls."""
-    for kill in list(deaths(0, state))[3 * founds.index(state) :: 9]:
+    """At every fifteenth one; also between Kafka's commit and SQLite's, and between SQLite's commit and the calls."""
+    for kill in list(deaths(0, state))[5 * founds.index(state) :: 15]:
         outlived(kill)
 
 
@@ -114,13 +114,13 @@ def test_killed_while_it_takes_over(state: Found) -> None:
 def test_a_worker_that_finds_out_too_late_is_fenced() -> None:
     """Its successor starts while it still runs: whatever it tries from then on comes to nothing."""
     opened = start_ms + 100  # before that it would fence its successor
-    for step, _ in [(step, point) for step, point in moments(0) if point.ms > opened][::12]:
+    for step, _ in [(step, point) for step, point in moments(0) if point.ms > opened][::20]:
         outlived(Kill(step, state="lost", pause_ms=1, how="stalls"))
 
 
 def test_a_worker_that_is_told_to_leave_hands_over() -> None:
     """It takes in what is in flight and leaves; nothing is done twice, nothing left undone."""
-    for step, _ in moments(0)[::12]:
+    for step, _ in moments(0)[::20]:
         outlived(Kill(step, state="lost", pause_ms=1, how="drains"))
 
 
@@ -189,13 +189,13 @@ def test_a_budget_that_is_not_enough_is_never_overspent(seed: int) -> None:
 
 @pytest.mark.slow
 def test_a_budget_is_never_overspent_in_many_more_storms() -> None:
-    for seed in range(100, 250):
+    for seed in range(100, 200):
         keeps_every_promise(stormy(seed))
 
 
 @pytest.mark.slow
 def test_whatever_goes_wrong_in_many_more_worlds() -> None:
-    for seed in range(1_000, 1_300):
+    for seed in range(1_000, 1_200):
         keeps_every_promise(troubled(seed))
 
 

@@ -1,4 +1,8 @@
-"""`python -m processor.sandbox.kafka.lock VERSION > jars.lock` pins the jars of another Kafka."""
+"""`python -m processor.sandbox.kafka.lock VERSION > jars.lock` pins the jars of another Kafka.
+
+Not of 4.3.0 to 4.4.0: when a partition is without a leader for a moment, as after a crash of a lone broker, they drop the markers
+of a committed transaction, and `read_committed` readers wait for ever (KAFKA-20734). `test_kafka_node.py` kills one and looks.
+"""
 
 import hashlib
 import sys

@@ -1,0 +1,72 @@
+"""`make bench`: runs benches one after the other, each on a stage of its own. Exits 1 when a bar is missed."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import orjson
+from rich.console import Console
+
+from tests.bench import cost, latency, memory, saturation
+from tests.bench.figures import Report, show
+from tests.bench.stage import Failed, Stage, stage
+
+logging.getLogger("aiokafka").setLevel(logging.ERROR)  # that a topic so new has no leader yet is no news
+
+benches: Final[dict[str, tuple[Callable[[Stage, bool], Report], str]]] = {
+    "sync_latency": (latency.sync_latency, "a lone Sync against HighLevel: p50 ≤ 200 ms"),
+    "state_latency": (latency.state_latency, "a lone change answered from state: p50 ≤ 50 ms"),
+    "nothing_to_do": (cost.nothing_to_do, "changes that need nothing: ≤ 5 CPU s per 100,000"),
+    "from_state": (cost.from_state, "changes answered from state: ≤ 9 CPU s per 100,000"),
+    "saturation": (saturation.saturation, "unbounded demand: window ≤ 100, no 429, use ≥ 98 %"),
+    "probing": (saturation.probing, "many leads a search: ≤ 0.05 calls a lead"),
+    "memory": (memory.memory, "200,000 leads need ≤ 30 % more memory than 20,000"),
+}
+
+
+def options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measures what Hydrant promises.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which ones; none: all")
+    parser.add_argument("--list", action="store_true", help="name them, and run none")
+    parser.add_argument("--quick", action="store_true", help="shorter runs, of less weight")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there, too")
+    return parser
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    parser = options()
+    arguments = parser.parse_args(given)
+    console, aside = Console(), Console(stderr=True)
+    if unknown := [name for name in arguments.names if name not in benches]:
+        parser.error(f"no such bench: {', '.join(unknown)}; there are {', '.join(benches)}")
+    if arguments.list:
+        for name, (_, promise) in benches.items():
+            console.print(f"{name:14} {promise}")
+        return 0
+    reports, failed = [], False
+    for name in arguments.names or benches:
+        bench, _ = benches[name]
+        aside.print(f"{name}…", style="dim")
+        try:
+            with stage(lambda said: aside.print(said, style="dim")) as place:
+                report = bench(place, arguments.quick)
+        except Failed as why:
+            failed = True
+            aside.print(f"{name}: {why}", style="bold red")
+            continue
+        if arguments.quick:
+            report.conditions.append("a quick run")
+        reports.append(report)
+        show(console, report)
+        if arguments.json:
+            arguments.json.write_bytes(
+                orjson.dumps([one.as_json() for one in reports], option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+            )
+    return int(failed or any(report.missed for report in reports))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
