@@ -76,8 +76,6 @@ def journalled(run: Run) -> Iterator[str]:
 
 def patient(run: Run) -> Iterator[str]:
     """Told to wait by a 429, a worker gives the location's calls no more, not even those already granted."""
-    if run.world.faults.unknown_outcome:
-        return  # an answer that was heard in a turn of unknown outcome may be lost with it
     for since, until, location, worker in run.server.told_to_wait:
         for one in run.server.sent:
             if (one.location, one.worker) == (location, worker) and since < one.taken and one.at < until:
