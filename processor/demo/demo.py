@@ -46,7 +46,8 @@ def main(keep: bool = False, size: Size = usual_size) -> int:
     """0: everything came out right. 1: something didn't, or the demo couldn't run."""
     view = View()
     introduce(view, size)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupts = (signal.SIGINT, signal.SIGTERM)  # the first one is ignored from birth in a shell's background
+    before = [signal.signal(one, signal.default_int_handler) for one in interrupts]
     begun = time.monotonic()
     try:
         with kafka(view.note) as broker:
@@ -58,7 +59,8 @@ def main(keep: bool = False, size: Size = usual_size) -> int:
     except (NoKafka, Unreachable, Refused, StageFailed) as why:
         view.say(str(why), "red")
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in zip(interrupts, before, strict=True):
+            signal.signal(one, handler)
     return failed
 
 
