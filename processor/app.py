@@ -1,6 +1,7 @@
 """The only wiring: settings in, a working worker out. By hand; no container, no globals."""
 
 import asyncio
+import gc
 import signal
 import socket
 import time
@@ -38,6 +39,9 @@ def run_worker(settings: Settings) -> int:
     """Run a worker until SIGTERM or SIGINT. Returns the exit code."""
     telemetry = Telemetry(settings.hydrant_log_format, settings.hydrant_log_level)
     telemetry.capture()
+    gc.collect()
+    gc.freeze()  # what is there by now stays: the collector needn't look at it again
+    gc.set_threshold(10_000, 20, 100)  # a turn makes thousands of objects, and hardly a cycle
     with listen(settings.hydrant_http_port) as port:
         asyncio.run(work(settings, telemetry, port))
     return 0

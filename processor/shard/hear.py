@@ -79,6 +79,8 @@ def lead_changed(changes: Changes, data: LeadChanged, event: Event, now: int) ->
     lead = Lead.of(changes, data.location_id, data.lead_id)
     if not newer(lead, data, event.record.timestamp_ms, now):
         return ()
+    if lead.lacks_nothing and lead.open is None:
+        return ()
     if not data.loading:
         lead.cause(event.id, event.type, event.record.timestamp_ms, now)
     return (lead,)

@@ -116,6 +116,11 @@ class Lead:
         """Hydratable fields that neither upstream nor HighLevel has given."""
         return [name for name in HYDRATABLE if name not in self.snapshot and name not in self.learned]
 
+    @property
+    def lacks_nothing(self) -> bool:
+        """Upstream knows all that there is to know; most changes are of such leads."""
+        return self.contact_id is not None and not self.learned and not self.gaps()
+
     def identity(self) -> tuple[str, str]:
         """What the lead is looked up by. While it stays the same, what was learned holds."""
         email, phone = self.known("email") or "", self.known("phone") or ""
@@ -131,7 +136,9 @@ class Lead:
 
     def take(self, snapshot: Mapping[str, str], revision: int, created: int, now: int) -> None:
         """A newer snapshot. What was learned of another identity or contact is forgotten."""
-        before, linked = self.identity(), self.contact_id
+        told = self.snapshot
+        same = told.get("email") == snapshot.get("email") and told.get("phone") == snapshot.get("phone")
+        before, linked = self.identity() if not same else None, self.contact_id
         self.revision, self.snapshot = revision, dict(snapshot)
         self.created = self.created or created
         self.deleted = self.expires = None
@@ -139,7 +146,7 @@ class Lead:
         if self.dead and given != self.dead.contact_id and now >= self.dead.until:
             self.dead = None
         relinked = given is not None and given != linked and not self.is_dead(given)
-        if self.identity() != before or relinked:
+        if relinked or (not same and self.identity() != before):
             self.learned, self.memory, self.fetched = {}, None, None
             self.resolved_by = self.hydrated_from = None
             if self.open:

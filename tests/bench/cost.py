@@ -60,10 +60,10 @@ def cost(stage: Stage, quick: bool, bench: str, lacking: Collection[str], bar: f
             found.append(run(stage, sandbox, published, results_each))
         report.figures += figures(found, bar)
         stage.publish(islice(upstream, published), where)
-        statistics_file = stage.folder / "profile"
-        with stage.worker(sandbox, profile=statistics_file) as worker:
+        samples = stage.folder / "profile"
+        with stage.worker(sandbox, profile=samples) as worker:
             worker.until(lambda counted: counted.heard == published, patience_s, "the profiled changes heard")
-        report.profile = top(statistics_file, 5)
+        report.profile = top(samples, 5)
         if sandbox.calls() != calls:
             raise Failed(f"{sandbox.calls() - calls} calls were made, and none is needed")
     return report

@@ -36,12 +36,11 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """A function of the worker's, and the share of its CPU that is spent in it and in nothing it calls."""
+    """A function, and shares of the worker's CPU: in it (and in C code that it calls), and with all that it calls."""
 
     where: str
-    calls: int
-    own_s: float
-    share: float
+    own: float
+    within: float
 
 
 @dataclass(slots=True)
@@ -99,11 +98,11 @@ def show(console: Console, report: Report) -> None:
 
 
 def profiled(report: Report) -> Table:
-    table = Table(title=f"{report.bench}: where the CPU goes, own time under cProfile", title_justify="left")
-    for heading in ("function", "calls", "own s", "share"):
+    table = Table(title=f"{report.bench}: where the worker's CPU goes, a run of its own", title_justify="left")
+    for heading in ("function", "own", "with callees"):
         table.add_column(heading, justify="left" if heading == "function" else "right", overflow="fold")
     for one in report.profile:
-        table.add_row(one.where, f"{one.calls:,}", f"{one.own_s:.2f}", f"{one.share:.0%}")
+        table.add_row(one.where, f"{one.own:.1%}", f"{one.within:.1%}")
     return table
 
 

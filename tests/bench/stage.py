@@ -128,7 +128,7 @@ class Process:
 
 
 class Worker(Process):
-    """`hydrant run`, or the same under cProfile."""
+    """`hydrant run`, or the same looked at while it runs."""
 
     def __init__(self, program: Sequence[str], log: Path, environ: Mapping[str, str], port: int) -> None:
         super().__init__(program, log, {**environ, "HYDRANT_HTTP_PORT": str(port)})
