@@ -208,14 +208,10 @@ class Lead:
     @classmethod
     def of(cls, changes: Changes, location: str, lead: str) -> Self:
         """The lead's document in this turn; a new one if nothing is known of it."""
-        key = f"lead {location} {lead}"
-        held = changes.held(key)
-        if isinstance(held, cls):
-            return held
-        stored = changes.get(key)
-        document = cls.decode(location, lead, stored) if stored else cls(location, lead)
-        changes.hold(document, stored)
-        return document
+        return changes.document(
+            f"lead {location} {lead}",
+            lambda stored: cls.decode(location, lead, stored) if stored else cls(location, lead),
+        )
 
 
 def read_open(

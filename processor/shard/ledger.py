@@ -25,10 +25,7 @@ class Ledger:
 
     @classmethod
     def of(cls, changes: Changes, setup: Setup, location: str, now: int) -> Self:
-        held = changes.held(f"budget {location}")
-        if isinstance(held, cls):
-            return held
-        stored = changes.get(f"budget {location}")
-        ledger = cls(Budget.decode(stored, location, setup.rate, setup.worker, now))
-        changes.hold(ledger, stored)
-        return ledger
+        return changes.document(
+            f"budget {location}",
+            lambda stored: cls(Budget.decode(stored, location, setup.rate, setup.worker, now)),
+        )

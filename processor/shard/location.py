@@ -59,13 +59,9 @@ class Location:
 
     @classmethod
     def of(cls, changes: Changes, location: str) -> Self:
-        held = changes.held(f"location {location}")
-        if isinstance(held, cls):
-            return held
-        stored = changes.get(f"location {location}")
-        document = cls.decode(location, stored) if stored else cls(location)
-        changes.hold(document, stored)
-        return document
+        return changes.document(
+            f"location {location}", lambda stored: cls.decode(location, stored) if stored else cls(location)
+        )
 
 
 stored: Final = tuple(name for name in Location.__slots__ if name != "id")

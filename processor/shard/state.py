@@ -7,9 +7,9 @@ turn.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self, TypeVar, cast
 
 import orjson
 
@@ -74,6 +74,9 @@ class Document(Protocol):
     def key(self) -> str: ...
     def encode(self) -> bytes | None: ...
     def projection(self) -> Projection: ...
+
+
+D = TypeVar("D", bound=Document)
 
 
 @dataclass(slots=True)
@@ -183,6 +186,16 @@ class Changes:
         """The document, if this turn touched it already."""
         held = self._held.get(key)
         return held.document if held else None
+
+    def document(self, key: str, read: Callable[[bytes | None], D]) -> D:
+        """The document in this turn: as touched already, else as `read` makes it of what is stored, None for nothing."""
+        held = self._held.get(key)
+        if held is not None:
+            return cast(D, held.document)  # a key's kind says what its document is
+        stored = self.get(key)
+        document = read(stored)
+        self.hold(document, stored)
+        return document
 
     def hold(self, document: Document, stored: bytes | None) -> None:
         """Take a document, as it was read, into the turn: `flush` writes it if it changes."""
@@ -317,10 +330,4 @@ class Position:
 
     @classmethod
     def of(cls, changes: Changes, topic: str) -> Self:
-        held = changes.held(f"position {topic}")
-        if isinstance(held, cls):
-            return held
-        stored = changes.get(f"position {topic}")
-        position = cls(topic, orjson.loads(stored) if stored else 0)
-        changes.hold(position, stored)
-        return position
+        return changes.document(f"position {topic}", lambda stored: cls(topic, orjson.loads(stored) if stored else 0))
