@@ -76,7 +76,8 @@ class Node(Broker):
     def format(self) -> None:
         """Once, before its first start."""
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        self._run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties))
+        # with "=": one cluster id in 64 begins with a dash
+        self._run("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(self._properties))
         deadline = time.monotonic() + format_within_s
         while (standing := self._ask("look")) != "ended 0":
             if not standing.startswith("running") or time.monotonic() > deadline:
