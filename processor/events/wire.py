@@ -258,4 +258,5 @@ def ids_of(kind: object, data: object, event_id: object) -> RequestIds | None:
 
 
 def routing_bytes(record: Record) -> int:
-    return len(record.key or b"") + sum(len(name) + len(value or b"") for name, value in record.headers)
+    headers = sum(len(name) + len(value or b"") for name, value in record.headers) if record.headers else 0
+    return len(record.key or b"") + headers

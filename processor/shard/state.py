@@ -97,7 +97,7 @@ class State:
         connection.isolation_level = None  # transactions are ours to begin
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")  # OFF could be silently stale after a power cut
-        connection.execute("PRAGMA cache_size = -1024")  # KiB, of each shard; bounded, whatever the number of leads
+        connection.execute("PRAGMA cache_size = -2048")  # KiB, of each shard; bounded, whatever the number of leads
         connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: 16 MB of log, and each page copied less often
         connection.executescript(schema)
 
