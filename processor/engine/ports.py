@@ -83,9 +83,6 @@ class StateFile(Protocol):
 
     def close(self) -> None: ...
 
-    def discard(self) -> None:
-        """Close it, and make sure that it isn't found again: it can't be trusted."""
-
 
 class OpenState(Protocol):
     def __call__(self, identity: str, begin: int, end: int) -> StateFile:

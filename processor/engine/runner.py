@@ -121,7 +121,11 @@ def positions(state: State) -> dict[str, int]:
 async def turns(shard: Shard, ports: Ports, log: Log, inbox: Inbox, dispatch: Dispatch, stop: asyncio.Event) -> None:
     wake_at: int | None = ports.clock.now()
     while (inputs := await inbox.next(wake_at)) is not None:
-        wake_at = await take(shard, ports, log, dispatch, inputs, stop)
+        try:
+            wake_at = await take(shard, ports, log, dispatch, inputs, stop)
+        except Broken:  # all of them, also where they were taken one by one
+            dispatch.put_back(one for one in inputs if isinstance(one, Answer))
+            raise
 
 
 async def take(
@@ -147,11 +151,7 @@ async def take(
             return wake_at
         effects = shard.turn(now, [culprit(inputs[0]), *inputs[1:]], granting=not stop.is_set())
     turned = ports.clock.now()
-    try:
-        await commit(shard, log, effects)
-    except Broken:
-        dispatch.put_back(one for one in inputs if isinstance(one, Answer))
-        raise
+    await commit(shard, log, effects)
     for note in effects.notes:
         ports.note(note)
     for call in effects.calls:

@@ -20,7 +20,6 @@ older_than_ms: Final = (
 class SqliteFile:
     state: State
     origin: str
-    path: Path
     lock: TextIO | None
     private: "tempfile.TemporaryDirectory[str] | None" = None
 
@@ -30,10 +29,6 @@ class SqliteFile:
             self.lock.close()
         if self.private is not None:
             self.private.cleanup()
-
-    def discard(self) -> None:
-        self.close()
-        remove(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +48,11 @@ class StateFolder:
             lock.close()
             private = tempfile.TemporaryDirectory(prefix="hydrant-")
             path = Path(private.name) / f"{self.name}.sqlite"
-            return SqliteFile(self._fresh(path, identity), "private", path, None, private)
+            return SqliteFile(self._fresh(path, identity), "private", None, private)
         path = self.folder / f"{self.name}.sqlite"
         if (kept := self._kept(path, identity, begin, end)) is not None:
-            return SqliteFile(kept, "kept", path, lock)
-        return SqliteFile(self._fresh(path, identity), "fresh", path, lock)
+            return SqliteFile(kept, "kept", lock)
+        return SqliteFile(self._fresh(path, identity), "fresh", lock)
 
     def _kept(self, path: Path, identity: str, begin: int, end: int) -> State | None:
         if not path.exists():

@@ -296,10 +296,6 @@ class Telemetry:
                     **{name: value for name, value in guarded.items() if value is not None},
                 )
 
-    def owned(self, count: int) -> None:
-        """How many partitions this worker owns."""
-        self._metrics["hydrant_owned_partitions"]({"count": count}, "count")
-
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)

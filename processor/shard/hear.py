@@ -98,11 +98,10 @@ def lead_deleted(changes: Changes, data: LeadDeleted, event: Event, now: int) ->
     lead = Lead.of(changes, data.location_id, data.lead_id)
     if lead.revision is not None and data.revision <= lead.revision:
         return ()
-    requests = Request.waiting(changes, lead.location, lead.id, limit=500) if lead.open else []
-    while requests:
+    if lead.open:
         lead.revision, lead.snapshot, lead.learned = data.revision, {}, {}
-        publish(changes, lead, "failed", "lead_deleted", now, requests=requests)
-        requests = Request.waiting(changes, lead.location, lead.id, limit=500)
+        while requests := Request.waiting(changes, lead.location, lead.id, limit=500):
+            publish(changes, lead, "failed", "lead_deleted", now, requests=requests)
     lead.forget(data.revision, now)
     return ()
 

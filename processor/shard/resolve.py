@@ -36,15 +36,13 @@ class NotFound:
 
 
 def rank(contact: Contact, by: str, value: str) -> int:
-    """How well a hit matches what was asked, checked on our side; 0: not at all."""
+    """How well a hit matches the e-mail or phone that was asked for, checked on our side; 0: not at all."""
     if by == "email":
         return primary if contact.email == value else additional * (value in contact.other_emails)
-    if by == "phone":
-        wanted = digits(value)
-        if contact.phone and digits(contact.phone) == wanted:
-            return primary
-        return additional * any(digits(phone) == wanted for phone in contact.other_phones)
-    return primary * (contact.id == value)
+    wanted = digits(value)
+    if contact.phone and digits(contact.phone) == wanted:
+        return primary
+    return additional * any(digits(phone) == wanted for phone in contact.other_phones)
 
 
 def fold(evidence: Evidence, contact: Contact, by: str, value: str, phone: str | None) -> Evidence:

@@ -125,8 +125,8 @@ def test_the_first_partition_is_one_too(telemetry: Telemetry, stream: io.StringI
     assert ["0,2"] == [line["partitions"] for line in lines(stream)]
 
 
-def test_owned_partitions_can_be_set(telemetry: Telemetry) -> None:
-    telemetry.owned(4)
+def test_owned_partitions_are_counted(telemetry: Telemetry) -> None:
+    telemetry.take(Note("owned", {"partitions": [0, 1, 2, 3], "count": 4}))
 
     assert {"hydrant_owned_partitions": 4} == samples(telemetry)
 

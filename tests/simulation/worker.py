@@ -95,7 +95,7 @@ class Mortal(State):
 
 @dataclass
 class InMemory:
-    """A state file; `close` and `discard` as the runner knows them."""
+    """A state file, as the runner knows it."""
 
     state: State
     origin: str
@@ -104,10 +104,6 @@ class InMemory:
     def close(self) -> None:
         if not self.worker.dead:
             self.worker.disk.save(self.state.connection)
-        self.state.connection.close()
-
-    def discard(self) -> None:
-        self.worker.disk.newest = None
         self.state.connection.close()
 
 
