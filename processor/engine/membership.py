@@ -1,4 +1,4 @@
-"""Which partitions are ours, as the consumer group says. It guards nothing: a partition's log is fenced by its producer.
+"""Which partitions are ours, as the consumer group says. It guards nothing: a log is fenced by its producer.
 
 The member itself is `log.join`; here is what was heard of it. Times are monotonic milliseconds, the event loop's.
 """
@@ -12,13 +12,12 @@ from processor.engine.log import Heard, Intervals, KafkaConfig, join
 
 log: Final = logging.getLogger(__name__)
 leave_within_s: Final = 4.0
-static_session_ms: Final = (
-    30_000  # a static member leaves no word: its successor has that long to come, and nothing moves
-)
+static_session_ms: Final = 30_000  # a static member leaves no word: so long nothing moves, and its successor may come
 
 
 class Membership:
-    """A member of the group for as long as it is entered. What it hears it only notes; who wants to know asks or awaits."""
+    """A member of the group for as long as it is entered. What it hears it only notes; who wants to know asks or
+    awaits, and is told `Replaced` once another worker has joined under our instance id."""
 
     def __init__(
         self,
@@ -39,7 +38,7 @@ class Membership:
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._member(self._config, self._intervals, self), name="membership")
-        self._task.add_done_callback(lambda _: self._tell())
+        self._task.add_done_callback(self._ended)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -59,7 +58,8 @@ class Membership:
         return self._owned
 
     def changed(self) -> Coroutine[Any, Any, frozenset[int]]:
-        """What is ours after the next assignment or loss, next as of this call, whenever it is awaited."""
+        """What is ours after the next assignment or loss, next as of this call, whenever it is awaited. Raises
+        Replaced."""
         seen = self._assignments
 
         async def wait() -> frozenset[int]:
@@ -73,7 +73,8 @@ class Membership:
         return self._confirmed_at
 
     async def confirmed_after(self, since_ms: int) -> None:
-        """Wait for a confirmation that was asked for later than `since_ms`; what is ours by then, `owned` says.
+        """Wait for a confirmation that was asked for later than `since_ms`; what is ours by then, `owned` says. Raises
+        Replaced.
 
         Trap: whoever is fenced and reopens at once fences the rightful owner, who reopens, and so on."""
         await self._until(lambda: self._confirmed_at is not None and self._confirmed_at > since_ms)
@@ -105,10 +106,16 @@ class Membership:
         self._tell()
 
     async def _until(self, true: Callable[[], bool]) -> None:
-        while not true():
+        while True:
             if self._task is not None and self._task.done() and not self._task.cancelled():
-                self._task.result()  # a fault of ours: fail with it rather than wait for ever
+                self._task.result()  # replaced, or a fault of ours: fail with it rather than wait for ever
+            if true():
+                return
             await self._news.wait()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        _ = task.cancelled() or task.exception()  # `_until` raises it where someone waits for news
+        self._forget()
 
     def _tell(self) -> None:
         news, self._news = self._news, asyncio.Event()

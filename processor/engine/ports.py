@@ -45,15 +45,13 @@ class Log(Protocol):
         """Committed changelog rows of [start, end), in slices; ends when the position has reached `end`."""
 
     async def assign(self, positions: Mapping[str, int]) -> Mapping[str, str]:
-        """Read the input topics from these positions; a missing one from the log's start. Returns alerts: topic →
-        why."""
+        """Read the input topics from these positions; a missing one from the log's start. Returns alerts: topic → why."""
 
     async def poll(self, limit: int) -> Sequence[Record]:
         """Wait for records, `sync.requests` first, at most `limit`. Cancelling it loses nothing."""
 
     def positions(self) -> Mapping[str, int]:
-        """The consumer's position by topic after what poll() has *returned*, never beyond; passes transaction
-        markers."""
+        """The consumer's position by topic after what poll() has *returned*, never beyond; passes transaction markers."""
 
     async def changes_end(self) -> int:
         """Last stable offset of `lead.changes` as of now."""
@@ -69,10 +67,17 @@ class Api(Protocol):
     async def call(self, call: Call) -> Answer:
         """Send the request that the call's permit pays for; exactly one answer, whatever happens."""
 
+    def fingerprint(self, location: str) -> str | None:
+        """Of the token that speaks for the location now; None: there is none."""
+
 
 class Clock(Protocol):
     def now(self) -> int:
         """Milliseconds since 1970: wall time when the process started plus monotonic time since."""
+
+    def settled_at(self) -> int:
+        """Since when this clock may be trusted; until then nothing is granted. A new value: the wall clock was stepped, and
+        this one set by it."""
 
 
 class StateFile(Protocol):
@@ -82,6 +87,9 @@ class StateFile(Protocol):
     origin: str  # kept | fresh | private
 
     def close(self) -> None: ...
+
+    def discard(self) -> None:
+        """It can't be trusted: `close` also removes it, so that the next opening makes a fresh one."""
 
 
 class OpenState(Protocol):

@@ -8,27 +8,34 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from processor.engine.ports import Clock
-from processor.shard.state import State
+from processor.shard.state import State, schema
 from processor.shard.turn import project
 
-older_than_ms: Final = (
-    7 * 24 * 3_600_000
-)  # half of the changelog's delete.retention.ms: a deletion may have left the log
+older_than_ms: Final = 7 * 24 * 3_600_000  # half of the changelog's delete.retention.ms: deletions may have left it
 
 
 @dataclass(slots=True)
 class SqliteFile:
     state: State
     origin: str
+    path: Path
     lock: TextIO | None
     private: "tempfile.TemporaryDirectory[str] | None" = None
+    discarded: bool = False
+
+    def discard(self) -> None:
+        self.discarded = True
 
     def close(self) -> None:
-        self.state.connection.close()
-        if self.lock is not None:
-            self.lock.close()
-        if self.private is not None:
-            self.private.cleanup()
+        try:
+            self.state.connection.close()
+            if self.discarded:
+                remove(self.path)
+        finally:  # it is nobody's now
+            if self.lock is not None:
+                self.lock.close()
+            if self.private is not None:
+                self.private.cleanup()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +55,15 @@ class StateFolder:
             lock.close()
             private = tempfile.TemporaryDirectory(prefix="hydrant-")
             path = Path(private.name) / f"{self.name}.sqlite"
-            return SqliteFile(self._fresh(path, identity), "private", None, private)
+            return SqliteFile(self._fresh(path, identity), "private", path, None, private)
         path = self.folder / f"{self.name}.sqlite"
-        if (kept := self._kept(path, identity, begin, end)) is not None:
-            return SqliteFile(kept, "kept", lock)
-        return SqliteFile(self._fresh(path, identity), "fresh", lock)
+        try:
+            if (kept := self._kept(path, identity, begin, end)) is not None:
+                return SqliteFile(kept, "kept", path, lock)
+            return SqliteFile(self._fresh(path, identity), "fresh", path, lock)
+        except BaseException:  # a full disk, say: the next opening isn't to find it locked
+            lock.close()
+            raise
 
     def _kept(self, path: Path, identity: str, begin: int, end: int) -> State | None:
         if not path.exists():
@@ -62,7 +73,8 @@ class StateFolder:
             state = State(connection, project)
             used = state.meta("used")
             young = isinstance(used, int) and self.clock.now() - used < older_than_ms
-            if state.meta("identity") == identity and begin <= state.position <= end and young:
+            ours = state.meta("identity") == identity and state.meta("schema") == schema
+            if ours and young and begin <= state.position <= end:
                 return state
         except sqlite3.DatabaseError:
             pass
@@ -71,9 +83,9 @@ class StateFolder:
 
     def _fresh(self, path: Path, identity: str) -> State:
         remove(path)
+        path.touch(mode=0o600)  # before SQLite does: what it puts beside the file takes over its permissions
         state = State(sqlite3.connect(path), project)
-        path.chmod(0o600)
-        state.set_meta(identity=identity, used=self.clock.now())
+        state.set_meta(identity=identity, schema=schema, used=self.clock.now())
         return state
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from processor.engine.log import Heard, Intervals, KafkaConfig, watch_heartbeats
+from processor.engine.log import Heard, Intervals, KafkaConfig, Replaced, watch_heartbeats
 from processor.engine.membership import Membership
 
 config = KafkaConfig("nowhere:9092")
@@ -19,6 +19,7 @@ class Member:
         self.heard: Heard
         self.intervals = Intervals()
         self.fails = asyncio.Event()
+        self.fault: Exception = ZeroDivisionError()
         self.left = False
 
     async def __call__(self, config: KafkaConfig, intervals: Intervals, heard: Heard) -> None:
@@ -27,7 +28,7 @@ class Member:
             await self.fails.wait()
         finally:
             self.left = True
-        raise ZeroDivisionError
+        raise self.fault
 
 
 @asynccontextmanager
@@ -131,6 +132,25 @@ async def test_a_fault_of_the_member_is_raised_where_news_is_awaited() -> None:
 
         with pytest.raises(ZeroDivisionError):
             await change
+
+
+async def test_a_member_that_was_replaced_says_so_whatever_else_is_new() -> None:
+    """Nothing is ours any more then, and whoever asks or waits learns why: a change before it is no news."""
+    async with entered() as (membership, member):
+        member.heard.assigned(frozenset({3}), 70)
+        change, confirmed = membership.changed(), asyncio.create_task(membership.confirmed_after(100))
+        await asyncio.sleep(0)
+        member.heard.assigned(frozenset({3, 4}), 80)
+        member.fault = Replaced("another worker has joined")
+        member.fails.set()
+        with pytest.raises(Replaced):
+            await confirmed
+        with pytest.raises(Replaced):
+            await change
+        with pytest.raises(Replaced):
+            await membership.changed()
+
+        assert (frozenset(), False) == (membership.owned(), membership.joined)
 
 
 async def test_lag_is_told_of_what_is_ours_only() -> None:

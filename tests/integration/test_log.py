@@ -1,4 +1,4 @@
-"""The log port on a real Kafka: all or nothing, fencing, restoring, positions, and leaving. Each trap of aiokafka has its test."""
+"""The log port on a real Kafka: all or nothing, fencing, restoring, positions, leaving; each trap of aiokafka."""
 
 import asyncio
 import logging
@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,12 +21,14 @@ from processor.engine.log import (
     Refused,
     Tail,
     Unreachable,
+    administrating,
     create_topics,
     describe_topics,
     monotonic_ms,
     publish,
 )
 from processor.engine.ports import Broken, Fenced, Restored
+from processor.engine.state_file import StateFolder
 from processor.events.wire import Record
 from processor.sandbox.kafka import Broker, node
 from processor.shard.state import Out
@@ -41,6 +44,16 @@ async def config(broker: Broker, topic_prefix: str) -> KafkaConfig:
     found = KafkaConfig(broker.bootstrap, prefix=topic_prefix)
     await create_topics(found, 3, 1)
     return found
+
+
+class Wall:
+    """Milliseconds since 1970, as they are."""
+
+    def now(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def settled_at(self) -> int:
+        return 0
 
 
 @asynccontextmanager
@@ -67,14 +80,15 @@ async def upstream(config: KafkaConfig, transactional_id: str | None = None) -> 
 
 
 async def everything(config: KafkaConfig, *topics: str) -> list[Record]:
+    """But the row by which a changelog tells who it is."""
     async with asyncio.timeout(20):
         await settled(config, *topics)
         async with Tail(config, topics, start="start", follow=False) as tail:
-            return [record async for record in tail]
+            return [record async for record in tail if record.key != b"identity"]
 
 
 async def settled(config: KafkaConfig, *topics: str) -> None:
-    """Wait until no transaction is open there: Kafka answers a commit before it has written the markers that show it."""
+    """Wait until no transaction is open there: Kafka answers a commit before it has written the markers that say so."""
     every = [TopicPartition(prefixed(config.prefix, topic), partition) for topic in topics for partition in range(3)]
     stable, all_ = (AIOKafkaConsumer(bootstrap_servers=config.bootstrap, isolation_level=level) for level in isolations)
     await stable.start()
@@ -91,7 +105,8 @@ async def restored(log: KafkaLog, start: int, end: int) -> list[Restored]:
 
 
 def rows_of(slices: Sequence[Restored]) -> list[tuple[str, bytes | None]]:
-    return [row for slice_ in slices for row in slice_.rows]
+    """But the row by which a changelog tells who it is."""
+    return [row for slice_ in slices for row in slice_.rows if row[0] != "identity"]
 
 
 async def polled(log: KafkaLog, number: int) -> list[Record]:
@@ -215,7 +230,7 @@ async def test_an_offset_that_the_broker_does_not_know_is_no_position(config: Ka
 
 
 async def test_an_unanswered_commit_is_of_unknown_outcome(config: KafkaConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("processor.engine.log.commit_within_s", 1.0)
+    monkeypatch.setattr("processor.engine.log.partition.commit_within_s", 1.0)
     async with opened(config) as log:
         log._producer.commit_transaction = asyncio.Event().wait
         with pytest.raises(Broken, match="outcome is unknown"):
@@ -261,13 +276,15 @@ async def test_restore_ends_behind_what_a_zombie_left_unfinished(config: KafkaCo
                 begin, end = await successor.changelog()
                 slices = await restored(successor, begin, end)
 
-    assert (0, 4) == (begin, end)  # a, its marker, the zombie's row, its marker
+    assert (0, 6) == (begin, end)  # who it is, a, the zombie's row, each with its marker
     assert [("a", b"1")] == rows_of(slices)
     assert end == slices[-1].position
 
 
 async def test_restore_goes_up_to_the_high_watermark(config: KafkaConfig) -> None:
-    """Trap: the end that a read_committed consumer is told is the last stable offset; here someone's row lies beyond it."""
+    """Trap: a read_committed consumer is told the last stable offset as the end; here someone's row lies beyond it."""
+    async with opened(config):
+        pass
     async with upstream(config, f"{config.prefix}upstream") as producer:
         await producer.begin_transaction()
         await producer.send_and_wait(prefixed(config.prefix, "processor.changelog"), b"1", b"a", partition=0)
@@ -277,36 +294,125 @@ async def test_restore_goes_up_to_the_high_watermark(config: KafkaConfig) -> Non
             await asyncio.sleep(0.3)
             await producer.commit_transaction()
 
-            assert (0, 1) == (begin, end)
+            assert (0, 3) == (begin, end)
             assert [("a", b"1")] == rows_of(await restoring)
 
 
 async def test_restoring_what_holds_markers_only_ends(config: KafkaConfig) -> None:
     async with opened(config) as log:
         position = await log.commit([], [("a", b"1")])
-        assert position == 1
+        assert position == 3
         await log.close()
         async with opened(config) as successor:
-            assert (0, 2) == await successor.changelog()
-            assert [Restored([], 2, 2)] == await restored(successor, 1, 2)
-            assert [] == await restored(successor, 2, 2)
+            assert (0, 4) == await successor.changelog()
+            assert [Restored([], 4, 4)] == await restored(successor, 3, 4)
+            assert [] == await restored(successor, 4, 4)
 
 
 async def test_a_start_that_is_gone_restores_from_the_logs_start(config: KafkaConfig) -> None:
     async with opened(config) as log:
         await log.commit([], [("a", b"1"), ("b", b"2")])
     async with opened(config) as log:
-        log._bounds["processor.changelog"] = 1, 3  # Kafka lets nobody cut a compacted log, to try it
-        assert [("b", b"2")] == rows_of(await restored(log, 0, 3))
+        log._bounds["processor.changelog"] = 3, 5  # Kafka lets nobody cut a compacted log, to try it
+        assert [("b", b"2")] == rows_of(await restored(log, 0, 5))
 
 
-async def test_a_changelog_is_known_by_its_cluster_and_name(config: KafkaConfig) -> None:
+async def test_a_partitions_changelog_is_known_again(config: KafkaConfig) -> None:
+    """By its cluster, its name, and a row of its own that says who it is: the first one, and never written again."""
     async with opened(config, 0) as log, opened(config, 1) as other:
-        cluster, name = log.identity.split(" ")
+        cluster, name, row = log.identity.split(" ")
+        _, _, others = other.identity.split(" ")
+        await log.commit([], [("a", b"1")])
+    async with opened(config, 0) as again:
+        slices = await restored(again, *await again.changelog())
 
-        assert log.identity == other.identity
-        assert len(cluster) > 10
-        assert prefixed(config.prefix, "processor.changelog") == name
+    assert log.identity == again.identity
+    assert f"{cluster} {name} {others}" == other.identity
+    assert len(cluster) > 10
+    assert prefixed(config.prefix, "processor.changelog") == name
+    assert len({row, others}) == 2
+    assert [("identity", row.encode()), ("a", b"1")] == [row for slice_ in slices for row in slice_.rows]
+
+
+async def test_a_changelogs_bounds_hold_its_own_row(config: KafkaConfig) -> None:
+    """Else a file that was restored up to there would begin before a row that is in the log."""
+    async with opened(config) as log:
+        begin, end = await log.changelog()
+        slices = await restored(log, begin, end)
+
+    assert begin == 0
+    assert end in (1, 2)  # Kafka answers a commit before it has written its marker
+    assert [log.identity.split(" ")[-1].encode()] == [value for slice_ in slices for _, value in slice_.rows]
+
+
+async def test_a_changelog_deleted_and_made_anew_is_another_one(config: KafkaConfig, tmp_path: Path) -> None:
+    """Trap: no topic ids are learnt. The kept file's position lies within the new log, and yet it isn't trusted."""
+    open_state = StateFolder(tmp_path, "0", Wall())
+    async with opened(config) as log:
+        file = open_state(log.identity, *await log.changelog())
+        position = await log.commit([], [("old", b"1")])
+        assert position is not None
+        file.state.restore([("old", b"1")], position)
+        file.close()
+    kept = open_state(log.identity, 0, position)
+    kept.close()
+    await recreate(config, "processor.changelog")
+    async with opened(config) as anew:
+        await anew.commit([], [("new", b"1"), ("more", b"1")])
+    async with opened(config) as anew:
+        begin, end = await anew.changelog()
+        file = open_state(anew.identity, begin, end)
+        rows = rows_of(await restored(anew, file.state.position, end))
+        file.close()
+
+    assert begin <= position <= end
+    assert anew.identity != log.identity
+    assert ["kept", "fresh"] == [kept.origin, file.origin]
+    assert [("new", b"1"), ("more", b"1")] == rows
+
+
+async def test_a_changelog_that_does_not_begin_with_its_own_row_is_never_the_same(config: KafkaConfig) -> None:
+    """Its beginning was cut off, or it is from before there were such rows: no kept file can be matched with it."""
+    async with upstream(config) as producer:
+        await producer.send_and_wait(prefixed(config.prefix, "processor.changelog"), b"1", b"a", partition=0)
+    async with opened(config) as log:
+        first, bounds = log.identity, await log.changelog()
+    async with opened(config) as log:
+        assert first != log.identity
+        assert (0, 1) == bounds == await log.changelog()
+
+
+async def test_a_row_of_its_own_that_was_never_committed_is_none(config: KafkaConfig) -> None:
+    """Trap: aborted batches and markers at the start of a log bring no record; nor does the log end there."""
+    changelog = prefixed(config.prefix, "processor.changelog")
+    async with upstream(config, f"{config.prefix}processor.0") as died:
+        await died.begin_transaction()
+        await died.send_and_wait(changelog, b"never", b"identity", partition=0)
+        async with opened(config) as log:
+            identity = log.identity
+    async with opened(config) as again:
+        assert identity == again.identity
+        assert (0, 4) == await again.changelog()  # what was aborted, and what took its place
+        assert not identity.endswith("never")
+
+
+async def test_whoever_is_fenced_while_it_says_who_it_is_learns_it(config: KafkaConfig) -> None:
+    log, successor = KafkaLog(config, 0), KafkaLog(config, 0)
+    commit = log.commit
+
+    async def commit_late(records: Sequence[Out], rows: Sequence[tuple[str, bytes | None]]) -> int | None:
+        await successor.open()
+        return await commit(records, rows)
+
+    log.commit = commit_late  # type: ignore[method-assign]  # so that someone comes in between
+    with pytest.raises(Fenced):
+        await log.open()
+    await log.close()
+    await successor.close()
+
+    assert [("identity", successor.identity.split(" ")[-1])] == [
+        (record.key.decode(), record.value.decode()) for record in await changelog_of(config)
+    ]
 
 
 async def test_requests_are_taken_first_and_nobody_starves(config: KafkaConfig) -> None:
@@ -325,7 +431,7 @@ async def test_requests_are_taken_first_and_nobody_starves(config: KafkaConfig) 
 
 
 async def test_a_request_is_not_held_up_by_a_backlog(config: KafkaConfig) -> None:
-    """One consumer for all topics would bring it only after the backlog that lies ahead, or long polls for the others."""
+    """One consumer for all topics would bring it only after the backlog that lies ahead, or others' long polls."""
     async with upstream(config) as producer, opened(config) as log:
         for _ in range(10_000):
             await producer.send(prefixed(config.prefix, "lead.changes"), bytes(500), partition=0)
@@ -549,7 +655,7 @@ async def test_a_log_tells_and_closes_soon_when_the_broker_is_gone_or_hangs(
     fate: signal.Signals, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Trap: the end of a transaction and `stop()` can wait for ever. Nothing goes on behind it, either."""
-    monkeypatch.setattr("processor.engine.log.silent_after_s", 2.0)
+    monkeypatch.setattr("processor.engine.log.inputs.silent_after_s", 2.0)
     with node() as mortal:
         config = KafkaConfig(mortal.bootstrap, prefix="gone.")
         await create_topics(config, 1, 1)
@@ -591,6 +697,26 @@ async def test_no_value_is_ever_logged(config: KafkaConfig, caplog: pytest.LogCa
                 )
 
     assert "secret" not in caplog.text
+
+
+async def changelog_of(config: KafkaConfig) -> list[Any]:
+    async with Tail(config, ["processor.changelog"], start="start", follow=False) as tail, asyncio.timeout(20):
+        return [record async for record in tail]
+
+
+async def recreate(config: KafkaConfig, topic: str) -> None:
+    """Delete it and make it anew. Deleting goes on in the background, so the new one may be refused for a while."""
+    name = prefixed(config.prefix, topic)
+    async with administrating(config) as admin:
+        await admin.delete_topics([name])
+        while name in await admin.list_topics():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(Refused):
+                await create_topics(config, 3, 1)
+                return
+            await asyncio.sleep(0.1)
 
 
 async def forget(config: KafkaConfig, topic: str, before: int) -> None:

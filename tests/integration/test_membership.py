@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.client import CoordinationType
+from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance, GroupCoordinator
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import TopicPartition
 
-from processor.engine.log import Intervals, KafkaConfig, KafkaLog, create_topics, make_consumer, monotonic_ms, publish
+from processor.engine.log import Intervals, KafkaConfig, KafkaLog, Replaced, create_topics, monotonic_ms, publish
+from processor.engine.log.consumer import make_consumer
 from processor.engine.membership import Membership
 from processor.sandbox.kafka import Broker, node
 from processor.topics import prefixed
@@ -62,7 +65,7 @@ async def test_it_reads_nothing(config: KafkaConfig, monkeypatch: pytest.MonkeyP
         made.append(make_consumer(config, **more))
         return made[-1]
 
-    monkeypatch.setattr("processor.engine.log.make_consumer", make)
+    monkeypatch.setattr("processor.engine.log.member.make_consumer", make)
     async with Membership(config, short) as first:
         await until(lambda: first.owned() == everything)
         async with Membership(config, short):
@@ -113,19 +116,76 @@ async def test_what_is_ours_stays_ours_while_the_group_rebalances(config: KafkaC
 
 
 async def test_a_static_member_comes_back_to_its_partitions(config: KafkaConfig) -> None:
-    """It leaves no word, so nothing moves until its session ends; its successor carries on."""
+    """It leaves no word, so nothing moves until its session ends; its successor carries on, unheard by the others."""
     left, right = static(config, "left"), static(config, "right")
     async with Membership(left, short) as stays:
         async with Membership(right, short) as leaves:
             await until(lambda: len(stays.owned()) == len(leaves.owned()) == 6)
             before = leaves.owned()
-        moved = stays.changed()
+        moved = asyncio.create_task(stays.changed())
         async with Membership(right, short) as back:
             await until(lambda: bool(back.owned()))
+            for member in (back, stays):
+                await confirmed(member)
 
             assert before == back.owned()
             assert everything - before == stays.owned()
-        moved.close()
+            assert not moved.done()
+        moved.cancel()
+
+
+async def test_of_two_members_with_one_instance_id_the_older_one_ends(config: KafkaConfig) -> None:
+    """Trap: aiokafka would join anew, and replace the one that replaced it, which would join anew, and so on."""
+    worker = static(config, "worker-1")
+    async with Membership(worker, short) as older:
+        await until(lambda: older.owned() == everything)
+        waiting = asyncio.create_task(older.confirmed_after(monotonic_ms() + 60_000))  # a fenced partition's
+        change = asyncio.create_task(older.changed())
+        async with Membership(worker, short) as newer:
+            for told in (change, waiting):
+                with pytest.raises(Replaced, match="KAFKA_GROUP_INSTANCE_ID=worker-1; this one ends"):
+                    async with asyncio.timeout(15):
+                        await told
+            await until(lambda: newer.owned() == everything)
+            flap = asyncio.create_task(newer.changed())
+            id_ = await members(config)
+            await asyncio.wait([flap], timeout=10)
+            await confirmed(newer)
+
+            assert (frozenset(), False) == (older.owned(), older.joined)
+            with pytest.raises(Replaced):
+                await older.changed()
+            assert not flap.done()
+            assert id_ == await members(config)
+            flap.cancel()
+
+
+async def test_of_two_members_that_join_at_once_under_one_instance_id_one_ends(config: KafkaConfig) -> None:
+    """The group is still gathering: the one that was overtaken is told so in the answer to its joining."""
+    worker = static(config, "worker-1")
+    async with Membership(worker, short) as one, Membership(worker, short) as other:
+        await until(lambda: one.owned() | other.owned() == everything)
+        changes = [asyncio.create_task(member.changed()) for member in (one, other)]
+        done, (stays,) = await asyncio.wait(changes, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([stays], timeout=2)
+
+        assert [Replaced] == [type(change.exception()) for change in done]
+        assert not stays.done()
+        stays.cancel()
+
+
+async def test_a_member_that_lost_its_session_and_found_nobody_in_its_place_joins_again(config: KafkaConfig) -> None:
+    """As after a SIGSTOP: the group has forgotten it, and nobody has come under its instance id since."""
+    async with Membership(static(config, "worker-1"), short) as membership:
+        await until(lambda: membership.owned() == everything)
+        (before,) = await members(config)
+        change = asyncio.create_task(membership.changed())
+        await expel(config, before)
+        async with asyncio.timeout(15):
+            assert everything == await change
+        await confirmed(membership)
+
+        assert [before] != await members(config)
 
 
 async def test_a_dead_static_members_partitions_move_when_its_session_ends(config: KafkaConfig) -> None:
@@ -191,7 +251,7 @@ async def test_membership_outlives_the_broker(config: KafkaConfig) -> None:
 
 async def test_lag_tools_see_how_far_we_read(config: KafkaConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """All input topics, though the member subscribes to one of them, and its membership isn't disturbed."""
-    monkeypatch.setattr("processor.engine.log.offsets_every_s", 0.3)
+    monkeypatch.setattr("processor.engine.log.member.offsets_every_s", 0.3)
     async with Membership(config, short) as membership:
         await until(lambda: membership.owned() == everything)
         log = KafkaLog(config, 5, membership.read_to)
@@ -212,14 +272,33 @@ async def test_lag_tools_see_how_far_we_read(config: KafkaConfig, monkeypatch: p
 
 
 def test_the_methods_that_we_wrap_are_there() -> None:
-    """aiokafka tells of no heartbeat: when one of these fails after an upgrade, look at log.py's `join` again."""
+    """aiokafka tells of no heartbeat, and not of who replaced whom: when one of these fails after an upgrade, look at
+    `log/member.py` and `log/instance.py` again."""
     routine = inspect.getsource(GroupCoordinator._heartbeat_routine)
     beat = inspect.getsource(GroupCoordinator._do_heartbeat)
 
     assert "success = await self._do_heartbeat()" in routine
     assert "self.request_rejoin()" in beat.partition("RebalanceInProgressError")[2].partition("return True")[0]
+    assert "await self._do_rejoin_group(subscription)" in inspect.getsource(GroupCoordinator.ensure_active_group)
+    assert "await self._coordinator._send_req(request)" in inspect.getsource(CoordinatorGroupRebalance)
     assert "_rejoin_needed_fut.done()" in inspect.getsource(GroupCoordinator.need_rejoin)
     assert ["self", "assignment", "offsets"] == list(inspect.signature(GroupCoordinator.commit_offsets).parameters)
+
+
+async def expel(config: KafkaConfig, member: str) -> None:
+    """As the end of its session would."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=config.bootstrap)
+    await admin.start()
+    node_id = await admin._client.coordinator_lookup(CoordinationType.GROUP, config.group_id)
+    await admin._client.ready(node_id)
+    answer = await admin._client.send(node_id, LeaveGroupRequest(config.group_id, member))
+    await admin.close()
+    assert answer.error_code == 0
+
+
+async def confirmed(membership: Membership) -> None:
+    async with asyncio.timeout(10):
+        await membership.confirmed_after(monotonic_ms())
 
 
 async def members(config: KafkaConfig) -> list[str]:
