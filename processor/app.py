@@ -10,6 +10,7 @@ from typing import Literal
 from uuid import uuid4
 
 from processor import topics
+from processor.engine.clock import WallClock
 from processor.engine.health import health, listen, serve
 from processor.engine.log import KafkaConfig, KafkaLog, describe_topics
 from processor.engine.membership import Membership
@@ -23,16 +24,6 @@ from processor.highlevel.tokens import BadTokens, Tokens
 from processor.settings import Settings, WrongSetting
 from processor.shard.notes import Note
 from processor.shard.setup import Setup
-
-
-class WallClock:
-    """Wall time when the process started plus monotonic time since: it never steps."""
-
-    def __init__(self) -> None:
-        self._offset = time.time_ns() // 1_000_000 - time.monotonic_ns() // 1_000_000
-
-    def now(self) -> int:
-        return self._offset + time.monotonic_ns() // 1_000_000
 
 
 def run_worker(settings: Settings) -> int:
@@ -52,7 +43,7 @@ async def work(settings: Settings, telemetry: Telemetry, port: socket.socket) ->
     loop = asyncio.get_running_loop()
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, stop.set)
-    config, clock = KafkaConfig(**settings.kafka()), WallClock()
+    config, clock = KafkaConfig(**settings.kafka()), WallClock(telemetry.take)
     partitions = await check_topics(config)
     worker = f"{settings.kafka_group_instance_id or socket.gethostname()}-{getpid()}-{uuid4().hex[:8]}"[:128]
     tokens = make_tokens(settings, telemetry)
@@ -67,7 +58,7 @@ async def work(settings: Settings, telemetry: Telemetry, port: socket.socket) ->
                 partitions=partitions,
                 worker=worker,
                 prefix=config.prefix,
-                rate=Rate(settings.ghl_requests_per_10s),
+                rate=Rate(settings.ghl_requests_per_10s, settings.ghl_requests_per_day, settings.ghl_daily_reserve),
                 probe_size=settings.hydrant_probe_size,
                 fetch_fields=settings.hydrant_fetch_fields,
             )
@@ -88,8 +79,11 @@ async def work(settings: Settings, telemetry: Telemetry, port: socket.socket) ->
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(serve(health(telemetry.exposition, unready), port, left), name="health")
             tasks.create_task(tell(stop, telemetry, Note("stopping", {})), name="stopping")
-            await supervise(membership, run_partition, owns, stop)
-            left.set()
+            try:
+                await supervise(membership, run_partition, owns, stop)
+            finally:
+                stop.set()  # also where another worker has taken our place in the group
+                left.set()
     telemetry.take(Note("stopped", {}))
 
 

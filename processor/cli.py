@@ -59,7 +59,7 @@ def told(command: Callable[P, None]) -> Callable[P, None]:
 
 def leave(error: Exception) -> NoReturn:
     from processor.engine.health import PortTaken
-    from processor.engine.log import Refused, Unreachable
+    from processor.engine.log import Refused, Replaced, Unreachable
     from processor.engine.telemetry import whereabouts
     from processor.settings import WrongSetting
 
@@ -68,7 +68,7 @@ def leave(error: Exception) -> NoReturn:
             case WrongSetting(messages=messages):
                 say(*messages)
                 raise typer.Exit(wrong)
-            case PortTaken():
+            case PortTaken() | Replaced():
                 say(str(one))
                 raise typer.Exit(wrong)
             case Unreachable():

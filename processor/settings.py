@@ -18,8 +18,6 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from processor.events.contract import HYDRATABLE
 
 NOT_SERVED: Final[Mapping[str, str]] = {  # known, but nothing reads it yet → what to do meanwhile
-    "GHL_DAILY_RESERVE": "unset it; 200,000 calls a day are shared by all lanes",
-    "GHL_REQUESTS_PER_DAY": "unset it; a location may spend 200,000 calls a day",
     "GHL_WEBHOOK_PUBLIC_KEY": "unset it; there is no webhook gateway",
     "HYDRANT_CONSOLE_PORT": "unset it; there is no console, `hydrant status` shows the locations",
     "HYDRANT_CONSOLE_TOKEN": "unset it; there is no console, `hydrant status` shows the locations",

@@ -1,5 +1,5 @@
-"""Calls leave here, each by the permit that pays for it, and come back as answers: exactly one a call unless the
-process dies."""
+"""Calls leave here, each by the permit that pays for it, and come back as answers: exactly one a call unless the process
+dies."""
 
 from asyncio import Task, TaskGroup
 from collections import deque
@@ -8,6 +8,7 @@ from typing import Final
 
 from processor.engine.ports import Api, Clock
 from processor.highlevel.calls import Answer, Call, Throttled, Unsent
+from processor.shard.hear import Token
 
 touches_at_most: Final = 400  # leads that the answers of one turn may touch: a turn is short
 
@@ -18,7 +19,7 @@ class Dispatch:
     def __init__(self, api: Api, clock: Clock, tasks: TaskGroup, arrived: Callable[[], None]) -> None:
         self._api, self._clock, self._tasks, self._arrived = api, clock, tasks, arrived
         self._flying: set[Task[None]] = set()
-        self._answers: deque[Answer] = deque()
+        self._answers: deque[Answer | Token] = deque()
         self._throttled: dict[str, int] = {}  # location → ms of its last 429
 
     def send(self, call: Call) -> None:
@@ -26,13 +27,19 @@ class Dispatch:
         self._flying.add(task)
         task.add_done_callback(self._landed)
 
-    def take(self) -> Sequence[Answer]:
+    def look(self, location: str, token: str | None) -> None:
+        """HighLevel refuses this token: say so when there is another one."""
+        if (current := self._api.fingerprint(location)) != token:
+            self._answers.append(Token(location, current))
+            self._arrived()
+
+    def take(self) -> Sequence[Answer | Token]:
         """Answers for one turn."""
-        taken: list[Answer] = []
+        taken: list[Answer | Token] = []
         touches = 0
-        while self._answers and (not taken or touches + len(self._answers[0].call.asks) <= touches_at_most):
+        while self._answers and (not taken or touches + touched(self._answers[0]) <= touches_at_most):
             taken.append(self._answers.popleft())
-            touches += len(taken[-1].call.asks)
+            touches += touched(taken[-1])
         return taken
 
     def put_back(self, answers: Iterable[Answer]) -> None:
@@ -68,3 +75,8 @@ class Dispatch:
         elif self._throttled.get(permit.location, permit.granted) < permit.granted:
             del self._throttled[permit.location]
         return answer
+
+
+def touched(one: Answer | Token) -> int:
+    """Leads at most."""
+    return len(one.call.asks) if isinstance(one, Answer) else 0

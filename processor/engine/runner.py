@@ -5,6 +5,7 @@ this very file.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -37,6 +38,10 @@ class Ports:
     note: Callable[[Note], None]
 
 
+class Stepped(Exception):
+    """The wall clock was stepped, and ours set by it: open anew, so that no stored time lies too far ahead."""
+
+
 async def run(setup: Setup, ports: Ports, stop: asyncio.Event) -> Literal["stopped", "fenced"]:
     """Own the partition until `stop`, or until someone else has it."""
     arrived = asyncio.Event()
@@ -49,6 +54,8 @@ async def run(setup: Setup, ports: Ports, stop: asyncio.Event) -> Literal["stopp
             since = ports.clock.now()
             try:
                 await own(setup, ports, dispatch, arrived, stop)
+            except Stepped:
+                failures = 0
             except Fenced:
                 ports.note(Note("fenced", {"partition": setup.partition}))
                 ended = "fenced"
@@ -66,6 +73,7 @@ async def run(setup: Setup, ports: Ports, stop: asyncio.Event) -> Literal["stopp
 async def own(setup: Setup, ports: Ports, dispatch: Dispatch, arrived: asyncio.Event, stop: asyncio.Event) -> None:
     """Open the shard, and turn."""
     ports.note(Note("opening", {"partition": setup.partition}))
+    settled = ports.clock.settled_at()
     since = ports.clock.now()
     log = ports.log()
     file = None
@@ -86,10 +94,14 @@ async def own(setup: Setup, ports: Ports, dispatch: Dispatch, arrived: asyncio.E
         ports.note(Note("opened", opened))
         inbox = Inbox(log, dispatch, ports.clock, arrived, stop)
         try:
-            await turns(Shard(file.state, setup), ports, log, inbox, dispatch, stop)
+            await turns(Shard(file.state, setup), ports, log, inbox, dispatch, settled, stop)
         finally:
             file.state.rollback()
             await inbox.close()
+    except sqlite3.DatabaseError:
+        if file is not None:
+            file.discard()
+        raise
     finally:
         if file is not None:
             file.close()
@@ -118,12 +130,19 @@ def positions(state: State) -> dict[str, int]:
     return {topic: offset for topic, offset in found.items() if offset}
 
 
-async def turns(shard: Shard, ports: Ports, log: Log, inbox: Inbox, dispatch: Dispatch, stop: asyncio.Event) -> None:
+async def turns(
+    shard: Shard, ports: Ports, log: Log, inbox: Inbox, dispatch: Dispatch, settled: int, stop: asyncio.Event
+) -> None:
+    def granting(now: int) -> bool:
+        return now >= settled and not stop.is_set()
+
     wake_at: int | None = ports.clock.now()
     while (inputs := await inbox.next(wake_at)) is not None:
         try:
-            wake_at = await take(shard, ports, log, dispatch, inputs, stop)
-        except Broken:  # all of them, also where they were taken one by one
+            if ports.clock.settled_at() != settled:
+                raise Stepped
+            wake_at = await take(shard, ports, log, dispatch, inputs, granting)
+        except Exception:  # all of them, also where they were taken one by one
             dispatch.put_back(one for one in inputs if isinstance(one, Answer))
             raise
 
@@ -134,28 +153,32 @@ async def take(
     log: Log,
     dispatch: Dispatch,
     inputs: Sequence[Input],
-    stop: asyncio.Event,
+    granting: Callable[[int], bool],
     alone: bool = False,
 ) -> int | None:
     """One turn, committed. When it raises, its inputs are taken one by one, and the culprit is buried."""
     now = ports.clock.now()
     try:
-        effects = shard.turn(now, inputs, granting=not stop.is_set())
+        effects = shard.turn(now, inputs, granting(now))
+    except sqlite3.DatabaseError:  # the file is at fault, not what came in
+        raise
     except Exception as error:
         ports.note(Note("turn_failed", {"partition": shard.setup.partition, "error": whereabouts(error)}))
         if not inputs:
             raise Broken("a turn fails without any input") from error
         if not alone:
             for one in one_by_one(inputs):
-                wake_at = await take(shard, ports, log, dispatch, one, stop, alone=True)
+                wake_at = await take(shard, ports, log, dispatch, one, granting, alone=True)
             return wake_at
-        effects = shard.turn(now, [culprit(inputs[0]), *inputs[1:]], granting=not stop.is_set())
+        effects = shard.turn(now, [culprit(inputs[0]), *inputs[1:]], granting(now))
     turned = ports.clock.now()
     await commit(shard, log, effects)
     for note in effects.notes:
         ports.note(note)
     for call in effects.calls:
         dispatch.send(call)
+    for location, token in effects.watched:
+        dispatch.look(location, token)
     said = {
         "partition": shard.setup.partition,
         "inputs": len(inputs),

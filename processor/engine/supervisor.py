@@ -23,13 +23,12 @@ class Running:
 
 
 async def supervise(owner: Owner, run: Run, owns: Callable[[frozenset[int]], None], stop: asyncio.Event) -> None:
-    """Start and end runners as partitions come and go, until `stop`; then drain them all. Revoking is ending the
-    runner; one that
-    comes back in the same rebalance was never touched."""
+    """Start and end runners as partitions come and go, until `stop`; then drain them all. Revoking is ending the runner;
+    one that comes back in the same rebalance was never touched. Raises what the owner does, when they are drained."""
     running: dict[int, Running] = {}
     stopped = asyncio.create_task(stop.wait(), name="stop")
+    changed = asyncio.create_task(owner.changed(), name="ownership")  # no child of the group: it may fail, they drain
     async with asyncio.TaskGroup() as tasks:
-        changed = tasks.create_task(owner.changed(), name="ownership")
         told: frozenset[int] | None = None
         while not stop.is_set():
             owned = owner.owned()
@@ -45,22 +44,28 @@ async def supervise(owner: Owner, run: Run, owns: Callable[[frozenset[int]], Non
             ends = [one.task for one in running.values()]
             await asyncio.wait([stopped, changed, *ends], return_when=asyncio.FIRST_COMPLETED)
             if changed.done():
-                changed = tasks.create_task(owner.changed(), name="ownership")
+                if changed.exception():
+                    break
+                changed = asyncio.create_task(owner.changed(), name="ownership")
             running = {partition: one for partition, one in running.items() if not one.task.done()}
-        changed.cancel()
         for one in running.values():
             one.stop.set()
+    stopped.cancel()
+    if not changed.done():
+        changed.cancel()
+    elif error := changed.exception():
+        raise error
 
 
 async def keep(owner: Owner, run: Run, partition: int, stop: asyncio.Event) -> None:
-    """Run one partition while it is ours. Fenced, someone else has it: start again only when a later heartbeat says
-    otherwise."""
+    """Run one partition while it is ours. Fenced, someone else has it: start again only when a later heartbeat says so."""
     while await run(partition, stop) == "fenced" and not stop.is_set():
         fenced_ms = int(asyncio.get_running_loop().time() * 1000)
         confirmed = asyncio.create_task(owner.confirmed_after(fenced_ms), name=f"confirm {partition}")
         ended = asyncio.create_task(stop.wait(), name=f"end {partition}")
         await asyncio.wait([confirmed, ended], return_when=asyncio.FIRST_COMPLETED)
-        confirmed.cancel()
         ended.cancel()
+        if not confirmed.cancel() and confirmed.exception():
+            return  # `changed` raises it too
         if stop.is_set() or partition not in owner.owned():
             return

@@ -146,7 +146,7 @@ def counts(value: object) -> object:
 FIELDS: Final[Mapping[str, Guard]] = {
     **dict.fromkeys(("location", "lead", "trace_id"), shaped(identifier)),
     **dict.fromkeys(("kind", "lane", "outcome", "previous", "reason", "resolved_by", "state"), shaped(code)),
-    **dict.fromkeys(("calls", "cause_count", "contacts", "count", "end", "home", "inputs", "leads"), number),
+    **dict.fromkeys(("calls", "cause_count", "ceiling", "contacts", "count", "end", "home", "inputs", "leads"), number),
     **dict.fromkeys(("offset", "partition", "position", "records", "rows", "status", "until", "values"), number),
     **dict.fromkeys(("commit_ms", "lag_ms", "ms", "network_ms", "off_ms", "permit_ms"), number),
     **dict.fromkeys(("queued_ms", "retry_after_ms", "total_ms", "turn_ms", "wait_ms"), number),
@@ -201,6 +201,9 @@ NOTES: Final[Mapping[str, Said]] = {
         ("location", "kind", "outcome", "status", "trace_id", "network_ms", "contacts"),
         {"hydrant_answers_total": None, "hydrant_network_seconds": "network_ms"},
         calm=("outcome", ("found", "gone")),
+    ),
+    "tightened": Said(
+        INFO, "others spend this location's budget, or its limit is lower", ("location", "ceiling", "until")
     ),
     "throttled": Said(
         WARNING, "location throttled", ("location", "retry_after_ms", "until"), {"hydrant_throttled_total": None}

@@ -353,15 +353,19 @@ class LocationStatus(Model):
     state: Annotated[str, known("ok", "throttled", "unauthorized", "daily_budget", "unavailable")]
     since: Time
     until: Time | None
-    reason: str | None
+    """When it will be tried again, at the latest."""
+    reason: Annotated[str, known("expired", "scope", "revoked", "location", "missing", "version", "unknown")] | None
+    """What is wrong with the token, while `unauthorized`: `location` means that it is another location's, `missing` that
+    there is none."""
     queued: Lanes
     """Leads with pending work, by lane."""
     oldest_pending_s: Count
     sent_10s: Count
     """Calls in the last 10 s."""
     sent_today: Count
-    """Calls in the last 24 h."""
+    """Calls in the last 24 h, or since the day was reset as HighLevel said."""
     left_today: Count
+    """By our own limit, or fewer as HighLevel says."""
     worker: str
     """Who owns the location."""
 

@@ -1,10 +1,8 @@
 """The rate budget of one location: which call may be granted when. Pure: time is an argument, integer milliseconds.
 
-A slot is taken when a call is granted and freed by time alone. Two windows (DESIGN §6.1): calls granted in any 10 s,
-and calls not
-yet 10 s past their answer. The server's window slides over *arrivals*, so the second one is what keeps it from ever
-seeing more
-than its limit, whatever the network does to the calls in between.
+A slot is taken when a call is granted and freed by time alone. Two windows (DESIGN §6.1): calls granted in any 10 s, and
+calls not yet 10 s past their answer. The server's window slides over *arrivals*, so the second one is what keeps it from
+ever seeing more than its limit, whatever the network does to the calls in between.
 """
 
 from collections import deque
@@ -14,6 +12,9 @@ from typing import Final, Self
 
 import orjson
 
+from processor.highlevel.day import Day
+from processor.highlevel.limits import RateHeaders
+
 window_ms: Final = 10_000  # contract.md §2: burst limits count per 10 s
 server_limit: Final = 100  # contract.md §2: never grant what the server could refuse
 send_within_ms: Final = 2_000  # a paused worker must not send an old slot
@@ -21,13 +22,10 @@ answer_within_ms: Final = 8_000  # past the send deadline: a request without a w
 unanswered_ms: Final = send_within_ms + answer_within_ms + window_ms  # the server may have seen it as late as that
 skew_ms: Final = 1_000  # clocks of two workers differ by no more (DESIGN §6.1)
 in_flight_limit: Final = 20  # a hanging location holds no more connections than this
-catch_up: Final = (
-    1  # intervals that a late wake-up may make good; more would bunch calls and leave gaps to interactive ones
-)
+catch_up: Final = 1  # intervals that a late wake-up may make good; more would bunch calls, and make others wait
 lower_lane_every: Final = 20  # a waiting lower lane gets at least 1 call in 20
-hour_ms: Final = 3_600_000
-day_buckets: Final = 25  # hourly, one more than a day: safe for any reset hour
-freeze_limit_ms: Final = hour_ms + 1_000  # Retry-After is clamped to an hour, jitter comes on top
+freeze_limit_ms: Final = 3_601_000  # Retry-After is clamped to an hour (DESIGN §1), and clocks differ
+tight_at_most_ms: Final = 60_000  # whatever interval an answer names, its word on the burst holds no longer
 
 Lane = int
 interactive, change, job, backfill = lanes = range(4)
@@ -40,11 +38,16 @@ class Rate:
 
     per_window: int = 90
     per_day: int = 200_000
+    reserve: float = 0.1  # the share of the day that is kept from jobs and backfills
 
     @property
     def ceiling(self) -> int:
         """Most calls that may be granted and not yet 10 s past their answer: what the server could count."""
         return min(server_limit, self.per_window * 10 // 9)
+
+    def kept_from(self, lane: Lane) -> int:
+        """Calls of the day that this lane must leave to others."""
+        return int(self.per_day * self.reserve) if lane >= job else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Permit:
 class Slot:
     granted: int
     until: int  # counts in the second window up to here
-    answered: bool = False
+    landed: bool = False  # its call is over: answered, lost, or never sent
 
 
 @dataclass(slots=True)
@@ -76,9 +79,11 @@ class Budget:
     paced: int = 0  # when an evenly spaced next call would be due, in 1/per_window ms: 10,000 / 90 isn't whole
     frozen_until: int = 0
     passed: list[int] = field(default_factory=lambda: [0] * len(lanes))  # grants that went by a waiting lane
-    hours: dict[int, int] = field(default_factory=dict)  # hour since 1970 → calls granted in it
+    day: Day = field(default_factory=Day)
+    tight: int = 0  # HighLevel counts others' calls too, or has a lower limit: a ceiling for an interval
+    tight_until: int = 0
 
-    def free_at(self, now: int) -> int:
+    def free_at(self, now: int, lane: Lane = interactive) -> int:
         """The earliest time at which a call can be granted as things stand; `now` when one can be granted now."""
         self._forget(now)
         at = max(now, self.frozen_until, self._paced_ms())
@@ -87,12 +92,12 @@ class Budget:
         counted = [slot.until for slot in self.slots if slot.until > now]
         if len(counted) >= self.rate.ceiling:
             at = max(at, sorted(counted)[len(counted) - self.rate.ceiling])
+        if now < self.tight_until and len(counted) >= self.tight:
+            at = max(at, min(self.tight_until, sorted(counted)[len(counted) - self.tight]))
         in_flight = [slot.granted for slot in self.slots if self._in_flight(slot, now)]
         if len(in_flight) >= in_flight_limit:
             at = max(at, in_flight[0] + send_within_ms + answer_within_ms)
-        if self.sent_today(now) >= self.rate.per_day:
-            at = max(at, (min(self.hours) + day_buckets) * hour_ms)
-        return at
+        return max(at, self.day.free_at(now, self.rate.per_day, self.rate.kept_from(lane)))
 
     def choose(self, waiting: Collection[Lane]) -> Lane:
         """Whose turn it is among the lanes that wait: the most urgent, unless a lower one was passed too often."""
@@ -101,23 +106,38 @@ class Budget:
 
     def grant(self, now: int, lane: Lane, waiting: Collection[Lane] = ()) -> Permit:
         """Take a slot at `now`, which `free_at` must have allowed."""
-        if self.free_at(now) > now:
+        if self.free_at(now, lane) > now:
             raise ValueError("no slot is free")
         for other in lanes:
             self.passed[other] = self.passed[other] + 1 if other in waiting and other > lane else 0
         self.paced = max(self.paced, now * self.rate.per_window) + window_ms
         self.slots.append(Slot(now, now + unanswered_ms))
-        hour = now // hour_ms
-        self.hours[hour] = self.hours.get(hour, 0) + 1
+        self.day.grant(now)
         return Permit(self.location, self.first + len(self.slots) - 1, now, now + send_within_ms)
 
-    def answered(self, number: int, now: int) -> None:
-        """A whole response came: the slot is freed 10 s from now. Without one it stays to its end."""
+    def land(self, number: int, now: int, answered: bool) -> None:
+        """The call is over. After a whole response its slot is freed 10 s from now; without one it stays to its end."""
         if not 0 <= number - self.first < len(self.slots):
             return
         slot = self.slots[number - self.first]
-        if not slot.answered:
-            slot.answered, slot.until = True, min(slot.until, now + window_ms)
+        if answered and not slot.landed:
+            slot.until = min(slot.until, now + window_ms)
+        slot.landed = True
+
+    def hear(self, number: int, said: RateHeaders, now: int) -> bool:
+        """The headers of this slot's answer; it has landed. They only tighten; whether they did so anew."""
+        self.day.hear(said, self.in_flight(now), now)
+        limit = min(said.limit or server_limit, server_limit)
+        ceiling, index = limit, number - self.first
+        if said.remaining is not None and 0 <= index < len(self.slots):
+            others = limit - said.remaining - self._countable(index)
+            if others > 0:  # other programs' calls; as with ours, a tenth of the rest is left for what we can't see
+                ceiling = max(1, (limit - others) * 9 // 10)
+        if ceiling >= self.rate.ceiling or (now < self.tight_until and ceiling > self.tight):
+            return False
+        anew = now >= self.tight_until or ceiling < self.tight
+        self.tight, self.tight_until = ceiling, now + min(said.interval_ms or window_ms, tight_at_most_ms)
+        return anew
 
     def freeze(self, until: int) -> None:
         """A 429: nothing is granted before `until`."""
@@ -127,19 +147,24 @@ class Budget:
         return sum(slot.granted > now - window_ms for slot in self.slots)
 
     def sent_today(self, now: int) -> int:
-        oldest = now // hour_ms - day_buckets + 1
-        if any(hour < oldest for hour in self.hours):
-            self.hours = {hour: count for hour, count in self.hours.items() if hour >= oldest}
-        return sum(self.hours.values())
+        return self.day.sent(now)
+
+    def left_today(self, now: int) -> int:
+        return self.day.remaining(now, self.rate.per_day)
 
     def in_flight(self, now: int) -> int:
         return sum(self._in_flight(slot, now) for slot in self.slots)
+
+    def landed_by(self, now: int) -> int:
+        """When the calls now in flight will be over, answered or not; `now` when there are none."""
+        in_flight = [slot.granted for slot in self.slots if self._in_flight(slot, now)]
+        return in_flight[-1] + send_within_ms + answer_within_ms if in_flight else now
 
     def encode(self) -> bytes:
         """The ledger. Slots are coded by differences: a few hundred bytes for a saturated location."""
         coded, last = [], 0
         for slot in self.slots:
-            coded += [slot.granted - last, slot.until - slot.granted, int(slot.answered)]
+            coded += [slot.granted - last, slot.until - slot.granted, int(slot.landed)]
             last = slot.granted
         return orjson.dumps(
             {
@@ -150,25 +175,26 @@ class Budget:
                 "paced": self.paced,
                 "frozen_until": self.frozen_until,
                 "passed": self.passed,
-                "hours": [[hour, count] for hour, count in self.hours.items()],
+                "tight": [self.tight, self.tight_until] if self.tight_until else [],
+                **self.day.encode(),
             }
         )
 
     @classmethod
     def decode(cls, ledger: bytes | None, location: str, rate: Rate, clock: str, now: int) -> Self:
-        """Read a ledger, whoever wrote it. Times set by another clock count longer, and none lies further ahead than
-        it could
-        have been set: a stepped clock must not park a location."""
+        """Read a ledger, whoever wrote it. Times set by another clock count longer, and none lies further ahead than it
+        could have been set: a stepped clock must not park a location."""
         if ledger is None:
             return cls(location, rate, clock)
         stored = orjson.loads(ledger)
         longer = 0 if stored["clock"] == clock else skew_ms
         slots, granted, coded = deque[Slot](), 0, iter(stored["slots"])
-        for since_last, lasts, answered in zip(coded, coded, coded, strict=True):
+        for since_last, lasts, landed in zip(coded, coded, coded, strict=True):
             granted += since_last
             until = min(granted + lasts + longer, now + unanswered_ms + skew_ms)
-            slots.append(Slot(min(granted + longer, now), until, bool(answered)))
+            slots.append(Slot(min(granted + longer, now), until, bool(landed)))
         paced = stored["paced"] * rate.per_window // stored["rate"] + longer * rate.per_window
+        tight, tight_until = stored.get("tight") or (0, 0)
         furthest = now * rate.per_window + (catch_up + 1) * window_ms
         return cls(
             location,
@@ -179,16 +205,28 @@ class Budget:
             min(paced, furthest),
             min(stored["frozen_until"] + longer * bool(stored["frozen_until"]), now + freeze_limit_ms),
             stored["passed"],
-            dict(stored["hours"]),
+            Day.decode(stored["hours"], stored.get("told", [None, 0, 0, 0]), longer, now),
+            tight,
+            min(tight_until + longer, now + tight_at_most_ms) if tight else 0,
         )
 
     def _paced_ms(self) -> int:
         return -((catch_up * window_ms - self.paced) // self.rate.per_window)  # rounded up: never before its time
 
     def _in_flight(self, slot: Slot, now: int) -> bool:
-        return not slot.answered and slot.granted + send_within_ms + answer_within_ms > now
+        return not slot.landed and slot.granted + send_within_ms + answer_within_ms > now
+
+    def _countable(self, index: int) -> int:
+        """Most of our calls that the server can have counted when this one arrived: those that counted here when it was
+        granted, and all that were granted since."""
+        granted = self.slots[index].granted
+        before = sum(self.slots[earlier].until > granted for earlier in range(index + 1))
+        return before + len(self.slots) - index - 1
 
     def _forget(self, now: int) -> None:
+        """Slots that count no more, but for those that counted when a call now in flight was granted."""
+        self.day.roll(now, len(self.slots))
+        now = next((slot.granted for slot in self.slots if self._in_flight(slot, now)), now)
         while self.slots and self.slots[0].until <= now and self.slots[0].granted <= now - window_ms:
             self.slots.popleft()
             self.first += 1

@@ -6,8 +6,6 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 from urllib.parse import quote
 
@@ -15,6 +13,7 @@ import orjson
 
 from processor.highlevel.budget import Permit
 from processor.highlevel.contact import Contact, from_contact, from_search
+from processor.highlevel.limits import RateHeaders, rate_headers, retry_after
 
 By = Literal["email", "phone", "id"]  # HighLevel's filter fields have the same names
 Why = Literal["expired", "scope", "revoked", "version", "location", "missing", "unknown"]
@@ -22,9 +21,6 @@ Why = Literal["expired", "scope", "revoked", "version", "location", "missing", "
 total_at_most: Final = 10**12  # beyond it a number is nonsense
 page_limit: Final = 500  # contacts in one answer of a search; the most HighLevel gives (contract.md §4.1)
 contacts_version: Final = "2021-07-28"  # contract.md §1: the Version header of everything below /contacts
-retry_after_ms: Final = (1_000, 3_600_000)  # DESIGN §6.1: what a Retry-After is clamped to
-interval_at_most_ms: Final = 3_600_000
-day_ms: Final = 86_400_000
 
 whys: Final[tuple[tuple[str, Why], ...]] = (  # [?] contract.md §1, §3: texts as users saw them, the first that is found
     ("version header", "version"),
@@ -37,8 +33,6 @@ whys: Final[tuple[tuple[str, Why], ...]] = (  # [?] contract.md §1, §3: texts 
 )
 no_such_route: Final = "cannot get "  # contract.md §1: a 404 of the router speaks of our URL, not of the contact
 trace_form: Final = re.compile(r"[0-9A-Za-z_.:-]{1,128}")  # no text that could be an e-mail may reach a log
-number_form: Final = re.compile(r"[0-9]{1,15}")
-seconds_form: Final = re.compile(r"([0-9]{1,15})(\.[0-9]{1,15})?")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -167,21 +161,6 @@ Outcome = Found | Gone | Throttled | Unauthorized | Refused | Unavailable | Lost
 
 
 @dataclass(frozen=True, slots=True)
-class RateHeaders:
-    """What HighLevel says of our limits (contract.md §2). What is absent or insane is None."""
-
-    limit: int | None
-    remaining: int | None
-    interval_ms: int | None
-    daily_limit: int | None
-    daily_remaining: int | None
-    daily_reset_ms: int | None  # [?] contract.md §2: from now, not since 1970, as users saw it
-
-
-no_headers: Final = RateHeaders(None, None, None, None, None, None)
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """What came of a call; exactly one each. `status` None: no whole response."""
 
@@ -190,6 +169,7 @@ class Answer:
     status: int | None
     headers: RateHeaders | None
     trace_id: str | None
+    token: str | None = None  # fingerprint of the token that spoke for us; None: there was none
 
 
 def request(what: Search | GetContact) -> Request:
@@ -223,7 +203,7 @@ def parse(call: Call, status: int, headers: Mapping[str, str], body: bytes, now_
     """What a whole response means. `now_ms` since 1970; used only where the response has no Date of its own."""
     said = {name.lower(): value for name, value in headers.items()}
     reply = _json(body)
-    return Answer(call, _outcome(call, status, said, reply, now_ms), status, _rate_headers(said), _trace_id(reply))
+    return Answer(call, _outcome(call, status, said, reply, now_ms), status, rate_headers(said), _trace_id(reply))
 
 
 def _outcome(call: Call, status: int, headers: Mapping[str, str], reply: object, now_ms: int) -> Outcome:
@@ -232,7 +212,7 @@ def _outcome(call: Call, status: int, headers: Mapping[str, str], reply: object,
         case _ if 200 <= status < 300:
             return _hits(call.what, reply) if isinstance(call.what, Search) else _contact(call.what, reply)
         case 429:
-            return Throttled(_retry_after(headers, now_ms))
+            return Throttled(retry_after(headers, now_ms))
         case 401:
             return Unauthorized(_why(message))
         case 403:
@@ -302,43 +282,3 @@ def _why(message: str) -> Why:
 def _trace_id(reply: object) -> str | None:
     said = reply.get("traceId") if isinstance(reply, dict) else None
     return said if isinstance(said, str) and trace_form.fullmatch(said) else None
-
-
-def _retry_after(headers: Mapping[str, str], now_ms: int) -> int | None:
-    """[?] contract.md §2: no 429 was ever captured, so both of HTTP's forms are read, and neither is counted on."""
-    said = headers.get("retry-after", "").strip()
-    if seconds := seconds_form.fullmatch(said):
-        ms = int(seconds[1]) * 1_000 + (
-            1_000 if seconds[2] else 0
-        )  # part of a second is a whole one: rather late than early
-    elif (at := _date_ms(said)) is None:
-        return None
-    else:
-        sent = _date_ms(headers.get("date", ""))  # by the same clock
-        ms = at - (now_ms if sent is None else sent)
-    least, most = retry_after_ms
-    return min(max(ms, least), most)
-
-
-def _date_ms(text: str) -> int | None:
-    try:
-        moment = parsedate_to_datetime(text)
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) * 1_000
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-
-
-def _rate_headers(headers: Mapping[str, str]) -> RateHeaders | None:
-    def number(name: str, least: int = 0, most: int = 1_000_000_000) -> int | None:
-        said = headers.get(f"x-ratelimit-{name}", "").strip()
-        return int(said) if number_form.fullmatch(said) and least <= int(said) <= most else None
-
-    read = RateHeaders(
-        limit=number("max", least=1),
-        remaining=number("remaining"),
-        interval_ms=number("interval-milliseconds", least=1, most=interval_at_most_ms),
-        daily_limit=number("limit-daily", least=1),
-        daily_remaining=number("daily-remaining"),
-        daily_reset_ms=number("daily-reset", least=1, most=day_ms),
-    )
-    return read if read != no_headers else None

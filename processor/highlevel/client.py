@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace, TracebackType
 from typing import Final, Self
 
@@ -23,7 +23,7 @@ from httpx_aiohttp import AiohttpTransport
 from processor import __version__
 from processor.highlevel.budget import answer_within_ms
 from processor.highlevel.calls import Answer, Call, Lost, Outcome, Refused, Unauthorized, Unsent, parse, request
-from processor.highlevel.tokens import Tokens
+from processor.highlevel.tokens import Tokens, fingerprint
 
 highlevels_url: Final = "https://services.leadconnectorhq.com"  # contract.md §1
 body_limit: Final = 16 * 1024 * 1024  # bytes; a page of 500 contacts has about 1 MiB
@@ -111,9 +111,16 @@ class Client:
         except Exception as error:  # whatever it is, the call has had its one chance
             return unanswered(call, what_happened(departure, error))
         answer = parse(call, response.status_code, response.headers, body, self._now())
-        if answer.status == 401:
+        if not isinstance(answer.outcome, Unauthorized):
+            return answer
+        if self._tokens.get(call.permit.location) == token:
             self._tokens.reload()  # it may have expired, with a new one in the file; the shard decides who asks again
-        return answer
+        return replace(answer, token=fingerprint(token))
+
+    def fingerprint(self, location: str) -> str | None:
+        """Of the token that speaks for the location now; None: there is none."""
+        token = self._tokens.get(location)
+        return None if token is None else fingerprint(token)
 
     def _request(self, call: Call, token: str, left_ms: int) -> httpx.Request:
         asked = request(call.what)

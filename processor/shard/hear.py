@@ -10,7 +10,7 @@ from processor.highlevel.budget import change, interactive
 from processor.highlevel.calls import Answer
 from processor.shard.hear_answer import hear_answer
 from processor.shard.lead import Lead
-from processor.shard.location import held_by
+from processor.shard.location import Location, held_by
 from processor.shard.notes import Note
 from processor.shard.request import Request
 from processor.shard.result import emit, publish
@@ -33,7 +33,15 @@ class Reached:
     offset: int
 
 
-Input = Event | Malformed | Answer | Reached
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The token that speaks for a paused location now; None: there is none."""
+
+    location: str
+    fingerprint: str | None
+
+
+Input = Event | Malformed | Answer | Reached | Token
 
 
 def hear(changes: Changes, setup: Setup, inputs: Iterable[Input], now: int) -> Iterable[Lead]:
@@ -53,6 +61,8 @@ def hear(changes: Changes, setup: Setup, inputs: Iterable[Input], now: int) -> I
             case Reached(topic, offset):
                 Position.of(changes, topic).offset = offset
                 leads = ()
+            case Token():
+                leads = hear_token(changes, one)
         touched.update((lead.key, lead) for lead in leads)
     touched.update((lead.key, lead) for lead in hear_time(changes, setup, now))
     if counts:
@@ -184,6 +194,15 @@ def refuse(changes: Changes, malformed: Malformed, record: Record, now: int) -> 
         request = Request(ids.location_id, ids.lead_id, ids.request_id, ids.event_id or "", record.timestamp_ms)
         changes.hold(request, None)
         publish(changes, lead, "failed", reason, now, requests=[request])
+
+
+def hear_token(changes: Changes, token: Token) -> Iterable[Lead]:
+    """Another token than the one that was refused: the location goes on at once."""
+    location = Location.of(changes, token.location)
+    if location.pause and location.pause.token != token.fingerprint:
+        location.pause = None
+        changes.busy[location.id] = None
+    return ()
 
 
 def hear_time(changes: Changes, setup: Setup, now: int) -> Sequence[Lead]:

@@ -1,5 +1,4 @@
-"""An answer of HighLevel's goes into the documents: the ledger, the leads that were asked about, the location's
-standing."""
+"""An answer of HighLevel's goes into the documents: the ledger, the location's standing, the leads that were asked about."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -11,7 +10,7 @@ from processor.highlevel.contact import Contact, digits
 from processor.shard.jitter import jittered
 from processor.shard.lead import Dead, Lead, Open, Question
 from processor.shard.ledger import Ledger
-from processor.shard.location import Location
+from processor.shard.location import Location, Pause
 from processor.shard.notes import Note
 from processor.shard.resolve import Evidence, fold
 from processor.shard.settle import finish, learn
@@ -25,28 +24,35 @@ not_linked_again_ms: Final = 600_000  # DESIGN §7: a contact that is gone isn't
 
 
 def hear_answer(changes: Changes, setup: Setup, answer: Answer, now: int) -> Iterable[Lead]:
-    call, said = answer.call, answer.outcome
-    location = call.permit.location
-    ledger = Ledger.of(changes, setup, location, now)
-    if answer.status is not None:
-        ledger.budget.answered(call.permit.slot, now)
-    changes.landed(location, call.permit.slot)
-    changes.busy[location] = None
+    call, said, permit = answer.call, answer.outcome, answer.call.permit
+    location, budget = Location.of(changes, permit.location), Ledger.of(changes, setup, permit.location, now).budget
+    budget.land(permit.slot, now, answered=answer.status is not None)
+    changes.landed(location.id, permit.slot)
+    changes.busy[location.id] = None
     note(changes, answer, now)
+    if answer.headers and budget.hear(permit.slot, answer.headers, now):
+        tight = {"location": location.id, "ceiling": budget.tight, "until": budget.tight_until}
+        changes.notes.append(Note("tightened", tight))
+    probing, counted = location.breaker.is_probe(permit.granted), not location.breaker.open
+    if isinstance(said, outcome.Lost | outcome.Unavailable) or said == outcome.Unsent("connect"):
+        location.failed(permit.granted, permit.slot, now)
+    elif not isinstance(said, outcome.Unsent):
+        location.breaker.close()
     match said:
         case outcome.Unsent():
             return ()
         case outcome.Throttled(retry_after_ms):
-            wait = jittered(retry_after_ms or window_ms, f"{location} {call.permit.slot}", 0)
-            ledger.budget.freeze(now + wait)
-            throttled = {"location": location, "retry_after_ms": retry_after_ms, "until": now + wait}
+            wait = jittered(retry_after_ms or window_ms, location.key, permit.slot)
+            budget.freeze(now + wait)
+            throttled = {"location": location.id, "retry_after_ms": retry_after_ms, "until": now + wait}
             changes.notes.append(Note("throttled", throttled))
             return ()
         case outcome.Unauthorized(why):
-            Location.of(changes, location).block(now, why)
+            location.pause = Pause(why, permit.granted, answer.token)
             return ()
-    if not isinstance(said, outcome.Lost | outcome.Unavailable):
-        Location.of(changes, location).unblock()
+        case outcome.Found() | outcome.Gone() | outcome.Refused():
+            if location.pause and permit.granted >= location.pause.tried:
+                location.pause = None  # the trial succeeded
     asked = list(still_asked(changes, call))
     if asked:
         work = asked[0][1]
@@ -63,14 +69,20 @@ def hear_answer(changes: Changes, setup: Setup, answer: Answer, now: int) -> Ite
             found(asked, call, contacts, now)
         case outcome.Gone():
             gone(asked, call, now)
+        case outcome.Refused(why="internal_error"):  # hearing this very answer raised
+            for lead, _ in asked:
+                finish(changes, lead, "failed", "internal_error", now)
         case outcome.Refused() if width > 1:
             narrow(asked, width)
         case outcome.Refused():
             for lead, _ in asked:
                 finish(changes, lead, "failed", "refused", now)
-        case _:
+        case _ if counted:
             for lead, work in asked:
                 retry(changes, lead, work, width, isinstance(said, outcome.Unavailable), now)
+        case _ if probing:
+            for _, work in asked:
+                work.due = location.breaker.probe_at + 1  # the next probe comes from another piece of work
     return [lead for lead, _ in asked]
 
 
@@ -120,13 +132,13 @@ def narrow(asked: Iterable[tuple[Lead, Open]], width: int) -> None:
         work.width = max(1, width // 2)
 
 
-def retry(changes: Changes, lead: Lead, work: Open, width: int, refused_by_server: bool, now: int) -> None:
+def retry(changes: Changes, lead: Lead, work: Open, width: int, unavailable: bool, now: int) -> None:
     """Growing, jittered delays; a search that fails twice may hold one poisoned value, so it is halved."""
     work.attempts += 1
     if work.attempts >= attempts_at_most:
         finish(changes, lead, "failed", "unavailable", now)
         return
-    if refused_by_server and work.attempts > 1:
+    if unavailable and work.attempts > 1:
         narrow([(lead, work)], width)
     delay = min(retry_first_ms << work.attempts - 1, retry_at_most_ms)
     work.due = now + jittered(delay, lead.key, work.attempts)

@@ -1,11 +1,13 @@
 """A location's document: how it stands with HighLevel, and what was last reported of that."""
 
-from dataclasses import dataclass
-from typing import Final, Self
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
 
 import orjson
 
+from processor.highlevel.breaker import Breaker
 from processor.highlevel.budget import Budget
+from processor.shard.jitter import jittered
 from processor.shard.lead import Lead
 from processor.shard.ledger import Ledger
 from processor.shard.setup import Setup
@@ -13,13 +15,23 @@ from processor.shard.state import Changes, Projection, nothing
 
 report_every_ms: Final = 10_000  # DESIGN §3, location.status: at most so often while nothing changes
 trial_every_ms: Final = 600_000  # one call each 10 minutes tries whether the location is cured
+trial_asked_ms: Final = 60_000  # and at most one a minute when a Sync asks
+
+
+@dataclass(slots=True)
+class Pause:
+    """HighLevel refuses our token: nothing is sent but a trial now and then, until another token is there."""
+
+    why: str  # what HighLevel said of it
+    tried: int  # ms, when a call was granted last
+    token: str | None = None  # fingerprint of the one that was refused; None: there was none
 
 
 @dataclass(slots=True)
 class Location:
     id: str
-    blocked_until: int | None = None  # ms of the next trial call; None: authorized
-    blocked_by: str | None = None  # what HighLevel said of the token
+    pause: Pause | None = None
+    breaker: Breaker = field(default_factory=Breaker)
     state: str = "ok"  # as last reported
     since: int = 0
     reported: int = 0
@@ -29,20 +41,25 @@ class Location:
     def key(self) -> str:
         return f"location {self.id}"
 
-    def block(self, now: int, why: str) -> None:
-        """HighLevel refused our token: the whole location pauses, but for a trial call now and then."""
-        self.blocked_until, self.blocked_by = now + trial_every_ms, why
+    def free_at(self, budget: Budget, now: int, asked: bool) -> int:
+        """When its next call may be granted, as far as it depends on how HighLevel treats us. `asked`: a Sync waits."""
+        if self.pause:
+            return self.pause.tried + (trial_asked_ms if asked else trial_every_ms)
+        return max(self.breaker.probe_at, budget.landed_by(now)) if self.breaker.open else now
 
-    def unblock(self) -> None:
-        self.blocked_until = self.blocked_by = None
+    def failed(self, granted: int, slot: int, now: int) -> None:
+        """A call granted then brought no answer, or none that says anything."""
+        self.breaker.fail(granted, now + jittered(self.breaker.delay_ms, self.key, slot))
 
     def standing(self, budget: Budget, now: int) -> tuple[str, str | None, int | None]:
         """State, reason, and until when (ms)."""
-        if self.blocked_until is not None:
-            return "unauthorized", self.blocked_by, self.blocked_until
+        if self.pause:
+            return "unauthorized", self.pause.why, self.pause.tried + trial_every_ms
+        if self.breaker.open:
+            return "unavailable", None, self.breaker.probe_at
         if budget.frozen_until > now:
             return "throttled", None, budget.frozen_until
-        if budget.sent_today(now) >= budget.rate.per_day:
+        if not budget.left_today(now):
             return "daily_budget", None, budget.free_at(now)
         return "ok", None, None
 
@@ -51,11 +68,13 @@ class Location:
         return Projection(at=self.reported + report_every_ms) if self.was_busy or self.state != "ok" else nothing
 
     def encode(self) -> bytes:
-        return orjson.dumps({name: value for name in stored if (value := getattr(self, name))})
+        return orjson.dumps({name: value for name in stored if (value := getattr(self, name)) != defaults[name]})
 
     @classmethod
-    def decode(cls, location: str, stored: bytes) -> Self:
-        return cls(location, **orjson.loads(stored))
+    def decode(cls, location: str, document: bytes) -> Self:
+        read: dict[str, Any] = orjson.loads(document)  # JSON is untyped
+        pause, breaker = read.pop("pause", None), read.pop("breaker", {})
+        return cls(location, Pause(**pause) if pause else None, Breaker(**breaker), **read)
 
     @classmethod
     def of(cls, changes: Changes, location: str) -> Self:
@@ -65,6 +84,7 @@ class Location:
 
 
 stored: Final = tuple(name for name in Location.__slots__ if name != "id")
+defaults: Final = {name: getattr(Location(""), name) for name in stored}
 
 
 def held_by(changes: Changes, setup: Setup, lead: Lead, now: int) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from processor.highlevel.budget import Budget, Lane, Permit, lane_names, lanes
+from processor.highlevel.budget import Budget, Lane, Permit, interactive, lane_names, lanes
 from processor.highlevel.calls import Ask, Call, GetContact, Search
 from processor.shard.ledger import Ledger
 from processor.shard.location import Location
@@ -12,44 +12,48 @@ from processor.shard.setup import Setup
 from processor.shard.state import Changes, Pending
 
 leads_per_value: Final = 4  # leads that ask the same share a value; more than that wait for the next call
+look_again_ms: Final = 1_000  # while nothing is granted at all
 
 
-def spend(changes: Changes, setup: Setup, now: int) -> list[Call]:
+def spend(changes: Changes, setup: Setup, now: int, granting: bool) -> list[Call]:
     """Calls to make for every location that may have a use for a slot now, and when to look at each again."""
     calls = []
     for name in changes.busy:
         location, ledger = Location.of(changes, name), Ledger.of(changes, setup, name, now)
-        calls += spend_one(changes, setup, location, ledger.budget, now)
+        calls += spend_one(changes, setup, location, ledger.budget, now, granting)
     return calls
 
 
-def spend_one(changes: Changes, setup: Setup, location: Location, budget: Budget, now: int) -> list[Call]:
+def spend_one(
+    changes: Changes, setup: Setup, location: Location, budget: Budget, now: int, granting: bool
+) -> list[Call]:
     calls: list[Call] = []
     while True:
         first = {lane: at for lane in lanes if (at := changes.first_pending(location.id, lane)) is not None}
-        free_at = max(budget.free_at(now), location.blocked_until or 0)
-        waiting = [lane for lane, at in first.items() if at <= now]
-        if not waiting or free_at > now:
-            look_again = max(min(first.values()), free_at) if first else None
-            changes.remind(location.key, look_again)
+        held_until = location.free_at(budget, now, asked=interactive in first) if granting else now + look_again_ms
+        ready = {lane: max(at, held_until, budget.free_at(now, lane)) for lane, at in first.items()}
+        waiting = [lane for lane, at in ready.items() if at <= now]
+        if not waiting:
+            changes.remind(location.key, min(ready.values(), default=None))
             return calls
-        lane = budget.choose(waiting)
-        questions = compose(changes, setup, location.id, lane, now)
+        # a probe comes from whatever has waited longest, else one urgent lead could keep the circuit open
+        lane = min(waiting, key=lambda lane: first[lane]) if location.breaker.open else budget.choose(waiting)
+        questions = compose(changes, setup, location, lane, now)
         permit = budget.grant(now, lane, waiting)
-        if location.blocked_until is not None:
-            location.block(now, location.blocked_by or "")  # a trial call, and the only one
+        if location.pause:
+            location.pause.tried = now  # this call is the trial
         calls.append(call(permit, questions))
         changes.in_flight(location.id, [lead for lead, _ in questions], permit.slot)
         note(changes, calls[-1], lane, questions, now)
 
 
-def compose(changes: Changes, setup: Setup, location: str, lane: Lane, now: int) -> list[tuple[str, Pending]]:
-    """The most urgent question and all that can ride along with it, lower lanes last."""
+def compose(changes: Changes, setup: Setup, location: Location, lane: Lane, now: int) -> list[tuple[str, Pending]]:
+    """The most urgent question and all that can ride along with it, lower lanes last. A probe of the breaker asks one."""
     chosen: list[tuple[str, Pending]] = []
     values: set[tuple[str, str]] = set()
-    size = setup.probe_size
+    size = 1 if location.breaker.open else setup.probe_size
     for one in (lane, *(other for other in lanes if other != lane)):
-        for lead, question in changes.pending(location, one, now, setup.probe_size * leads_per_value):
+        for lead, question in changes.pending(location.id, one, now, setup.probe_size * leads_per_value):
             asked = (question.by, question.value)
             alone = question.by == "get" or (bool(values) and chosen[0][1].by == "get")
             if asked not in values and values and (alone or len(values) >= min(size, question.width)):

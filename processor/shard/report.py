@@ -1,5 +1,6 @@
-"""Report: how each location stands, at once when that changes, else now and then while it is busy (DESIGN §3,
-`location.status`)."""
+"""Report: how each location stands, at once when that changes, else now and then while busy (DESIGN §3, `location.status`)."""
+
+from typing import Final
 
 from processor.events.fields import rfc3339
 from processor.highlevel.budget import lane_names
@@ -10,11 +11,15 @@ from processor.shard.result import emit
 from processor.shard.setup import Setup
 from processor.shard.state import Changes
 
+look_again_ms: Final = 60_000  # at an idle location that ails
+
 
 def report(changes: Changes, setup: Setup, now: int) -> None:
     for name in changes.busy:
         location, budget = Location.of(changes, name), Ledger.of(changes, setup, name, now).budget
         state, reason, until = location.standing(budget, now)
+        if location.pause:
+            changes.watched.append((name, location.pause.token))
         sent = budget.sent_in_window(now)
         changed = state != location.state
         if not changed and now < location.reported + report_every_ms:
@@ -40,12 +45,12 @@ def report(changes: Changes, setup: Setup, now: int) -> None:
                     "oldest_pending_s": max(0, now - oldest) // 1000 if oldest is not None else 0,
                     "sent_10s": sent,
                     "sent_today": budget.sent_today(now),
-                    "left_today": max(0, budget.rate.per_day - budget.sent_today(now)),
+                    "left_today": budget.left_today(now),
                     "worker": setup.worker,
                 }
                 emit(changes, "location.status", "location.status", name, name, f"{name}:{now}", data, now)
             location.was_busy = busy
             due = now + report_every_ms if busy else None
-        if until is not None and until > now:
-            due = min(due or until, until)
+        if state != "ok":  # it may be over sooner than it seems
+            due = min(due or now + look_again_ms, max(until or 0, now + 1))
         changes.remind_by(location.key, due)

@@ -1,9 +1,8 @@
 """The table of documents, key → bytes, and its one write path: `Changes`, the unit of work of a turn.
 
 The changelog holds the same keys and bytes. The narrow tables beside it are projections: derived from a document
-whenever it is
-written or restored, never journalled. Nothing here survives a rollback, so there is nothing to rebuild after a failed
-turn.
+whenever it is written or restored, never journalled. Nothing here survives a rollback, so there is nothing to rebuild
+after a failed turn.
 """
 
 import sqlite3
@@ -176,6 +175,7 @@ class Changes:
         self.records: list[Out] = []  # to publish
         self.notes: list[Note] = []  # for logs and metrics
         self.busy: dict[str, None] = {}  # locations whose budget may have a use now, in the order they came up
+        self.watched: list[tuple[str, str | None]] = []  # locations that wait for another token than this one
 
     def get(self, key: str) -> bytes | None:
         """A document's bytes as they were before this turn."""

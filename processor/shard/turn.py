@@ -1,9 +1,8 @@
 """A turn of a shard: hear → settle → spend → report. Read first; each step is a file.
 
 `turn(now, inputs) → effects` does no I/O but in the shard's own SQLite, reads no clock and awaits nothing. The caller
-commits the
-effects to the log, then the state, and only then lets the calls leave: a call's slot is journalled before anyone can
-send it.
+commits the effects to the log, then the state, and only then lets the calls leave: a call's slot is journalled before
+anyone can send it.
 """
 
 from collections.abc import Sequence
@@ -31,6 +30,9 @@ class Effects:
     records: Sequence[Out]
     rows: Sequence[Row]
     calls: Sequence[Call]
+    watched: Sequence[
+        tuple[str, str | None]
+    ]  # locations whose token was refused, and its fingerprint: is it another now?
     notes: Sequence[Note]
     wake_at: int | None  # ms, when to turn again though nothing came in
 
@@ -43,17 +45,16 @@ class Shard:
         self.setup = setup
 
     def turn(self, now: int, inputs: Sequence[Input], granting: bool = True) -> Effects:
-        """Left open: commit the state after the log, or roll back. Raises whatever an input made go wrong, rolled
-        back."""
+        """Left open: commit the state after the log, or roll back. Raises what an input made go wrong, rolled back."""
         changes = self.state.begin()
         try:
             for lead in hear(changes, self.setup, inputs, now):  # facts go into documents
                 settle(changes, self.setup, lead, now)  # publish, ask or wait
             changes.flush("lead", "request", "position")
-            calls = spend(changes, self.setup, now) if granting else []  # a free slot first, then its best use
+            calls = spend(changes, self.setup, now, granting)  # a free slot first, then its best use
             report(changes, self.setup, now)
             changes.flush()
-            return Effects(changes.records, changes.rows, calls, changes.notes, changes.wake_at())
+            return Effects(changes.records, changes.rows, calls, changes.watched, changes.notes, changes.wake_at())
         except BaseException:
             self.state.rollback()
             raise

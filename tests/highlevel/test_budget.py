@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from processor.highlevel import budget as room
 from processor.highlevel.budget import Budget, Rate, change, interactive, job
+from processor.highlevel.limits import RateHeaders
 
 from .servers import fixed_window, sliding_log, token_bucket
 
@@ -60,7 +61,7 @@ class Drive:
             while demand and demand[0] <= now:
                 queue.append(demand.popleft())
             while answers and answers[0][0] <= now:
-                budget.answered(heapq.heappop(answers)[1], now + skew)
+                budget.land(heapq.heappop(answers)[1], now + skew, answered=True)
             while (queue or self.backlog) and budget.free_at(now + skew) <= now + skew:
                 waiting = [lane for lane, waits in ((interactive, queue), (change, self.backlog)) if waits]
                 lane = budget.choose(waiting)
@@ -197,7 +198,7 @@ def test_every_lower_lane_is_served_in_turn() -> None:
 def test_ten_seconds_after_its_answer_a_slot_is_free() -> None:
     budget = Budget(location, Rate(1), "w")
     permit = budget.grant(start, change)
-    budget.answered(permit.slot, start + 700)
+    budget.land(permit.slot, start + 700, answered=True)
 
     assert budget.free_at(start + 1_000) == start + 10_700
 
@@ -249,7 +250,7 @@ def test_the_ledger_comes_back_as_it_was() -> None:
         now = budget.free_at(now) + random.randint(0, 50)
         permit = budget.grant(now, random.choice([interactive, change]), [interactive, change])
         if random.random() < 0.8:
-            budget.answered(permit.slot, now + 40)
+            budget.land(permit.slot, now + 40, answered=True)
 
     again = Budget.decode(budget.encode(), location, Rate(), "w", now)
     assert again == budget
@@ -258,7 +259,7 @@ def test_the_ledger_comes_back_as_it_was() -> None:
 
 def test_slots_of_another_clock_count_a_second_longer() -> None:
     budget = Budget(location, Rate(1), "w")
-    budget.answered(budget.grant(start, change).slot, start + 100)
+    budget.land(budget.grant(start, change).slot, start + 100, answered=True)
     ledger = budget.encode()
 
     assert Budget.decode(ledger, location, Rate(1), "other", start + 5_000).free_at(start + 5_000) == start + 11_100
@@ -280,19 +281,104 @@ def test_a_lowered_rate_holds_at_once() -> None:
     budget, now = Budget(location, Rate(90), "w"), start
     for _ in range(60):
         now = budget.free_at(now)
-        budget.answered(budget.grant(now, change).slot, now + 10)
+        budget.land(budget.grant(now, change).slot, now + 10, answered=True)
 
     lower = Budget.decode(budget.encode(), location, Rate(22), "w", now)
     assert lower.free_at(now) > now + 4_000
 
 
-def test_the_day_is_the_last_25_hourly_buckets() -> None:
-    rate = Rate(per_window=100, per_day=10)
+def test_the_days_share_is_kept_from_jobs() -> None:
+    """With 10 calls a day and half of them kept, a job spends 5, and a change what is left."""
+    rate = Rate(per_window=100, per_day=10, reserve=0.5)
     budget, now = Budget(location, rate, "w"), start
-    for _ in range(10):
+    for _ in range(5):
+        now = budget.free_at(now, job)
+        budget.grant(now, job)
+
+    assert budget.free_at(now, job) > now + 24 * 3_600_000 - 3_600_000
+    assert budget.free_at(now + 200, change) == now + 200
+    assert budget.left_today(now) == 5
+
+
+# what HighLevel's headers say
+
+
+def spent(budget: Budget, calls: int, now: int = start) -> int:
+    """So many calls, each answered 10 ms later. Returns when the last one was."""
+    for _ in range(calls):
+        now = budget.free_at(now)
+        budget.land(budget.grant(now, change).slot, now + 10, answered=True)
+    return now + 10
+
+
+def last(budget: Budget) -> int:
+    return budget.first + len(budget.slots) - 1
+
+
+def test_headers_that_count_our_own_calls_alone_change_nothing() -> None:
+    budget = Budget(location, Rate(), "w")
+    now = spent(budget, 30)
+
+    assert not budget.hear(last(budget), RateHeaders(limit=100, remaining=70), now)
+    assert budget.free_at(now + 200) == now + 200
+
+
+def test_what_others_spend_is_left_to_them_for_one_interval() -> None:
+    """30 of ours and 60 of others: (100 - 60) × 9/10 = 36 of ours may be counted at a time, for 10 s."""
+    budget = Budget(location, Rate(), "w")
+    now = spent(budget, 30)
+
+    assert budget.hear(last(budget), RateHeaders(limit=100, remaining=10), now)
+    held = spent(budget, 6, now)
+    assert start + 10_010 <= budget.free_at(held) <= now + 10_000
+    assert not budget.hear(last(budget), RateHeaders(limit=100, remaining=90), held)  # headers only tighten
+    assert start + 10_010 <= budget.free_at(held) <= now + 10_000
+    assert budget.free_at(now + 10_000) == now + 10_000
+
+
+def test_a_lower_limit_of_highlevels_is_obeyed() -> None:
+    """A test account's 25 in 10 s, with our rate left at 90."""
+    budget = Budget(location, Rate(), "w")
+    now = spent(budget, 1)
+    assert budget.hear(last(budget), RateHeaders(limit=25, remaining=24, interval_ms=10_000), now)
+
+    arrivals = [start]
+    while now < start + 60_000:
+        now = budget.free_at(now)
+        slot = budget.grant(now, change).slot
+        arrivals.append(now)
+        now += 10
+        budget.land(slot, now, answered=True)
+        budget.hear(slot, RateHeaders(limit=25, remaining=max(0, 25 - sliding_log(arrivals, 25))), now)
+    assert 23 <= sliding_log(arrivals, 25) <= 25
+
+
+def test_a_header_parks_nobody() -> None:
+    """An interval of an hour with nothing left holds for a minute, then a call asks again."""
+    budget = Budget(location, Rate(), "w")
+    now = spent(budget, 1)
+    budget.hear(last(budget), RateHeaders(limit=1, remaining=0, interval_ms=3_600_000), now)
+
+    assert now < budget.free_at(now) <= now + 60_000
+
+
+def test_a_tightened_ceiling_is_handed_over() -> None:
+    budget = Budget(location, Rate(), "w")
+    now = spent(budget, 30)
+    budget.hear(last(budget), RateHeaders(limit=100, remaining=10), now)
+
+    successor = Budget.decode(budget.encode(), location, Rate(), "other", now)
+    assert (36, now + 11_000) == (successor.tight, successor.tight_until)
+
+
+def test_a_lost_call_is_in_flight_no_more_but_keeps_its_slot() -> None:
+    budget = Budget(location, Rate(per_window=100), "w")
+    now = start
+    for _ in range(20):
         now = budget.free_at(now)
         budget.grant(now, change)
+    assert budget.free_at(now + 200) == start + 10_000
 
-    hour = room.hour_ms
-    assert budget.sent_today(now) == 10
-    assert budget.free_at(now) == (start // hour + 25) * hour
+    budget.land(0, now, answered=False)
+    assert budget.free_at(now + 200) == now + 200
+    assert budget.slots[0].until == start + 20_000

@@ -16,7 +16,6 @@ from processor.highlevel.calls import (
     GetContact,
     Gone,
     Outcome,
-    RateHeaders,
     Refused,
     Request,
     Search,
@@ -26,6 +25,7 @@ from processor.highlevel.calls import (
     parse,
     request,
 )
+from processor.highlevel.limits import RateHeaders
 
 now = 1_700_000_000_000
 date = "Tue, 14 Nov 2023 22:13:20 GMT"  # the same moment

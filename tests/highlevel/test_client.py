@@ -33,7 +33,7 @@ from processor.highlevel.calls import (
     Unsent,
 )
 from processor.highlevel.client import Client, new_socket
-from processor.highlevel.tokens import Tokens
+from processor.highlevel.tokens import Tokens, fingerprint
 
 create_ssl_context = cache(httpx.create_ssl_context)
 
@@ -513,6 +513,8 @@ async def test_a_401_reads_the_tokens_again(tmp_path: Path) -> None:
             answers = [await client.call(search()), await client.call(search())]
 
     assert [Unauthorized("expired")] * 2 == [answer.outcome for answer in answers]
+    assert [fingerprint("expired"), fingerprint("renewed")] == [answer.token for answer in answers]
+    assert (fingerprint("renewed"), None) == (client.fingerprint("loc-1"), client.fingerprint("loc-2"))
     assert ["Bearer expired", "Bearer renewed"] == [arrival.headers["authorization"] for arrival in server.arrivals]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from processor.events.wire import Event
 from processor.highlevel.budget import Rate
-from processor.highlevel.calls import Found, Gone, Lost, Refused, Throttled, Unauthorized, Unavailable, Unsent
+from processor.highlevel.calls import Found, Gone, Refused, Throttled, Unauthorized, Unavailable, Unsent
 
 from .bench import Bench, Reached, answered, contact, kinds, lacking, setup, start, wanted, whole
 
@@ -586,23 +586,6 @@ def test_more_hits_than_came_back_halve_the_probe() -> None:
     assert [len(wanted(call)) for call in bench.made] == [1, 4, 2]
 
 
-def test_failures_are_tried_again_at_growing_delays_and_given_up_after_eight() -> None:
-    bench = Bench()
-    bench.changed(email="jane1@example.com")
-    for _ in range(2_000):
-        if bench.calls:
-            bench.turn(answered(bench.calls.pop(), Lost("time-out")))
-        bench.now += 100
-        bench.turn()
-
-    gaps = [later.permit.granted - call.permit.granted for call, later in zip(bench.made, bench.made[1:], strict=False)]
-    assert len(bench.made) == 8
-    assert gaps == sorted(gaps)
-    assert [said(result, "outcome", "reason") for result in bench.take()] == [
-        {"outcome": "failed", "reason": "unavailable"}
-    ]
-
-
 def test_a_429_stops_the_location_and_counts_as_no_attempt() -> None:
     bench = Bench(contacts=[contact()])
     bench.changed(email="jane1@example.com")
@@ -615,19 +598,6 @@ def test_a_429_stops_the_location_and_counts_as_no_attempt() -> None:
     bench.later(3_000)
     assert {result["outcome"] for result in bench.take()} == {"updated"}
     assert [status["state"] for status in bench.take("location.status")][-1] == "ok"
-
-
-def test_an_unauthorized_location_pauses_but_for_a_trial_call() -> None:
-    bench = Bench(contacts=[contact()])
-    bench.changed(email="jane1@example.com")
-    bench.answer(Unauthorized("revoked"))
-    assert bench.take("location.status")[-1]["state"] == "unauthorized"
-    bench.later(599_000)
-    assert len(bench.made) == 1
-    bench.later(2_000)
-
-    assert [result["outcome"] for result in bench.take()] == ["updated"]
-    assert bench.take("location.status")[-1]["state"] == "ok"
 
 
 def test_only_a_get_that_finds_nothing_says_that_a_contact_is_gone() -> None:

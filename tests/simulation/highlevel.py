@@ -5,14 +5,14 @@ counts what *arrives*. `Server` is HighLevel, `Network` what lies between; `Api`
 import asyncio
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Final
+from typing import Final, Literal
 
 import orjson
 
 from processor.engine.ports import Clock
-from processor.highlevel.calls import Answer, Call, Lost, Request, Unsent, parse, request
+from processor.highlevel.calls import Answer, Call, Lost, Request, Throttled, Unauthorized, Unsent, parse, request
 
 from .loop import Process, VirtualLoop, settle, start_ms
 from .tale import Person
@@ -20,6 +20,14 @@ from .trace import Trace
 
 window_ms: Final = 10_000
 answer_within_ms: Final = 8_000  # the client hangs up so long after the send deadline, and its socket is reset
+How = Literal["expired", "scope", "revoked", "location"]  # what is wrong with a token
+never: Final = 10**12
+refusals: Final[Mapping[str, tuple[int, str]]] = {  # contract.md §3
+    "expired": (401, "Invalid JWT"),
+    "scope": (401, "The token is not authorized for this scope."),
+    "revoked": (401, "Invalid Private Integration token"),
+    "location": (403, "The token does not have access to this location."),
+}
 Reply = tuple[int, Mapping[str, str], object]  # status, headers, body
 
 
@@ -34,6 +42,35 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
+class Outage:
+    """For a while a location's calls come to nothing, or everybody's."""
+
+    at: int  # ms after the world's start
+    lasts_ms: int
+    location: str | None = None  # None: all
+    how: Literal["5xx", "lost", "403"] = "5xx"
+
+    @property
+    def over(self) -> int:
+        return self.at + self.lasts_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """From some moment on a location's token is refused. In the end there is another one, or it is accepted again."""
+
+    location: str
+    at: int  # ms after the world's start
+    how: How
+    renewed: int = never
+    cured: int = never
+
+    @property
+    def over(self) -> int:
+        return min(self.renewed, self.cured)
+
+
+@dataclass(frozen=True, slots=True)
 class Weather:
     """What goes wrong at HighLevel, as shares of calls, until it clears up."""
 
@@ -41,6 +78,13 @@ class Weather:
     unavailable: float = 0.0  # 5xx
     lost: float = 0.0  # the answer never comes; half of the requests didn't arrive either
     throttled: float = 0.0  # a 429 though the limit is kept: other programs share it
+    outages: tuple[Outage, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def over(self) -> int:
+        """When the last outage or refusal is over, ms after the world's start; far before it, if there are none."""
+        return max([*(one.over for one in self.outages), *(one.over for one in self.refusals)], default=-never)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +108,12 @@ class Sent:
     location: str
     slot: int
     granted: int  # by the worker's clock
+    send_by: int  # likewise
     worker: str
     kind: str  # search | contact
     asks: frozenset[str]  # leads, and what is asked for them
     until: int | None = None  # when its answer came, or it was given up; None: its worker died before
+    outcome: str = ""  # what the answer said: the name of its class
 
 
 @dataclass
@@ -78,6 +124,7 @@ class Server:
     limit: int
     people: Mapping[str, Person]
     raw_names: frozenset[str] = frozenset()  # locations whose searches show names as entered
+    poisoned: frozenset[str] = frozenset()  # e-mails that it can't search for
     network: Network = Network()
     weather: Weather = Weather()
     arrivals: list[Arrival] = field(default_factory=list)
@@ -95,7 +142,7 @@ class Server:
                 self._index.setdefault((person.location, by, value), []).append(person)
             self._index[person.location, "id", person.id] = [person]
 
-    def arrive(self, call: Call, asked: Request, worker: str) -> Reply:
+    def arrive(self, call: Call, asked: Request, worker: str, token: str = "first") -> Reply:
         """One request arrives: it counts, whatever comes of it."""
         location, now = call.permit.location, self.loop.ms
         log = self._log.setdefault(location, [])
@@ -107,6 +154,10 @@ class Server:
             reply = 429, {"Retry-After": str(self.random.randint(1, 4))} if self.random.random() < 0.5 else {}, None
         elif self._bad("unavailable"):
             reply = self.random.choice([500, 502, 503]), {}, {"message": "try later"}
+        elif refused := self._refused(location, token):
+            reply = refused
+        elif ailing := self._ailing(location, asked):
+            reply = ailing
         else:
             reply = self.serve(location, asked)
         what = asked.method if asked.method != "POST" else f"POST {asked.path}"
@@ -114,8 +165,34 @@ class Server:
         self.trace.say("HighLevel", f"{reply[0]} to {worker}'s {what}", slot=call.permit.slot, wanted=wanted(asked))
         return reply
 
-    def lost(self) -> bool:
-        return self._bad("lost")
+    def lost(self, location: str) -> bool:
+        return self._bad("lost") or any(one.how == "lost" and self._now(one, location) for one in self.weather.outages)
+
+    def token(self, location: str) -> str:
+        """The one that the workers' tokens file holds now."""
+        renewed = [one for one in self.weather.refusals if one.location == location and self._since(one.renewed)]
+        return "second" if renewed else "first"
+
+    def _refused(self, location: str, token: str) -> Reply | None:
+        for one in self.weather.refusals:
+            if one.location == location and token == "first" and self._since(one.at) and not self._since(one.cured):
+                status, message = refusals[one.how]
+                return status, {}, {"statusCode": status, "message": message, "traceId": "trace-3"}
+        return None
+
+    def _ailing(self, location: str, asked: Request) -> Reply | None:
+        """An outage, or an e-mail on which HighLevel stumbles."""
+        if any(one.how == "5xx" and self._now(one, location) for one in self.weather.outages):
+            return self.random.choice([500, 502, 503]), {}, {"message": "try later"}
+        if any(one.how == "403" and self._now(one, location) for one in self.weather.outages):
+            return 403, {}, "Error 1010"
+        if asked.body is not None and any(value in self.poisoned for value in wanted(asked)):
+            return 500, {}, {"statusCode": 500, "message": "Internal Server Error"}
+        return None
+
+    def _now(self, outage: "Outage", location: str) -> bool:
+        concerned = outage.location in (None, location)
+        return concerned and self._since(outage.at) and not self._since(outage.at + outage.lasts_ms)
 
     def serve(self, location: str, asked: Request) -> Reply:
         if asked.method == "POST" and asked.path == "/contacts/search":
@@ -184,43 +261,49 @@ class Api:
         if now > permit.send_by:
             return Answer(call, Unsent("connect"), None, None, None)
         asks = frozenset(f"{ask.lead} {ask.by} {ask.value}" for ask in call.asks)
-        of = (permit.location, permit.slot, permit.granted, self.process.name, call.kind, asks)
+        of = (permit.location, permit.slot, permit.granted, permit.send_by, self.process.name, call.kind, asks)
         sent = Sent(loop.ms, taken, *of)
         server.sent.append(sent)
-        response: asyncio.Future[Answer] = loop.create_future()
+        response: asyncio.Future[tuple[Answer, int]] = loop.create_future()  # and when it came
         hang_up = permit.send_by + answer_within_ms - now
         self._travel(call, hang_up, response)
         try:
             async with asyncio.timeout(hang_up / 1000):
-                answer = await response
+                answer, came = await response
+                sent.outcome = type(answer.outcome).__name__
         except TimeoutError:
+            sent.outcome = "Lost"
             return Answer(call, Lost("timeout"), None, None, None)
         finally:
             sent.until = None if self.process.dead else loop.ms
         self._alive()
+        if isinstance(answer.outcome, Throttled):
+            wait = answer.outcome.retry_after_ms or window_ms
+            server.told_to_wait.append((loop.ms, came + wait, permit.location, self.process.name))
         return answer
 
-    def _travel(self, call: Call, hang_up: int, response: "asyncio.Future[Answer]") -> None:
+    def fingerprint(self, location: str) -> str | None:
+        return self.server.token(location)
+
+    def _travel(self, call: Call, hang_up: int, response: "asyncio.Future[tuple[Answer, int]]") -> None:
         server, loop, asked = self.server, self.server.loop, request(call.what)
+        token = server.token(call.permit.location)
         out, back = server.random.randint(*server.network.out), server.random.randint(*server.network.back)
-        lost = server.lost()
+        lost = server.lost(call.permit.location)
         if out > hang_up or (lost and server.random.random() < 0.5):
             return  # it never arrives
 
         def arrives() -> None:
-            status, headers, body = server.arrive(call, asked, self.process.name)
+            status, headers, body = server.arrive(call, asked, self.process.name, token)
             raw = orjson.dumps(body)
             if not lost:
-                loop.after(back, lambda: settle(response, self._parse(call, status, headers, raw)))
+                loop.after(back, lambda: settle(response, (self._parse(call, status, headers, raw, token), loop.ms)))
 
         loop.after(out, arrives)
 
-    def _parse(self, call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-        if status == 429 and not self.process.dead:
-            wait = int(headers.get("Retry-After", "10")) * 1000
-            told = (self.server.loop.ms, self.server.loop.ms + wait, call.permit.location, self.process.name)
-            self.server.told_to_wait.append(told)
-        return parse(call, status, headers, body, self.clock.now())
+    def _parse(self, call: Call, status: int, headers: Mapping[str, str], body: bytes, token: str) -> Answer:
+        answer = parse(call, status, headers, body, self.clock.now())
+        return replace(answer, token=token) if isinstance(answer.outcome, Unauthorized) else answer
 
     def _alive(self) -> None:
         if self.process.dead:

@@ -349,6 +349,17 @@ broken: Final = (
     ),
 )
 
+def poisoned(tale: Tale) -> None:
+    """HighLevel stumbles on its e-mail, alone or among others."""
+    person = tale.person()
+    tale.one_identity = False
+    tale.poison.add(person.fields["email"].lower())
+    tale.change(1, {"email": person.fields["email"]}, person)
+    tale.truth.revisions[1].must = {}
+    outcomes(tale, "failed")
+    maybe_sync(tale, 0.3, ("failed", "unavailable"))
+
+
 kinds: Final[Mapping[str, Callable[[Tale], None]]] = {
     kind.__name__: kind
     for kind in (
@@ -384,3 +395,4 @@ kinds: Final[Mapping[str, Callable[[Tale], None]]] = {
         sent_home,
     )
 }
+odd: Final = {"poisoned": poisoned}  # only where they are asked for

@@ -1,7 +1,8 @@
 """Virtual time: an asyncio event loop without sockets, threads or sleep. When nothing is ready, time jumps to the next timer.
 
 Everything that runs belongs to the world or to one process (a worker). Each callback of a process is a *step*, so each `await` that
-suspends ends at one: a process can be stopped dead there, and the loop tells it before each of its steps.
+suspends ends at one: a process can be stopped dead there, and the loop tells it before each of its steps. It can be frozen, too: what
+would have run meanwhile runs when it is thawed.
 """
 
 import asyncio
@@ -24,6 +25,8 @@ class Process(Protocol):
     def name(self) -> str: ...
 
     dead: bool
+    frozen: bool  # nothing of it runs, while the world goes on
+    aside: list[asyncio.Handle]  # what would have run meanwhile
     lands: bool  # what is on its way to the broker when it dies gets there
     deciding: int  # ends of transactions that are on their way
 
@@ -64,6 +67,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.happened += 1
         self.call_later(delay_ms / 1000, self._happen, callback, context=self._world)
 
+    def thaw(self, process: Process) -> None:
+        """Whatever was due meanwhile runs now, in its order."""
+        process.frozen = False
+        self._ready.extend(process.aside)
+        process.aside.clear()
+
     def _happen(self, callback: Callable[[], object]) -> None:
         self.happened += 1
         callback()
@@ -83,10 +92,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
             handle = ready.popleft()
             if handle.cancelled():
                 continue
+            process = handle._context.get(running)  # type: ignore[attr-defined]  # a handle's context has no public name
+            if process is not None and process.frozen:
+                process.aside.append(handle)
+                continue
             self._since_moved += 1
             if self._since_moved > spin_limit:
                 raise Stuck(f"spin: {spin_limit} callbacks and time stands still; the last one is {handle!r}")
-            process = handle._context.get(running)  # type: ignore[attr-defined]  # a handle's context has no public name
             if process is not None:
                 process.step()
                 if handle.cancelled():

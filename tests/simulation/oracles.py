@@ -6,18 +6,29 @@ Each oracle yields its violations in words. Some need no knowledge of leads (bud
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from processor.events.contract import EVENTS
-from processor.topics import TOPICS, home
+from processor.engine.clock import unsettled_ms
+from processor.highlevel.breaker import opens_after
+from processor.highlevel.budget import in_flight_limit, send_within_ms
+from processor.shard.location import trial_asked_ms
+from processor.topics import INPUT_TOPICS, home
 
 from .highlevel import Sent
+from .loop import start_ms
 from .play import Run
-from .tale import Truth
-from .world import partition, partitions
+from .tale import Tale
 
 Result = Mapping[str, Any]
 window_ms: Final = 10_000
+deadline_ms: Final = 120_000  # of a Sync that names none
+looked_again_ms: Final = 80_000  # from the end of an outage or refusal until a location that is asked for goes on
+held_up_by: Final = {("failed", reason) for reason in ("unavailable", "unauthorized", "throttled", "deadline")}
+only_asked: Final = {"complete", "lacks_time_zone", "loading", "synced_with_snapshot"}  # nothing but a Sync gives them work
+idle_turns_at_most: Final = 30  # in a second
+heard_within_ms: Final = 1_000  # an answer that came is in state
 reads_only: Final = frozenset({"GET", "POST /contacts/search"})
 
 
@@ -34,43 +45,139 @@ def broken(run: Run) -> set[str]:
 def healthy(run: Run) -> Iterator[str]:
     """No worker ended by itself, got stuck, hid an exception or had a turn fail; and each left within its time."""
     yield from run.crashed
-    allowed = {"broken"} if run.world.faults.unknown_outcome else set()
+    allowed = {"broken"} if run.world.faults.unknown_outcome or run.fates else set()
     for worker in run.workers:
         for at, note in worker.notes:
             if note.name in {"turn_failed", "broken", "alert"} - allowed:
                 yield f"{worker.name} at {at}: {note.name} {dict(note.fields)}"
 
 
+def awake_for_a_reason(run: Run) -> Iterator[str]:
+    """Nobody turns over and over though nothing came in, and nothing comes of it."""
+    for worker in run.workers:
+        idle = Counter(
+            (note.fields["partition"], at // 1_000)
+            for at, note in worker.notes
+            if note.name == "turn" and not any(note.fields[what] for what in ("inputs", "records", "rows", "calls"))
+        )
+        if idle and (most := max(idle.values())) > idle_turns_at_most:
+            yield f"{worker.name}: {most} turns in a second for nothing"
+
+
 def budget(run: Run) -> Iterator[str]:
     """The server never sees more than its limit in any 10 s, and no more than the rate are granted in any 10 s."""
     limit, rate = run.world.rate.ceiling, run.world.rate.per_window
-    skews = {worker.name: worker.skew_ms for worker in run.workers}
     for location, times in grouped((one.location, one.at) for one in run.server.arrivals).items():
         if (most := busiest(times)) > limit:
             yield f"{location}: {most} calls arrived in 10 s, {limit} may"
-    for location, times in grouped((one.location, one.granted - skews[one.worker]) for one in run.server.sent).items():
+    for location, times in grouped((one.location, granted(run, one)) for one in run.server.sent).items():
         if (most := busiest(times)) > rate:
             yield f"{location}: {most} calls were granted in 10 s, {rate} may be"
 
 
 def permits(run: Run) -> Iterator[str]:
-    """One slot, one request on the wire; and none after its send deadline."""
+    """One slot, one request on the wire; and none after its send deadline, by the server's own clock."""
     for (location, slot), count in Counter((one.location, one.slot) for one in run.server.sent).items():
         if count > 1:
             yield f"{location}: slot {slot} paid for {count} requests"
+    for one in run.server.sent:
+        since = granted(run, one)
+        if (late := one.at - since - send_within_ms - run.clocks[one.worker].set_back(since, one.at)) > 0:
+            yield f"{one.location}: slot {one.slot} was sent {late} ms after its deadline"
+
+
+def few_at_once(run: Run) -> Iterator[str]:
+    """A location has no more requests on the wire than it may, whoever sent them."""
+    most = Counter[str]()
+    for location, sent in grouped_by_location(run.server.sent).items():
+        moments = sorted(moment for one in sent for moment in ((one.at, 1), (one.until or one.at, -1)))
+        flying = 0
+        for _, step in moments:
+            flying += step
+            most[location] = max(most[location], flying)
+    yield from (f"{one}: {count} requests at once" for one, count in most.items() if count > in_flight_limit)
+
+
+def unsettled(run: Run) -> Iterator[str]:
+    """A worker whose clock was set by the stepped wall clock grants nothing for a while."""
+    for one in run.server.sent:
+        since = granted(run, one)
+        for at, _ in run.clocks[one.worker].set[1:]:
+            if at < since < at + unsettled_ms:
+                yield f"{one.location}: slot {one.slot} was granted {since - at} ms after its worker's clock was set"
+
+
+def one_probe_at_a_time(run: Run) -> Iterator[str]:
+    """Five failures in a row, and until HighLevel serves us again a location has one call at a time, ever fewer."""
+    if run.kills or run.fates or run.world.faults.unknown_outcome:
+        return  # what a worker heard and couldn't commit, its successor doesn't know
+    for location, sent in grouped_by_location(run.server.sent).items():
+        for since, until in open_circuits(sent, run.loop.ms):
+            probes = sorted((one for one in sent if since < granted(run, one) < until), key=lambda one: one.at)
+            for one in probes:
+                flying = [other.slot for other in sent if other is not one and other.at <= one.at < (other.until or one.at)]
+                if flying:
+                    yield f"{location}: slot {one.slot} was a probe while {flying} were under way"
+            if len(probes) > 8 + (until - since) // 50_000:
+                yield f"{location}: {len(probes)} probes in {until - since} ms"
+
+
+def open_circuits(sent: Iterable[Sent], end: int) -> Iterator[tuple[int, int]]:
+    """From when to when a location's calls must be probes."""
+    failures, since = 0, 0
+    for one in sorted((one for one in sent if one.until is not None), key=lambda one: one.until or 0):
+        until = one.until or 0
+        if one.outcome in ("Lost", "Unavailable"):
+            failures += 1
+            since = until + heard_within_ms if failures == opens_after else since
+        elif one.outcome != "Unsent":
+            if failures >= opens_after and since < until:
+                yield since, until
+            failures = 0
+    if failures >= opens_after:
+        yield since, end
+
+
+def few_trials(run: Run) -> Iterator[str]:
+    """A location whose token is refused has at most one call a minute, until there is another token."""
+    if run.kills or run.fates or run.world.faults.unknown_outcome:
+        return
+    for refusal in run.world.weather.refusals:
+        sent = [one for one in run.server.sent if one.location == refusal.location]
+        heard = [one.until or 0 for one in sent if one.outcome == "Unauthorized"]
+        over = start_ms + refusal.over
+        trials = sorted(granted(run, one) for one in sent if heard and min(heard) + heard_within_ms < granted(run, one) < over)
+        for before, after in pairwise(trials):
+            if after - before < trial_asked_ms:
+                yield f"{refusal.location}: trials {after - before} ms apart"
+
+
+def no_fence_war(run: Run) -> Iterator[str]:
+    """A partition's producer is initialised a few times for each change of its owner, fault or broken commit, not over and over."""
+    if run.group is None:
+        return
+    given = Counter(moved.partition for moved in run.group.moved)
+    failed = Counter(
+        note.fields["partition"] for worker in run.workers for _, note in worker.notes if note.name == "broken"
+    )
+    faults = sum(fate.what != "starts" for fate in run.fates) + len(run.kafka.timed_out)
+    for partition, count in Counter(one.partition for one in run.kafka.initialised).items():
+        # each time that it is given and each time that it broke; and a zombie that opens it again has its owner do so, too
+        if count > (allowed := given[partition] + 2 * failed[partition] + faults):
+            yield f"partition {partition} was initialised {count} times, not {allowed} at most"
 
 
 def journalled(run: Run) -> Iterator[str]:
     """Write-ahead: no call leaves before a transaction that holds its location's ledger, as of the grant or later, is committed."""
-    skews = {worker.name: worker.skew_ms for worker in run.workers}
     ledgers: dict[str, list[tuple[int, int]]] = defaultdict(list)  # produced, committed
-    for _, entry in run.kafka.committed("processor.changelog", partition):
-        kind, _, location = (entry.key or b"").decode().partition(" ")
-        if kind == "budget" and entry.transaction:
-            ledgers[location].append((entry.timestamp_ms, entry.transaction.ended))
+    for partition in run.scenario.owned:
+        for _, entry in run.kafka.committed("processor.changelog", partition):
+            kind, _, location = (entry.key or b"").decode().partition(" ")
+            if kind == "budget" and entry.transaction:
+                ledgers[location].append((entry.timestamp_ms, entry.transaction.ended))
     for one in run.server.sent:
-        granted = one.granted - skews[one.worker]
-        if not any(granted <= produced and committed <= one.at for produced, committed in ledgers[one.location]):
+        since = granted(run, one)
+        if not any(since <= produced and committed <= one.at for produced, committed in ledgers[one.location]):
             yield f"{one.location}: the call in slot {one.slot} left before its slot was journalled"
 
 
@@ -84,7 +191,7 @@ def patient(run: Run) -> Iterator[str]:
 
 def thrifty(run: Run) -> Iterator[str]:
     """No worker asks the same for a lead a second time while it is being asked."""
-    if run.world.faults.unknown_outcome:
+    if run.world.faults.unknown_outcome or run.fates:
         return  # a shard that was reopened knows nothing of the calls in flight
     flying: dict[tuple[str, str, str], Sent] = {}
     for one in run.server.sent:
@@ -147,10 +254,9 @@ def nothing_lost(run: Run) -> Iterator[str]:
     yield from (f"{lead}: nobody told of it" for lead in results if lead not in known)
     for tale in run.scenario.tales:
         mine = results.get((tale.location, tale.lead), [])
-        yield from (
-            f"{tale.lead}: {said}"
-            for said in lead_lost(tale.truth, mine, state.get(f"lead {tale.location} {tale.lead}"))
-        )
+        held = [one for one in mine if held_up(run, tale, one)]
+        document = state.get(f"lead {tale.location} {tale.lead}")
+        yield from (f"{tale.lead}: {said}" for said in lead_lost(tale, mine, held, document))
         for request, allowed in tale.truth.requests.items():
             answers = [one for one in mine if any(cause.get("request_id") == request for cause in one["causes"])]
             if not answers:
@@ -159,16 +265,36 @@ def nothing_lost(run: Run) -> Iterator[str]:
                 f"{tale.lead}: {request} was answered {(one['outcome'], one['reason'])}, not {sorted(allowed, key=str)}"
                 for one in answers
                 if (one["outcome"], one["reason"]) not in allowed | (tale.truth.excused if run.outage else frozenset())
+                and one not in held
             )
 
 
-def lead_lost(truth: Truth, results: Sequence[Result], document: Mapping[str, Any] | None) -> Iterator[str]:
+def held_up(run: Run, tale: Tale, result: Result) -> bool:
+    """It answers a request whose deadline passed while HighLevel didn't serve the location."""
+    if (result["outcome"], result["reason"]) not in held_up_by:
+        return False
+    deadlines = [tale.truth.asked[request] + deadline_ms for request in requests_of(result) if request in tale.truth.asked]
+    weather = run.world.weather
+    spans = [(one.at, one.over) for one in weather.outages if one.location in (None, tale.location)]
+    spans += [(one.at, one.over) for one in weather.refusals if one.location == tale.location]
+    return any(since <= deadline <= over + looked_again_ms for deadline in deadlines for since, over in spans)
+
+
+def requests_of(result: Result) -> list[str]:
+    return [cause["request_id"] for cause in result["causes"] if cause.get("request_id")]
+
+
+def lead_lost(
+    tale: Tale, results: Sequence[Result], held: Sequence[Result], document: Mapping[str, Any] | None
+) -> Iterator[str]:
+    truth = tale.truth
     if truth.revision is not None and (document is None or document.get("revision") != truth.revision):
         yield f"its revision {truth.revision} is not in state"
-    last = results[-1]["outcome"] if results else None
-    if last not in truth.last:
+    others = [one for one in results if one not in held]
+    last = others[-1]["outcome"] if others else None
+    if last not in truth.last and not (held and tale.kind in only_asked):
         yield f"its last outcome is {last}, not {sorted(truth.last, key=str)}"
-    if truth.revision is not None:
+    if truth.revision is not None and not held:
         must = truth.revisions[truth.revision].must
         told: dict[str, Any] = {}
         for result in results:
@@ -186,10 +312,11 @@ def buried(run: Run) -> Iterator[str]:
     """Every malformed record is in dead.letters exactly once, as it was, with its reason; and nothing else is."""
     publications = run.scenario.publications
     expected = {place: publications[index] for place, index in run.offsets.items() if publications[index].buried}
-    seen: Counter[tuple[str, int]] = Counter()
-    for _, entry in run.kafka.committed("dead.letters", partition):
+    seen: Counter[tuple[str, int, int]] = Counter()
+    letters = [entry for partition in run.scenario.owned for _, entry in run.kafka.committed("dead.letters", partition)]
+    for entry in letters:
         headers = {name: value.decode() for name, value in entry.headers if name.startswith("hydrant-")}
-        place = headers["hydrant-topic"], int(headers["hydrant-offset"])
+        place = headers["hydrant-topic"], int(headers["hydrant-partition"]), int(headers["hydrant-offset"])
         seen[place] += 1
         one = expected.get(place)
         if one is None or (one.buried, one.value, one.key.encode()) != (
@@ -205,14 +332,15 @@ def sent_home(run: Run) -> Iterator[str]:
     """Every stray is on its home partition exactly once, as it was, with its own timestamp."""
     published = [run.scenario.publications[index] for index in run.offsets.values()]
     strays = [(one.topic, one.value) for one in published if one.strays]
-    elsewhere = (place for place in run.kafka.logs if place[0] in TOPICS and place[1] != partition)
+    inputs = [place for place in run.kafka.logs if place[0] in INPUT_TOPICS]
     found = [
-        (topic, entry.value, where == home((entry.key or b"").decode(), partitions))
-        for topic, where in elsewhere
-        for _, entry in run.kafka.committed(topic, where)
+        (topic, entry.value, where == home((entry.key or b"").decode(), run.scenario.partitions))
+        for topic, where in inputs
+        for offset, entry in run.kafka.committed(topic, where)
+        if (topic, where, offset) not in run.offsets
     ]
     if Counter(found) != Counter((topic, value, True) for topic, value in strays):
-        yield f"{len(strays)} strays, {len(found)} records on other partitions"
+        yield f"{len(strays)} strays, {len(found)} records that came home"
 
 
 def no_contact_made(run: Run) -> Iterator[str]:
@@ -258,9 +386,10 @@ def all_done(run: Run) -> Iterator[str]:
         if key.startswith("request ") and "answered" not in document:
             yield f"{key}: still waits"
     for topic in ("lead.changes", "sync.requests"):
-        records = run.kafka.committed(topic, partition)
-        if records and int(run.documents().get(f"position {topic}", 0)) <= records[-1][0]:
-            yield f"{topic}: not read to its end"
+        for partition in run.scenario.owned:
+            records = run.kafka.committed(topic, partition)
+            if records and int(run.documents().get(f"{partition} position {topic}", 0)) <= records[-1][0]:
+                yield f"{topic} {partition}: not read to its end"
 
 
 def contract(run: Run) -> Iterator[str]:
@@ -275,8 +404,14 @@ def contract(run: Run) -> Iterator[str]:
 
 oracles: Final[Sequence[Callable[[Run], Iterator[str]]]] = (
     healthy,
+    awake_for_a_reason,
     budget,
     permits,
+    few_at_once,
+    one_probe_at_a_time,
+    few_trials,
+    unsettled,
+    no_fence_war,
     journalled,
     patient,
     thrifty,
@@ -303,6 +438,18 @@ def grouped(pairs: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
     groups: dict[str, list[int]] = defaultdict(list)
     for name, value in pairs:
         groups[name].append(value)
+    return groups
+
+
+def granted(run: Run, one: Sent) -> int:
+    """The true time of it, whatever its worker's clock said."""
+    return run.clocks[one.worker].true(one.granted)
+
+
+def grouped_by_location(sent: Iterable[Sent]) -> dict[str, list[Sent]]:
+    groups: dict[str, list[Sent]] = defaultdict(list)
+    for one in sent:
+        groups[one.location].append(one)
     return groups
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from random import Random
 from typing import Any, Final
 
@@ -13,15 +14,26 @@ from processor.highlevel.budget import Rate
 from processor.shard.setup import Setup
 
 from .highlevel import Network, Server, Weather
-from .log import Entry, Faults, Kafka
+from .broker import Entry, Faults, Kafka, again_ms
+from .fate import Fate
+from .group import Group
 from .loop import Stuck, VirtualLoop
 from .tale import time
 from .trace import Trace
-from .worker import Disk, Kill, Worker
-from .world import Scenario, partition, partitions
+from .worker import Disk, Kill, SkewedClock, Wall, Worker
+from .world import Scenario, partition
 
 drain_ms: Final = 10_000  # SIGTERM: a worker leaves within this
+recovery_ms: Final = 720_000  # after an outage or a refused token: a trial comes once in 10 minutes
 calls_each: Final = 4  # a lead needs no more, were all in one location and each asked about alone
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The first worker's wall clock is set."""
+
+    at: int  # ms after the world's start
+    by: int  # ms
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,7 @@ class World:
     network: Network = field(default_factory=Network)
     weather: Weather = field(default_factory=Weather)
     faults: Faults = field(default_factory=Faults)
+    steps: tuple[Step, ...] = ()
     skew_ms: int = 0  # each worker's clock is off by up to so much
 
 
@@ -48,33 +61,48 @@ class Run:
     server: Server
     trace: Trace
     workers: list[Worker] = field(default_factory=list)
-    offsets: dict[tuple[str, int], int] = field(
-        default_factory=dict
-    )  # topic, offset on our partition → index of publication
+    offsets: dict[tuple[str, int, int], int] = field(default_factory=dict)  # topic, partition, offset → publication
+    fates: Sequence[Fate] = ()
+    group: Group | None = None
     crashed: list[str] = field(default_factory=list)
     _read: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    _documents: dict[str, Any] = field(default_factory=dict)
 
     @property
     def outage(self) -> bool:
         """Nobody owned the partition for some seconds."""
+        if self.fates:
+            return True
         slow = any(kill.pause_ms >= 1_000 or kill.how == "drains" for kill in self.kills)
         return slow or len(self.kills) > 3 or self.world.faults.unknown_outcome > 0
+
+    @cached_property
+    def clocks(self) -> Mapping[str, SkewedClock]:
+        """By worker."""
+        return {worker.name: worker.clock for worker in self.workers}
 
     def read(self, topic: str) -> list[dict[str, Any]]:
         """The events of a topic, as a read_committed reader sees them once all is over."""
         if topic not in self._read:
             self._read[topic] = [
-                orjson.loads(entry.value or b"null") for _, entry in self.kafka.committed(topic, partition)
+                orjson.loads(entry.value or b"null")
+                for partition in self.scenario.owned
+                for _, entry in self.kafka.committed(topic, partition)
             ]
         return self._read[topic]
 
     def documents(self) -> dict[str, Any]:
-        """The changelog's documents, as a successor would find them."""
-        if "documents" not in self._read:
-            rows = self.kafka.committed("processor.changelog", partition)
-            last = {(entry.key or b"").decode(): entry.value for _, entry in rows}
-            self._read["documents"] = [{key: orjson.loads(value) for key, value in last.items() if value is not None}]
-        return self._read["documents"][0]
+        """The changelogs' documents, as successors would find them; positions have their partition's number before them."""
+        if not self._documents:
+            for partition in self.scenario.owned:
+                for _, entry in self.kafka.committed("processor.changelog", partition):
+                    key = (entry.key or b"").decode()
+                    name = f"{partition} {key}" if key.startswith("position ") else key
+                    if entry.value is not None:
+                        self._documents[name] = orjson.loads(entry.value)
+                    else:
+                        self._documents.pop(name, None)
+        return self._documents
 
     def digest(self) -> str:
         """Of all topics, byte for byte, and all that arrived at HighLevel."""
@@ -94,8 +122,13 @@ class Run:
 def play(scenario: Scenario, kills: Sequence[Kill] = (), world: World | None = None, watch: bool = False) -> Run:
     """Play it with workers that die one after another; what is left of the last one drains at the end. `watch` keeps the points
     at which the first worker could have died."""
-    world = world or World()
     random = Random(f"{scenario.seed} play")
+    run = prepare(scenario, world or World(), kills)
+    return finish(run, direct(run, random, watch))
+
+
+def prepare(scenario: Scenario, world: World, kills: Sequence[Kill] = (), fates: Sequence[Fate] = ()) -> Run:
+    """A world in which nothing has happened yet."""
     loop = VirtualLoop()
     trace = Trace(loop)
     kafka = Kafka(loop, Random(f"{scenario.seed} kafka"), trace, world.faults)
@@ -106,14 +139,21 @@ def play(scenario: Scenario, kills: Sequence[Kill] = (), world: World | None = N
         world.rate.ceiling,
         scenario.people,
         scenario.raw_names,
+        scenario.poison,
         world.network,
         world.weather,
     )
-    run = Run(scenario, world, kills, loop, kafka, server, trace)
+    run = Run(scenario, world, kills, loop, kafka, server, trace, fates=fates)
+    for index, one in enumerate(scenario.publications):
+        loop.after(one.at, publisher(run, index))
+    return run
+
+
+def finish(run: Run, story: Coroutine[Any, Any, None]) -> Run:
     asyncio.set_event_loop(None)
-    loop.set_exception_handler(lambda _, context: run.crashed.append(str(context.get("message"))))
+    run.loop.set_exception_handler(lambda _, context: run.crashed.append(str(context.get("message"))))
     try:
-        loop.run_until_complete(direct(run, random, watch))
+        run.loop.run_until_complete(story)
     except Stuck as stuck:
         run.crashed.append(str(stuck))
     finally:
@@ -125,6 +165,7 @@ def leave(run: Run) -> None:
     """Whatever still runs is cancelled, in a dead world: no coroutine is left to the garbage collector."""
     for worker in run.workers:
         worker.dead = True
+        run.loop.thaw(worker)
     if left := asyncio.all_tasks(run.loop):
         for task in left:
             task.cancel()
@@ -133,13 +174,13 @@ def leave(run: Run) -> None:
 
 
 async def direct(run: Run, random: Random, watch: bool) -> None:
-    """Upstream speaks when its time comes, and there is always a worker."""
-    for index, one in enumerate(run.scenario.publications):
-        run.loop.after(one.at, publisher(run, index))
+    """There is always a worker."""
     begin(run, Disk(random), random, watch)
+    for step in run.world.steps:
+        run.loop.after(step.at, partial(run.workers[0].stepped, step.by))
     pauses = sum(kill.pause_ms + kill.after_ms for kill in run.kills)
     spending = len(run.scenario.tales) * calls_each * 10_000 // run.world.rate.per_window
-    await asyncio.sleep((run.scenario.ends + pauses + spending) / 1000)
+    await asyncio.sleep((max(run.scenario.ends, run.world.weather.over + recovery_ms) + pauses + spending) / 1000)
     while True:
         workers = list(run.workers)
         for worker in workers:
@@ -157,15 +198,14 @@ def begin(run: Run, disk: Disk, random: Random, watch: bool = False) -> None:
     """A worker starts; should it die, another one does, a little later."""
     number = len(run.workers)
     kill = run.kills[number] if number < len(run.kills) else None
-    skew = random.randint(-run.world.skew_ms, run.world.skew_ms)
-    setup = Setup(partition, partitions, f"worker-{number}", rate=run.world.rate, probe_size=run.world.probe_size)
-    worker = Worker(setup, run.loop, run.kafka, run.server, run.trace, disk, kill, skew)
+    wall = Wall(random.randint(-run.world.skew_ms, run.world.skew_ms))
+    worker = Worker(setup(run, f"worker-{number}"), *parts(run), {partition: disk}, kill, wall)
     worker.points = [] if watch else None
 
     def died(worker: Worker) -> None:
         assert kill is not None
         worker.replaced = True
-        left = worker.disk.left(kill.state)
+        left = worker.disks[partition].left(kill.state)
         run.loop.after(kill.pause_ms, lambda: begin(run, left, random))
 
     worker.died = died
@@ -173,19 +213,28 @@ def begin(run: Run, disk: Disk, random: Random, watch: bool = False) -> None:
     worker.start()
 
 
+def setup(run: Run, name: str) -> Setup:
+    return Setup(partition, run.scenario.partitions, name, rate=run.world.rate, probe_size=run.world.probe_size)
+
+
+def parts(run: Run) -> tuple[VirtualLoop, Kafka, Server, Trace]:
+    """What a worker needs of the world."""
+    return run.loop, run.kafka, run.server, run.trace
+
+
 def publisher(run: Run, index: int) -> Callable[[], None]:
+    one = run.scenario.publications[index]
+
     def publish() -> None:
-        one = run.scenario.publications[index]
+        if run.kafka.gone:  # upstream tries again
+            run.loop.after(again_ms, publish)
+            return
+        where = run.scenario.place(one)
+        run.offsets[one.topic, where, len(run.kafka.log(one.topic, where))] = index
         timestamp = time(one.at if one.timestamp is None else one.timestamp)
-        run.offsets[one.topic, len(run.kafka.log(one.topic, partition))] = index
-        entry = Entry(one.key.encode(), one.value, one.headers, timestamp)
-        run.kafka.publish(one.topic, partition, entry, one.transaction)
-        run.trace.say(
-            "upstream",
-            f"publishes to {one.topic}",
-            event=one.event,
-            value=(one.value or b"")[:200].decode(errors="replace"),
-        )
+        run.kafka.publish(one.topic, where, Entry(one.key.encode(), one.value, one.headers, timestamp), one.transaction)
+        shown = (one.value or b"")[:200].decode(errors="replace")
+        run.trace.say("upstream", f"publishes to {one.topic} {where}", event=one.event, value=shown)
 
     return publish
 

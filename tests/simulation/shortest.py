@@ -6,6 +6,7 @@ from typing import Final
 
 from .oracles import broken, violations
 from .play import Run, play
+from .together import play_together
 from .worker import Kill
 
 runs_at_most: Final = 150  # a failing test tells what it can within seconds
@@ -21,14 +22,18 @@ def complaint(run: Run) -> str:
     kinds = {tale.number: tale.kind for tale in least.scenario.tales}
     return "\n".join(
         [
-            f"seed {run.scenario.seed}, kills {list(run.kills)}, {run.world}:",
+            f"seed {run.scenario.seed}, {befell(run)}, {run.world}:",
             *said[:said_at_most],
-            f"\nOf {len(run.scenario.tales)} leads {len(kinds)} are enough: {kinds}, kills {list(least.kills)}:",
+            f"\nOf {len(run.scenario.tales)} leads {len(kinds)} are enough: {kinds}, {befell(least)}:",
             *violations(least)[:said_at_most],
             "",
             least.trace.text(),
         ]
     )
+
+
+def befell(run: Run) -> str:
+    return f"fates {list(run.fates)}" if run.fates else f"kills {list(run.kills)}"
 
 
 def shortest(run: Run) -> Run:
@@ -49,6 +54,9 @@ def shortest(run: Run) -> Run:
 
 def fewer(run: Run) -> Iterator[Run]:
     """Runs with less in them: half of the leads first, then without one of them, or without one death."""
+    if run.fates:
+        yield from fewer_together(run)
+        return
     numbers = [tale.number for tale in run.scenario.tales]
     half = len(numbers) // 2
     halves = [numbers[:half], numbers[half:]] if half > 1 else []
@@ -58,6 +66,19 @@ def fewer(run: Run) -> Iterator[Run]:
             yield play(scenario, kills, run.world)
     for number in range(len(run.kills)):
         yield play(run.scenario, [*run.kills[:number], *run.kills[number + 1 :]], run.world)
+
+
+def fewer_together(run: Run) -> Iterator[Run]:
+    """The same for a run of several workers: without one fate, then with fewer leads."""
+    for number, fate in enumerate(run.fates):
+        fates = [*run.fates[:number], *run.fates[number + 1 :]]
+        if fate.what != "starts" or sum(one.what == "starts" for one in fates):
+            yield play_together(run.scenario, fates, run.world)
+    numbers = [tale.number for tale in run.scenario.tales]
+    size = max(1, len(numbers) // 4)
+    for first in range(0, len(numbers), size):
+        if len(numbers) > size:
+            yield play_together(run.scenario.without(numbers[first : first + size]), run.fates, run.world)
 
 
 def alike(run: Run) -> Sequence[Sequence[Kill]]:

@@ -58,6 +58,7 @@ class Publication:
     event: str | None = None  # its id, if it is a valid event of ours
     buried: str | None = None  # the reason why it must end in dead.letters
     strays: bool = False  # its location lives elsewhere
+    partition: int | None = None  # where upstream publishes it; None: at home
 
 
 @dataclass(slots=True)
@@ -76,6 +77,7 @@ class Truth:
     revisions: dict[int, Revision] = field(default_factory=dict)
     last: frozenset[str | None] = frozenset({None})
     requests: dict[str, frozenset[Said]] = field(default_factory=dict)  # request id → how it may be answered
+    asked: dict[str, int] = field(default_factory=dict)  # request id → when, ms after the world's start
     replaces: str | None = None  # a dead link that must go
     repeats: frozenset[str] = frozenset()  # event ids that the contract lets two results name
     excused: frozenset[Said] = frozenset()  # further answers, after an outage of seconds
@@ -96,6 +98,7 @@ class Tale:
     publications: list[Publication] = field(default_factory=list)
     people: list[Person] = field(default_factory=list)
     truth: Truth = field(default_factory=Truth)
+    poison: set[str] = field(default_factory=set)  # what makes a search fail
     one_identity: bool = True  # it never changes whom it is looked up by, nor when
 
     def __post_init__(self) -> None:
@@ -156,6 +159,7 @@ class Tale:
         """Someone asks. Answered in one of these ways, or else in one that the lead's last outcome allows."""
         ours = {(one, reason) for one in self.truth.last if one for reason in reasons.get(one, (None,))}
         self.truth.requests.setdefault(request, frozenset(said) or frozenset(ours))
+        self.truth.asked.setdefault(request, self.at)
         timestamp = self.at - 200_000 if late else None
         named = {"lead_id": self.lead, "request_id": request, **more}
         self.publish("sync.requests", "sync.lead.requested", named, timestamp)

@@ -1,14 +1,16 @@
 """Guards proved: each of these breakages is caught by an oracle within a few seeds, and the same runs are clean without it."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
-from processor.engine import runner
+from processor.engine import runner, supervisor
 from processor.engine.dispatch import Dispatch
-from processor.engine.ports import Log
+from processor.engine.ports import Fenced, Log
+from processor.engine.supervisor import Owner
 from processor.highlevel import budget
 from processor.highlevel.budget import Budget, Permit, Rate
 from processor.highlevel.calls import Call
@@ -23,7 +25,7 @@ from .log import Session
 from .oracles import broken
 from .play import Run, World, play
 from .shortest import complaint
-from .trouble import stormy
+from .trouble import quarrel, stormy
 from .worker import Kill
 from .world import Scenario, flood, scenario
 
@@ -46,6 +48,15 @@ class Trial:
 class Storms:
     def runs(self) -> Iterator[Run]:
         return (stormy(seed) for seed in range(20))
+
+
+class Quarrels:
+    def runs(self) -> Iterator[Run]:
+        return (quarrel(seed) for seed in range(20))
+
+
+class Runs(Protocol):
+    def runs(self) -> Iterator[Run]: ...
 
 
 def now_and_then() -> Iterable[Sequence[Kill]]:
@@ -157,6 +168,34 @@ def old_answer_applied_to_a_new_question(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(hear_answer, "still_asked", asked)
 
 
+def fenced_shards_reopened_at_once(patch: pytest.MonkeyPatch) -> None:
+    """Whoever is fenced doesn't ask first whether the partition is still its own."""
+
+    async def keep(owner: Owner, run: supervisor.Run, partition: int, stop: asyncio.Event) -> None:
+        while await run(partition, stop) == "fenced" and not stop.is_set():
+            pass
+
+    patch.setattr(supervisor, "keep", keep)
+
+
+def fence_ignored(patch: pytest.MonkeyPatch) -> None:
+    """A worker that has lost the partition goes on, as if its turns had been committed."""
+    commit = runner.commit
+
+    async def deaf(shard: Shard, log: Log, effects: Effects) -> None:
+        try:
+            await commit(shard, log, effects)
+        except Fenced:
+            shard.state.commit(None)
+
+    patch.setattr(runner, "commit", deaf)
+
+
+def send_deadline_ignored(patch: pytest.MonkeyPatch) -> None:
+    """A call that waited in a frozen worker leaves when that goes on."""
+    patch.setattr(budget, "send_within_ms", 3_600_000)
+
+
 breakages = [
     (no_ledger_handed_over, floods, "budget"),
     (spend_journalled_after_the_call, killed, "permits"),
@@ -164,14 +203,18 @@ breakages = [
     (slot_freed_at_send, floods, "budget"),
     (unanswered_slots_freed_too_soon, Storms(), "budget"),
     (clocks_taken_for_equal, Storms(), "budget"),
+    (fenced_shards_reopened_at_once, Quarrels(), "no_fence_war"),
+    (fence_ignored, Quarrels(), "journalled"),
+    (spend_journalled_after_the_call, Quarrels(), "journalled"),
+    (send_deadline_ignored, Quarrels(), "permits"),
     (revision_check_dropped, revised, "order"),
     (old_answer_applied_to_a_new_question, retyped, "no_old_answers"),
 ]
 
 
-@pytest.mark.parametrize(("breakage", "trial", "oracle"), breakages, ids=[one.__name__ for one, _, _ in breakages])
+@pytest.mark.parametrize(("breakage", "trial", "oracle"), breakages, ids=[f"{one.__name__}-{oracle}" for one, _, oracle in breakages])
 def test_the_breakage_is_caught(
-    breakage: Callable[[pytest.MonkeyPatch], None], trial: Trial | Storms, oracle: str, monkeypatch: pytest.MonkeyPatch
+    breakage: Callable[[pytest.MonkeyPatch], None], trial: Runs, oracle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     breakage(monkeypatch)
 

@@ -16,8 +16,8 @@ from processor.engine.state_file import StateFolder
 from processor.shard.state import State
 from processor.shard.turn import project
 
+from .broker import Faults
 from .deaths import deaths, few_calls, moments
-from .log import Faults
 from .loop import start_ms
 from .play import Run, World, play
 from .shortest import complaint
@@ -136,7 +136,7 @@ def test_told_to_leave_or_not_told_at_every_await_in_turn(how: str) -> None:
 
 
 def test_the_real_state_file_survives_its_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def open_state(self: Worker, identity: str, begin: int, end: int) -> StateFile:
+    def open_state(self: Worker, partition: int, identity: str, begin: int, end: int) -> StateFile:
         return StateFolder(tmp_path, "processor-2", self.clock)(identity, begin, end)
 
     monkeypatch.setattr(Worker, "open_state", open_state)

@@ -11,15 +11,19 @@ from processor.highlevel.budget import Permit
 from processor.highlevel.calls import Ask, By, Call, Search, request
 from processor.shard.state import Out
 
+from .broker import Entry, Faults, Kafka
 from .highlevel import Network, Server
-from .log import Entry, Faults, Kafka, Session
+from .log import Session
 from .loop import Stuck, VirtualLoop, start_ms
 from .tale import Person
 from .trace import Trace
 
 
 class Alive:
-    name, dead, lands, deciding = "worker", False, True, 0
+    name, dead, frozen, lands, deciding = "worker", False, False, True, 0
+
+    def __init__(self) -> None:
+        self.aside: list[asyncio.Handle] = []
 
     def step(self) -> None: ...
     def die_here(self) -> None: ...

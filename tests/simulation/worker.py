@@ -1,32 +1,42 @@
 """A worker: `processor.engine.runner.run`, unchanged, on virtual time; and how it dies.
 
 A process can be stopped dead before any of its steps, and on both sides of SQLite's commit, where nothing is awaited. From then on
-its sessions do nothing; its tasks are cancelled only so that they are gone, and their cleanups reach a dead world.
+its sessions do nothing; its tasks are cancelled only so that they are gone, and their cleanups reach a dead world. `Peer` is a worker
+that shares the partitions with others: the real membership and supervisor say which of them run there.
 """
 
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import pairwise
 from random import Random
 from typing import Final, Literal, NamedTuple
 
+from processor.engine.clock import WallClock, unsettled_ms
+from processor.engine.log import Heard, Intervals, KafkaConfig
+from processor.engine.membership import Membership
 from processor.engine.ports import StateFile
 from processor.engine.runner import Ports, run
+from processor.engine.supervisor import supervise
 from processor.shard.notes import Note
 from processor.shard.setup import Setup
 from processor.shard.state import State
 from processor.shard.turn import project
 
+from .broker import Kafka
+from .group import Group, member
 from .highlevel import Api, Server
-from .log import Kafka, Session
+from .log import Session
 from .loop import VirtualLoop, running
 from .trace import Trace
 
 Found = Literal["kept", "stale", "lost"]
 founds: Final[Sequence[Found]] = ("kept", "stale", "lost")
 How = Literal["dies", "stalls", "drains"]
+copy_every: Final = 40  # commits of a peer: one of these copies may be what is left of its state file
 
 
 class Killed(BaseException):
@@ -78,19 +88,19 @@ class Disk:
 class Mortal(State):
     """The shard's SQLite in memory. Its process may die before a commit and after it; what was committed is on the disk."""
 
-    def __init__(self, connection: sqlite3.Connection, worker: "Worker") -> None:
+    def __init__(self, connection: sqlite3.Connection, worker: "Worker", partition: int) -> None:
         super().__init__(connection, project)
-        self.worker = worker
+        self.worker, self.partition = worker, partition
 
     def commit(self, position: int | None) -> None:
         self.worker.die_here()
         super().commit(position)
-        self.worker.saved(self.connection)
+        self.worker.saved(self)
         self.worker.die_here()
 
     def restored(self, now: int) -> None:
         super().restored(now)
-        self.worker.saved(self.connection)
+        self.worker.saved(self)
 
 
 @dataclass
@@ -99,20 +109,48 @@ class InMemory:
 
     state: State
     origin: str
-    worker: "Worker"
+    closed: Callable[[bool], None]
+    discarded: bool = False
 
     def close(self) -> None:
-        if not self.worker.dead:
-            self.worker.disk.save(self.state.connection)
+        self.closed(self.discarded)
         self.state.connection.close()
 
+    def discard(self) -> None:
+        self.discarded = True
 
-class SkewedClock:
-    def __init__(self, loop: VirtualLoop, skew_ms: int) -> None:
-        self.loop, self.skew_ms = loop, skew_ms
 
-    def now(self) -> int:
-        return self.loop.ms + self.skew_ms
+@dataclass
+class Wall:
+    """A machine's wall clock."""
+
+    skew_ms: int = 0
+
+
+class SkewedClock(WallClock):
+    """The real clock, by a machine's wall; and when it was set, for whoever wants to know the true time."""
+
+    def __init__(self, loop: VirtualLoop, wall: Wall, note: Callable[[Note], None]) -> None:
+        super().__init__(note, lambda: (loop.ms + wall.skew_ms) * 1_000_000, lambda: loop.ms * 1_000_000)
+        self.loop = loop
+        self.set: list[tuple[int, int]] = [(loop.ms, self._offset)]  # true time, off by
+
+    def settled_at(self) -> int:
+        settled = super().settled_at()
+        if self._offset != self.set[-1][1]:
+            self.set.append((self.loop.ms, self._offset))
+        return settled
+
+    def true(self, granted: int) -> int:
+        """When a call was granted, of which this clock said `granted`. Once set, it grants nothing for a while."""
+        for since, off in reversed(self.set[1:]):
+            if granted - off >= since + unsettled_ms:
+                return granted - off
+        return granted - self.set[0][1]
+
+    def set_back(self, since: int, until: int) -> int:
+        """By how much it was set back between two moments."""
+        return sum(max(0, before - off) for (_, before), (at, off) in pairwise(self.set) if since <= at <= until)
 
 
 @dataclass
@@ -124,11 +162,13 @@ class Worker:
     kafka: Kafka
     server: Server
     trace: Trace
-    disk: Disk
+    disks: dict[int, Disk]  # by partition
     kill: Kill | None = None
-    skew_ms: int = 0
+    wall: Wall = field(default_factory=Wall)
     died: Callable[["Worker"], None] = lambda worker: None
     dead: bool = False
+    frozen: bool = False
+    aside: list[asyncio.Handle] = field(default_factory=list)
     replaced: bool = False  # it has a successor, or will have one
     lands: bool = True
     deciding: int = 0
@@ -145,18 +185,26 @@ class Worker:
     def start(self) -> None:
         self.stop = asyncio.Event()
         self.began = self.loop.ms
-        self.clock = SkewedClock(self.loop, self.skew_ms)
-        ports = Ports(
-            log=lambda: Session(self.kafka, self, self.setup.partition),
-            api=Api(self.server, self, self.clock),
-            clock=self.clock,
-            open_state=self.open_state,
-            note=self.note,
-        )
+        self.clock = SkewedClock(self.loop, self.wall, self.note)
         context = copy_context()
         context.run(running.set, self)
-        self.task = self.loop.create_task(run(self.setup, ports, self.stop), name=self.name, context=context)
+        self.task: asyncio.Task[object] = self.loop.create_task(self.work(), name=self.name, context=context)
         self.trace.say(self.name, "starts")
+
+    async def work(self) -> object:
+        return await run(self.setup, self.ports(self.setup.partition), self.stop)
+
+    def ports(self, partition: int) -> Ports:
+        def open_state(identity: str, begin: int, end: int) -> StateFile:
+            return self.open_state(partition, identity, begin, end)
+
+        return Ports(
+            log=lambda: Session(self.kafka, self, partition),
+            api=Api(self.server, self, self.clock),
+            clock=self.clock,
+            open_state=open_state,
+            note=self.note,
+        )
 
     def step(self) -> None:
         if self.dead:
@@ -180,17 +228,27 @@ class Worker:
         else:
             self.died(self)
 
+    def stepped(self, by: int) -> None:
+        self.trace.say(self.name, f"has its wall clock stepped by {by} ms")
+        self.wall.skew_ms += by
+
     def die_here(self) -> None:
         """A step in the midst of what is not awaited."""
         self.step()
         if self.dead:
             raise Killed
 
-    def saved(self, connection: sqlite3.Connection) -> None:
+    def saved(self, state: Mortal) -> None:
         """SQLite has committed."""
         self.commits += 1
         if self.kill is not None:  # a copy is worth its time only if someone may come to find it
-            self.disk.save(connection)
+            self.disks[state.partition].save(state.connection)
+
+    def closed(self, state: Mortal, discarded: bool) -> None:
+        if discarded:
+            self.disks[state.partition].newest = None
+        elif not self.dead:
+            self.disks[state.partition].save(state.connection)
 
     def note(self, note: Note) -> None:
         if not self.dead:
@@ -198,15 +256,66 @@ class Worker:
             if note.name not in ("turn", "restoring", "heard"):
                 self.trace.say(self.name, f"notes {note.name}", **note.fields)
 
-    def open_state(self, identity: str, begin: int, end: int) -> StateFile:
+    def open_state(self, partition: int, identity: str, begin: int, end: int) -> StateFile:
         connection = sqlite3.connect(":memory:")
-        if self.disk.newest is not None:
-            connection.deserialize(self.disk.newest)
-            kept = Mortal(connection, self)
+        disk = self.disks.setdefault(partition, Disk(self.kafka.random))
+        if disk.newest is not None:
+            connection.deserialize(disk.newest)
+            kept = Mortal(connection, self, partition)
             if kept.meta("identity") == identity and begin <= kept.position <= end:
-                return InMemory(kept, "kept", self)
+                return InMemory(kept, "kept", partial(self.closed, kept))
             connection.close()
             connection = sqlite3.connect(":memory:")
-        state = Mortal(connection, self)
+        state = Mortal(connection, self, partition)
         state.set_meta(identity=identity, used=self.clock.now())
-        return InMemory(state, "fresh", self)
+        return InMemory(state, "fresh", partial(self.closed, state))
+
+
+@dataclass
+class Peer(Worker):
+    """A worker in a group, as `app.work` wires it: the partitions that membership says are its own, each with a runner."""
+
+    group: Group | None = None
+    opened: dict[int, Mortal] = field(default_factory=dict)
+
+    async def work(self) -> object:
+        async with Membership(KafkaConfig("simulated"), member=self.join) as membership:
+            await supervise(membership, self.run_partition, self.owns, self.stop)
+        return "stopped"
+
+    async def join(self, config: KafkaConfig, intervals: Intervals, heard: Heard) -> None:
+        assert self.group is not None
+        await member(self.group, self, intervals, heard)
+
+    async def run_partition(self, partition: int, end: asyncio.Event) -> Literal["stopped", "fenced"]:
+        return await run(replace(self.setup, partition=partition), self.ports(partition), end)
+
+    def owns(self, owned: frozenset[int]) -> None:
+        self.trace.say(self.name, f"owns {sorted(owned)}")
+
+    def freeze(self) -> None:
+        self.trace.say(self.name, "freezes")
+        self.frozen = True
+
+    def thaw(self) -> None:
+        self.trace.say(self.name, "goes on")
+        self.loop.thaw(self)
+
+    def die_now(self, lands: bool) -> None:
+        """What SQLite has committed by now is on the disk."""
+        for state in self.opened.values():
+            state.rollback()
+            self.disks[state.partition].newest = state.connection.serialize()
+        self.die(Kill(lands=lands))
+        if self.frozen:
+            self.loop.thaw(self)
+
+    def saved(self, state: Mortal) -> None:
+        self.commits += 1
+        self.opened[state.partition] = state
+        if self.commits % copy_every == 0:
+            self.disks[state.partition].save(state.connection)
+
+    def closed(self, state: Mortal, discarded: bool) -> None:
+        super().closed(state, discarded)
+        self.opened.pop(state.partition, None)
