@@ -63,11 +63,15 @@ async def work(settings: Settings, telemetry: Telemetry, port: socket.socket) ->
                 fetch_fields=settings.hydrant_fetch_fields,
             )
             name = f"{config.prefix}processor-{partition}"
+
+            def discarded(why: str) -> None:
+                telemetry.take(Note("state_discarded", {"partition": partition, "why": why}))
+
             ports = Ports(
                 log=lambda: KafkaLog(config, partition, membership.read_to),
                 api=client,
                 clock=clock,
-                open_state=StateFolder(settings.hydrant_state_dir, name, clock),
+                open_state=StateFolder(settings.hydrant_state_dir, name, clock, discarded),
                 note=telemetry.take,
             )
             return await run(setup, ports, end)

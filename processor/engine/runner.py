@@ -101,6 +101,7 @@ async def own(setup: Setup, ports: Ports, dispatch: Dispatch, arrived: asyncio.E
     except sqlite3.DatabaseError:
         if file is not None:
             file.discard()
+            ports.note(Note("state_discarded", {"partition": setup.partition, "why": "SQLite can't work with it"}))
         raise
     finally:
         if file is not None:

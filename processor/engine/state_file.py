@@ -3,6 +3,8 @@
 import fcntl
 import sqlite3
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
@@ -19,6 +21,7 @@ class SqliteFile:
     state: State
     origin: str
     path: Path
+    clock: Clock
     lock: TextIO | None
     private: "tempfile.TemporaryDirectory[str] | None" = None
     discarded: bool = False
@@ -28,6 +31,8 @@ class SqliteFile:
 
     def close(self) -> None:
         try:
+            with suppress(sqlite3.Error):
+                self.state.set_meta(used=self.clock.now())  # its position is the newest, however long ago it was opened
             self.state.connection.close()
             if self.discarded:
                 remove(self.path)
@@ -45,6 +50,7 @@ class StateFolder:
     folder: Path
     name: str
     clock: Clock
+    discarded: Callable[[str], None] = lambda why: None  # is told why a file that was there isn't used
 
     def __call__(self, identity: str, begin: int, end: int) -> SqliteFile:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -55,12 +61,12 @@ class StateFolder:
             lock.close()
             private = tempfile.TemporaryDirectory(prefix="hydrant-")
             path = Path(private.name) / f"{self.name}.sqlite"
-            return SqliteFile(self._fresh(path, identity), "private", path, None, private)
+            return SqliteFile(self._fresh(path, identity), "private", path, self.clock, None, private)
         path = self.folder / f"{self.name}.sqlite"
         try:
             if (kept := self._kept(path, identity, begin, end)) is not None:
-                return SqliteFile(kept, "kept", path, lock)
-            return SqliteFile(self._fresh(path, identity), "fresh", path, lock)
+                return SqliteFile(kept, "kept", path, self.clock, lock)
+            return SqliteFile(self._fresh(path, identity), "fresh", path, self.clock, lock)
         except BaseException:  # a full disk, say: the next opening isn't to find it locked
             lock.close()
             raise
@@ -71,15 +77,23 @@ class StateFolder:
         connection = sqlite3.connect(path)
         try:
             state = State(connection, project)
-            used = state.meta("used")
-            young = isinstance(used, int) and self.clock.now() - used < older_than_ms
-            ours = state.meta("identity") == identity and state.meta("schema") == schema
-            if ours and young and begin <= state.position <= end:
+            if (why := self._unusable(state, identity, begin, end)) is None:
                 return state
         except sqlite3.DatabaseError:
-            pass
+            why = "no SQLite can read it"
         connection.close()
+        self.discarded(why)
         return None
+
+    def _unusable(self, state: State, identity: str, begin: int, end: int) -> str | None:
+        used = state.meta("used")
+        if state.meta("schema") != schema:
+            return "of another version"
+        if state.meta("identity") != identity:
+            return "of another cluster or changelog"
+        if not isinstance(used, int) or self.clock.now() - used >= older_than_ms:
+            return "not used for 7 days"
+        return None if begin <= state.position <= end else "its position is outside of the changelog"
 
     def _fresh(self, path: Path, identity: str) -> State:
         remove(path)

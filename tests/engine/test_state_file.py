@@ -130,6 +130,18 @@ def test_a_file_of_another_log_is_thrown_away_though_its_position_would_fit(fold
     file.close()
 
 
+def test_a_file_that_was_open_for_long_is_as_young_as_its_last_turn(folder: Folder) -> None:
+    file = folder.open()
+    folder.restore(file, 100)
+    folder.clock.at += 30 * day_ms
+    file.close()
+    folder.clock.at += 7 * day_ms - 1
+    again = folder.open()
+
+    assert ("kept", 100) == (again.origin, again.state.position)
+    again.close()
+
+
 @pytest.mark.parametrize(("idle_ms", "origin"), [(7 * day_ms - 1, "kept"), (7 * day_ms, "fresh")])
 def test_a_file_that_was_not_used_for_7_days_is_thrown_away(folder: Folder, idle_ms: int, origin: str) -> None:
     """The changelog forgets after 14 days what was deleted: then a file that still has it would keep it for ever."""
