@@ -89,14 +89,17 @@ class Budget:
         at = max(now, self.frozen_until, self._paced_ms())
         if len(self.slots) >= self.rate.per_window:
             at = max(at, self.slots[-self.rate.per_window].granted + window_ms)
-        counted = [slot.until for slot in self.slots if slot.until > now]
-        if len(counted) >= self.rate.ceiling:
-            at = max(at, sorted(counted)[len(counted) - self.rate.ceiling])
-        if now < self.tight_until and len(counted) >= self.tight:
-            at = max(at, min(self.tight_until, sorted(counted)[len(counted) - self.tight]))
-        in_flight = [slot.granted for slot in self.slots if self._in_flight(slot, now)]
-        if len(in_flight) >= in_flight_limit:
-            at = max(at, in_flight[0] + send_within_ms + answer_within_ms)
+        tight = self.tight if now < self.tight_until else server_limit
+        if len(self.slots) >= min(self.rate.ceiling, tight):
+            counted = sorted(slot.until for slot in self.slots if slot.until > now)
+            if len(counted) >= self.rate.ceiling:
+                at = max(at, counted[-self.rate.ceiling])
+            if len(counted) >= tight:
+                at = max(at, min(self.tight_until, counted[-tight]))
+        if len(self.slots) >= in_flight_limit:
+            in_flight = [slot.granted for slot in self.slots if self._in_flight(slot, now)]
+            if len(in_flight) >= in_flight_limit:
+                at = max(at, in_flight[0] + send_within_ms + answer_within_ms)
         return max(at, self.day.free_at(now, self.rate.per_day, self.rate.kept_from(lane)))
 
     def choose(self, waiting: Collection[Lane]) -> Lane:

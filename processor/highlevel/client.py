@@ -1,24 +1,25 @@
 """The one door to HighLevel's API: a call goes out by its permit, once, and comes back as exactly one answer.
 
-httpx's transport over aiohttp, without httpx's client: that would read redirects, keep cookies and log URLs, at twice
-the cost. No exception type proves that a request wasn't sent (HAZARDS, HTTP): hooks before the first byte say it.
+aiohttp, with its redirects, cookies and second tries switched off. No exception type proves that a request wasn't sent
+(HAZARDS, HTTP): hooks before the first byte say it.
 """
 
 import asyncio
 import logging
 import socket
+import ssl
 import struct
 import zlib
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import cache
 from types import SimpleNamespace, TracebackType
 from typing import Final, Self
 
 import aiohttp
-import httpx
+import certifi
 import orjson
-from httpx_aiohttp import AiohttpTransport
+from yarl import URL
 
 from processor import __version__
 from processor.highlevel.budget import answer_within_ms
@@ -47,9 +48,6 @@ class Late(Exception):
     """The send deadline passed while connecting."""
 
 
-departing: Final[ContextVar[Departure]] = ContextVar("departing")
-
-
 class Client:
     """`now` in ms since 1970, the clock that permits are made by. The limits are arguments for the sake of tests."""
 
@@ -65,52 +63,66 @@ class Client:
         self._answer_within_ms, self._body_limit = answer_within_ms, body_limit
 
     async def __aenter__(self) -> Self:
-        for name in ("httpx", "aiohttp"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # their lines hold URLs
-        tls = httpx.create_ssl_context(trust_env=False)
+        logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # its lines hold URLs
         hooks = aiohttp.TraceConfig()
         hooks.on_request_headers_sent.append(self._before_headers)  # despite the name, called before they are written
         hooks.on_request_chunk_sent.append(self._before_body)  # likewise; headers wait for the first piece of the body
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, ssl=tls, socket_factory=new_socket),
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, ssl=tls(), socket_factory=new_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=[hooks],
+            auto_decompress=False,
             trust_env=False,
         )
-        send_only_once(session)
-        self._transport = AiohttpTransport(verify=tls, trust_env=False, client=session)
+        send_only_once(self._session)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._transport.aclose()
+        await self._session.close()
 
     async def call(self, call: Call) -> Answer:
         """Never raises, but when cancelled. The request leaves by the permit's `send_by` or not at all."""
         token = self._tokens.get(call.permit.location)
         if token is None:
             return unanswered(call, Unauthorized("missing"))
-        departure = Departure(call.permit.send_by, has_body=False)
-        departing.set(departure)
-        left_ms = departure.send_by - self._now()
+        left_ms = call.permit.send_by - self._now()
         if left_ms < 0:
             return unanswered(call, Unsent("late"))
         try:
-            outgoing = self._request(call, token, left_ms)
+            asked = request(call.what)
+            url = URL(self._base_url + asked.path, encoded=True)
+            content = None if asked.body is None else orjson.dumps(asked.body)
         except (ValueError, TypeError):  # an id or a value that has no form in HTTP
             return unanswered(call, Refused(0, "unspeakable"))
-        departure.has_body = bool(outgoing.content)
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "Version": asked.version,
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "User-Agent": user_agent,
+            **({"Content-Type": "application/json"} if content else {}),
+        }
+        departure = Departure(call.permit.send_by, has_body=content is not None)
+        to_connect = aiohttp.ClientTimeout(total=None, connect=max(left_ms, 1) / 1_000)  # 0 would mean: for ever
         try:
-            async with asyncio.timeout((left_ms + self._answer_within_ms) / 1_000):
-                response = await self._transport.handle_async_request(outgoing)
-                try:
-                    body = await read(response, self._body_limit)
-                finally:
-                    await response.aclose()
+            async with (
+                asyncio.timeout((left_ms + self._answer_within_ms) / 1_000),
+                self._session.request(
+                    asked.method,
+                    url,
+                    headers=headers,
+                    data=content,
+                    allow_redirects=False,
+                    timeout=to_connect,
+                    trace_request_ctx=departure,
+                ) as response,
+            ):
+                body = await read(response, self._body_limit)
         except Exception as error:  # whatever it is, the call has had its one chance
             return unanswered(call, what_happened(departure, error))
-        answer = parse(call, response.status_code, response.headers, body, self._now())
+        answer = parse(call, response.status, response.headers, body, self._now())
         if not isinstance(answer.outcome, Unauthorized):
             return answer
         if self._tokens.get(call.permit.location) == token:
@@ -122,33 +134,16 @@ class Client:
         token = self._tokens.get(location)
         return None if token is None else fingerprint(token)
 
-    def _request(self, call: Call, token: str, left_ms: int) -> httpx.Request:
-        asked = request(call.what)
-        headers = {
-            "Authorization": f"Bearer {token}",
-            "Version": asked.version,
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-            "User-Agent": user_agent,
-        }
-        if asked.body is not None:
-            headers["Content-Type"] = "application/json"
-        left_s = max(left_ms, 1) / 1_000  # 0 would mean: for ever
-        timeout = {"connect": left_s, "pool": left_s, "read": left_s + self._answer_within_ms / 1_000}
-        content = None if asked.body is None else orjson.dumps(asked.body)
-        url = self._base_url + asked.path
-        return httpx.Request(asked.method, url, headers=headers, content=content, extensions={"timeout": timeout})
-
     async def _before_headers(
         self, session: aiohttp.ClientSession, context: SimpleNamespace, sent: aiohttp.TraceRequestHeadersSentParams
     ) -> None:
-        departure = departing.get()
+        departure = context.trace_request_ctx
         self._let_go(departure, first_byte=not departure.has_body)
 
     async def _before_body(
         self, session: aiohttp.ClientSession, context: SimpleNamespace, sent: aiohttp.TraceRequestChunkSentParams
     ) -> None:
-        self._let_go(departing.get(), first_byte=True)
+        self._let_go(context.trace_request_ctx, first_byte=True)
 
     def _let_go(self, departure: Departure, first_byte: bool) -> None:
         if not departure.sent and self._now() > departure.send_by:
@@ -161,10 +156,10 @@ class Endless(Exception):
     """A body beyond the limit."""
 
 
-async def read(response: httpx.Response, limit: int) -> bytes:
+async def read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     """The whole body, decoded; empty where it is no gzip though it says so. Raises Endless."""
     pieces, size = [], 0
-    async for piece in response.aiter_raw():
+    async for piece in response.content.iter_any():
         size += len(piece)
         if size > limit:
             raise Endless
@@ -185,10 +180,9 @@ async def read(response: httpx.Response, limit: int) -> bytes:
 
 def what_happened(departure: Departure, error: Exception) -> Outcome:
     """A name for what went wrong, never the error's text: that may hold URLs."""
-    cause = error.__cause__ if isinstance(error, httpx.TransportError) else error
-    if departure.late or (not departure.sent and isinstance(cause, TimeoutError)):
+    if departure.late or (not departure.sent and isinstance(error, TimeoutError)):
         return Unsent("late" if departure.late else "connect")
-    match cause:
+    match error:
         case aiohttp.ClientConnectorDNSError():
             return Lost("dns")
         case aiohttp.ClientSSLError() if not departure.sent:
@@ -208,6 +202,11 @@ def what_happened(departure: Departure, error: Exception) -> Outcome:
 
 def unanswered(call: Call, outcome: Outcome) -> Answer:
     return Answer(call, outcome, None, None, None)
+
+
+@cache
+def tls() -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certifi.where())
 
 
 def send_only_once(session: aiohttp.ClientSession) -> None:

@@ -1,9 +1,9 @@
 """Spend: while a location has a free slot, the best call for what is pending now. No call ever queues."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from processor.highlevel.budget import Budget, Lane, Permit, interactive, lane_names, lanes
+from processor.highlevel.budget import Budget, Lane, Permit, interactive, lane_names
 from processor.highlevel.calls import Ask, Call, GetContact, Search
 from processor.shard.ledger import Ledger
 from processor.shard.location import Location
@@ -29,7 +29,7 @@ def spend_one(
 ) -> list[Call]:
     calls: list[Call] = []
     while True:
-        first = {lane: at for lane in lanes if (at := changes.first_pending(location.id, lane)) is not None}
+        first = changes.first_pending(location.id)
         held_until = location.free_at(budget, now, asked=interactive in first) if granting else now + look_again_ms
         ready = {lane: max(at, held_until, budget.free_at(now, lane)) for lane, at in first.items()}
         waiting = [lane for lane, at in ready.items() if at <= now]
@@ -38,7 +38,7 @@ def spend_one(
             return calls
         # a probe comes from whatever has waited longest, else one urgent lead could keep the circuit open
         lane = min(waiting, key=lambda lane: first[lane]) if location.breaker.open else budget.choose(waiting)
-        questions = compose(changes, setup, location, lane, now)
+        questions = compose(changes, setup, location, sorted(waiting, key=lambda one: (one != lane, one)), now)
         permit = budget.grant(now, lane, waiting)
         if location.pause:
             location.pause.tried = now  # this call is the trial
@@ -47,13 +47,15 @@ def spend_one(
         note(changes, calls[-1], lane, questions, now)
 
 
-def compose(changes: Changes, setup: Setup, location: Location, lane: Lane, now: int) -> list[tuple[str, Pending]]:
-    """The most urgent question and all that can ride along with it, lower lanes last. A probe of the breaker asks one."""
+def compose(
+    changes: Changes, setup: Setup, location: Location, waiting: Iterable[Lane], now: int
+) -> list[tuple[str, Pending]]:
+    """The first lane's first question and all that can ride along with it. A probe of the breaker asks one."""
     chosen: list[tuple[str, Pending]] = []
     values: set[tuple[str, str]] = set()
     size = 1 if location.breaker.open else setup.probe_size
-    for one in (lane, *(other for other in lanes if other != lane)):
-        for lead, question in changes.pending(location.id, one, now, setup.probe_size * leads_per_value):
+    for lane in waiting:
+        for lead, question in changes.pending(location.id, lane, now, setup.probe_size * leads_per_value):
             asked = (question.by, question.value)
             alone = question.by == "get" or (bool(values) and chosen[0][1].by == "get")
             if asked not in values and values and (alone or len(values) >= min(size, question.width)):

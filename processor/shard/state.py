@@ -271,11 +271,10 @@ class Changes:
         )
         return [request for (request,) in found]
 
-    def first_pending(self, location: str, lane: int) -> int | None:
-        """Since when the lane's first question has been due."""
-        query = "SELECT min(at) FROM pending WHERE location = ? AND lane = ? AND slot IS NULL"
-        at: int | None = self._sql.execute(query, (location, lane)).fetchone()[0]
-        return at
+    def first_pending(self, location: str) -> dict[int, int]:
+        """Since when each lane's first question has been due, by lane; those without one are left out."""
+        found = self._sql.execute(first_of_each_lane, {"location": location}).fetchone()
+        return {lane: at for lane, at in enumerate(found) if at is not None}
 
     def pending(self, location: str, lane: int, now: int, limit: int) -> Iterator[tuple[str, Pending]]:
         query = """SELECT lead, lane, at, by, value, width FROM pending
@@ -308,6 +307,13 @@ INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO UPDATE SET
     slot = CASE WHEN (by, value) = (excluded.by, excluded.value) THEN slot END,
     lane = excluded.lane, at = excluded.at, by = excluded.by, value = excluded.value, width = excluded.width
 """  # the same question is under way already, whoever asks it now
+first_of_each_lane: Final = """
+SELECT
+    (SELECT min(at) FROM pending WHERE location = :location AND lane = 0 AND slot IS NULL),
+    (SELECT min(at) FROM pending WHERE location = :location AND lane = 1 AND slot IS NULL),
+    (SELECT min(at) FROM pending WHERE location = :location AND lane = 2 AND slot IS NULL),
+    (SELECT min(at) FROM pending WHERE location = :location AND lane = 3 AND slot IS NULL)
+"""  # an index look-up each, however many wait
 unwait: Final = "DELETE FROM waiting WHERE location = ? AND lead = ? AND request = ?"
 
 

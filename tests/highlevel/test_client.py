@@ -9,11 +9,9 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
-import httpx
 import orjson
 import pytest
 
@@ -35,18 +33,10 @@ from processor.highlevel.calls import (
 from processor.highlevel.client import Client, new_socket
 from processor.highlevel.tokens import Tokens, fingerprint
 
-create_ssl_context = cache(httpx.create_ssl_context)
-
 start = 1_700_000_000_000
 token = "pit-canary-secret"
 email = "canary@example.com"
 empty = {"contacts": [], "total": 0}
-
-
-@pytest.fixture(autouse=True)
-def one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Making one takes 30 ms; a single one serves all tests."""
-    monkeypatch.setattr(httpx, "create_ssl_context", create_ssl_context)
 
 
 @dataclass
@@ -540,7 +530,6 @@ async def test_nothing_personal_and_no_token_gets_out(caplog: pytest.LogCaptureF
             assert 1 == len(server.arrivals)
     async with client_of(Server(hangs, unused_port()), tokens=Tokens(everywhere=f"{token}\u20ac\n")) as client:
         answers.append(await client.call(search()))
-    logging.getLogger("httpx").error(email)
     logging.getLogger("aiohttp.client").error(email)
     gc.collect()
     await asyncio.sleep(0)
