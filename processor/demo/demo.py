@@ -69,8 +69,8 @@ def introduce(view: View, size: Size) -> None:
     view.say(
         f"Upstream tells of {size.locations} × {size.leads:,} leads through Kafka, and {size.syncs} times somebody presses Sync.\n"
         f"{workers_wanted} workers find each lead's HighLevel contact and fill what the lead lacks, within each location's\n"
-        "rate budget; HighLevel is a simulator. What comes out is compared with what the generator of the\n"
-        "data knows to be right. It takes little more than a minute.\n"
+        "rate budget; HighLevel is a simulator. Halfway, one of the workers is killed (-9). What comes out is\n"
+        "compared with what the generator of the data knows to be right. It takes little more than a minute.\n"
     )
 
 
@@ -92,7 +92,7 @@ async def play(view: View, broker: Broker, size: Size, keep: bool, up: float) ->
             Tail(config, topics, start="start") as tail,
             Publisher(config) as upstream,
         ):
-            complete = await perform(view, run, upstream, highlevel, tail, over=up + over_after_s)
+            complete = await perform(view, run, upstream, highlevel, workers, tail, over=up + over_after_s)
         summary = await sum_up(run, highlevel, complete, [child.name for child in children if child.ended])
         view.summary(summary)
         if not summary.passed:
@@ -136,6 +136,8 @@ async def sum_up(run: Run, highlevel: HighLevel, complete: bool, ended: Sequence
     calls = spent({location: await highlevel.arrivals(location) for location in run.truth.locations})
     troubles = list(over_budget(calls, strays=len(await highlevel.arrivals(""))))
     troubles += [f"{name} ended before the demo did." for name in ended]
+    if run.kill.back_at is None:
+        troubles.append("No worker was killed, or none has taken its place.")
     if not complete:
         troubles.append("The time was over before all had come.")
     return Summary(
@@ -146,6 +148,8 @@ async def sum_up(run: Run, highlevel: HighLevel, complete: bool, ended: Sequence
         syncs=len(run.truth.syncs),
         answered=len({answer.request_id for answer in run.seen.answers}),
         latencies_ms=run.latencies_ms,
+        disturbed_ms=run.disturbed_ms,
+        killed=run.kill.told(time.monotonic()),
         seconds=time.monotonic() - run.since,
         troubles=troubles,
     )

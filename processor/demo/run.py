@@ -1,4 +1,4 @@
-"""The run itself: the script is published at an even pace, and what comes out is heard and shown until all has come."""
+"""The run itself: the script is published at an even pace, halfway a worker is killed, and what comes out is heard and shown."""
 
 import asyncio
 import time
@@ -6,9 +6,10 @@ from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from processor.demo.kill import Kill, kill_one
 from processor.demo.report import due
 from processor.demo.seen import Record, Seen
-from processor.demo.stage import HighLevel
+from processor.demo.stage import HighLevel, Worker
 from processor.demo.truth import Message
 from processor.demo.view import Progress, Running, View
 from processor.demo.world import World
@@ -33,41 +34,63 @@ class Run:
     report: Mapping[str, Any] = field(default_factory=dict)  # the simulator's last one
     published: int = 0
     pressed: dict[str, float] = field(default_factory=dict)  # request id → when
+    kill: Kill = field(default_factory=Kill)
 
     @property
     def latencies_ms(self) -> list[float]:
         """From pressing Sync to the answer in the topic, ascending; without leads that must be waited for."""
+        return self._latencies_ms(disturbed=False)
+
+    @property
+    def disturbed_ms(self) -> list[float]:
+        """The same of Syncs that waited while one of the workers was dead, whether or not the lead was its own."""
+        return self._latencies_ms(disturbed=True)
+
+    def _latencies_ms(self, disturbed: bool) -> list[float]:
         quick = {sync.request_id for sync in self.truth.syncs if not sync.waits} & self.pressed.keys()
         told = {answer.request_id: answer.seen_at for answer in reversed(self.seen.answers)}  # the first answer counts
-        return sorted((told[request] - self.pressed[request]) * 1_000 for request in quick & told.keys())
+        waits = ((self.pressed[request], told[request]) for request in quick & told.keys())
+        return sorted((end - begin) * 1_000 for begin, end in waits if disturbed == self.kill.disturbs(begin, end))
 
 
 async def perform(
-    view: View, run: Run, upstream: Publisher, highlevel: HighLevel, records: AsyncIterable[Record], over: float
+    view: View,
+    run: Run,
+    upstream: Publisher,
+    highlevel: HighLevel,
+    workers: Sequence[Worker],
+    records: AsyncIterable[Record],
+    over: float,
 ) -> bool:
-    """Publish, and watch what comes out. Whether all that must come came before `over`."""
-    publishing = asyncio.create_task(publish(run, upstream, highlevel), name="publish")
-    others = [
-        asyncio.create_task(read(run, records), name="read"),
-        asyncio.create_task(look(run, highlevel), name="look"),
-    ]
+    """Publish, kill a worker, and watch what comes out. Whether all that must come came before `over`."""
+    tasks: list[asyncio.Task[None]] = []
     try:
         with view.running() as running:
-            return await watch(run, running, publishing, others, over)
+            publishing = asyncio.create_task(publish(run, upstream, highlevel), name="publish")
+            killing = asyncio.create_task(kill(run, view, workers), name="kill")
+            tasks += [publishing, killing]
+            tasks.append(asyncio.create_task(read(run, records), name="read"))
+            tasks.append(asyncio.create_task(look(run, highlevel), name="look"))
+            return await watch(run, running, publishing, killing, tasks, over)
     finally:
-        for task in (publishing, *others):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(publishing, *others, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def watch(
-    run: Run, running: Running, publishing: "asyncio.Task[None]", others: "Sequence[asyncio.Task[None]]", over: float
+    run: Run,
+    running: Running,
+    publishing: "asyncio.Task[None]",
+    killing: "asyncio.Task[None]",
+    tasks: "Sequence[asyncio.Task[None]]",
+    over: float,
 ) -> bool:
     wanted = due(run.truth)
     patient = {f"event {cause}" for case in run.truth.cases if case.kind.startswith("young") for cause in case.causes}
     complete_since: float | None = None
     while (now := time.monotonic()) < over:
-        for task in (publishing, *others):
+        for task in tasks:
             if task.done():
                 task.result()  # raises what went wrong
         left = wanted - run.seen.met
@@ -77,6 +100,8 @@ async def watch(
             doing = f"{len(left):,} still to come" + (
                 ", of new leads that are looked for again a minute later" if left <= patient else ""
             )
+        elif not killing.done():
+            doing = "all has come but the new worker"
         else:
             doing = "all has come; anything superfluous?"
             complete_since = complete_since or now
@@ -85,6 +110,15 @@ async def watch(
         running.show(progress(run, len(left), doing))
         await asyncio.sleep(show_every_s)
     return False
+
+
+async def kill(run: Run, view: View, workers: Sequence[Worker]) -> None:
+    """One of them, once half of the leads have their results; over when another one has taken its place."""
+    leads = {name for name in due(run.truth) if name.startswith("event ")}
+    while 2 * len(leads & run.seen.met) < len(leads):  # noqa: ASYNC110  # what was seen is a plain value
+        await asyncio.sleep(show_every_s)
+    async for story in kill_one(run.kill, workers, DEFAULT_PARTITIONS):
+        view.say(f"{time.monotonic() - run.since:7.1f} s  {story}", "yellow")
 
 
 def out(message: Message) -> Out:
@@ -131,6 +165,8 @@ def progress(run: Run, left: int, doing: str) -> Progress:
         to_sync=len(run.truth.syncs),
         answered=len(run.seen.answers),
         latencies_ms=run.latencies_ms,
+        disturbed_ms=run.disturbed_ms,
+        killed=run.kill.told(time.monotonic()),
         report=run.report,
         statuses=run.seen.statuses,
         waiting=left,

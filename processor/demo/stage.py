@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +41,7 @@ class Child:
 
     def __init__(self, name: str, environ: Mapping[str, str] | None = None) -> None:
         self.name = name
+        self._killed = False
         self.folder = Path(tempfile.mkdtemp(prefix=f"hydrant-demo-{name.replace(' ', '-')}-"))
         self._log = self.folder / "log"
         with self._log.open("wb") as log:
@@ -52,7 +55,8 @@ class Child:
             )
 
     def run(self, *arguments: str) -> None:
-        """In its folder."""
+        """In its folder; once more, if the last one has ended."""
+        self._killed = False
         self.ask(f"run {json.dumps([sys.executable, *arguments])}")
 
     def put(self, name: str, content: Iterable[bytes]) -> None:
@@ -60,9 +64,17 @@ class Child:
         with (self.folder / name).open("wb") as file:
             file.writelines(content)
 
+    def kill(self) -> None:
+        """By SIGKILL, which leaves it no time for anything. Raises StageFailed where there is nothing to kill any more."""
+        if self.ended:
+            raise self.failed("has ended")
+        self._killed = True
+        self.ask(f"end {signal.SIGKILL:d}")
+
     @property
     def ended(self) -> bool:
-        return not self.ask("look").startswith("running")
+        """By itself, or because of somebody else."""
+        return not self._killed and not self.ask("look").startswith("running")
 
     @property
     def log(self) -> list[str]:
@@ -143,10 +155,21 @@ class Worker(Child):
         }
         super().__init__(name, {**environ, **own})
         self.put("tokens.toml", (f'"{place}" = "{token}"\n'.encode() for place, token in highlevel.tokens.items()))
+        self.start()
+
+    def start(self) -> None:
+        """Also anew: on the same port, with the folder that its predecessor left."""
         self.run("-m", "processor.cli", "run")
 
     def owned(self) -> int:
         """Partitions that it owns, once it has joined the group. Raises StageFailed when it has ended."""
+        return self._sum("hydrant_owned_partitions")
+
+    def published(self) -> int:
+        """Results so far. Raises StageFailed when it has ended."""
+        return self._sum("hydrant_results_total")
+
+    def _sum(self, metric: str) -> int:
         try:
             ask(f"{self.url}/readyz")
             with opener.open(f"{self.url}/metrics", timeout=answer_within_s) as response:
@@ -155,8 +178,8 @@ class Worker(Child):
             if self.ended:
                 raise self.failed("has ended") from None
             return 0
-        owned = [line for line in metrics.splitlines() if line.startswith("hydrant_owned_partitions")]
-        return int(float(owned[0].split()[-1])) if owned else 0
+        samples = [line for line in metrics.splitlines() if re.match(rf"{metric}[ {{]", line)]
+        return int(sum(float(line.rpartition(" ")[2]) for line in samples))
 
 
 async def share(workers: Sequence[Worker], partitions: int) -> list[int]:

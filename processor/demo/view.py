@@ -34,6 +34,8 @@ class Progress:
     to_sync: int
     answered: int
     latencies_ms: Sequence[float]  # ascending
+    disturbed_ms: Sequence[float]  # of Syncs that waited while a worker was dead
+    killed: str  # which worker was killed on purpose, and how that stands
     report: Mapping[str, Any]  # the simulator's
     statuses: Mapping[str, Mapping[str, Any]]  # location → its last location.status
     waiting: int  # for so many things that must come
@@ -49,6 +51,8 @@ class Summary:
     syncs: int
     answered: int
     latencies_ms: Sequence[float]
+    disturbed_ms: Sequence[float]
+    killed: str  # what became of the worker that was killed on purpose
     seconds: float
     troubles: Sequence[str]  # whatever else wasn't as it should be
 
@@ -87,7 +91,8 @@ class View:
         self._misses(summary)
         self.say()
         if summary.passed:
-            self.say(f"All {summary.leads:,} leads came out right, after {summary.seconds:.0f} s.", "bold green")
+            told = f"All {summary.leads:,} leads came out right after {summary.seconds:.0f} s"
+            self.say(f"{told}, though a worker was killed halfway.", "bold green")
         else:
             self.say("Not all is right.", "bold red")
 
@@ -129,9 +134,10 @@ def line(progress: Progress) -> str:
     """How the run stands, in a line."""
     results = sum(progress.outcomes.values())
     totals = progress.report.get("totals", {})
+    waited = latency(progress.latencies_ms, progress.disturbed_ms)
     return (
         f"  {progress.elapsed_s:5.1f} s  {progress.published:,} of {progress.to_publish:,} events published, "
-        f"{results:,} results, Syncs {progress.answered}/{progress.to_sync}{latency(progress.latencies_ms)}, "
+        f"{results:,} results, Syncs {progress.answered}/{progress.to_sync}{waited}, "
         f"{totals.get('arrivals', 0):,} calls, worst window {totals.get('worst_window', 0)}; {progress.doing}"
     )
 
@@ -141,13 +147,15 @@ def board(progress: Progress) -> Group:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim")
     totals = progress.report.get("totals", {})
+    waited = latency(progress.latencies_ms, progress.disturbed_ms)
     said = [f"{outcome} {count:,}" for outcome in outcome_order if (count := progress.outcomes.get(outcome))]
     rows = {
         "elapsed": f"{progress.elapsed_s:.0f} s, {progress.doing}",
+        "killed": progress.killed,
         "events published": f"{progress.published:,} of {progress.to_publish:,}",
         "results": " · ".join(said) or "none yet",
         "dead letters": f"{progress.buried}",
-        "Syncs answered": f"{progress.answered} of {progress.syncs} pressed{latency(progress.latencies_ms)}",
+        "Syncs answered": f"{progress.answered} of {progress.syncs} pressed{waited}",
         "calls spent": f"{totals.get('arrivals', 0):,}, refused {totals.get('refused', 0)}",
         "still to come": f"{progress.waiting:,}",
     }
@@ -217,7 +225,8 @@ def figures(summary: Summary) -> Table:
         "repeated": f"{verdict.count('repeated')}",
         "wrong": f"{verdict.count('wrong')}",
         "dead letters": f"{summary.malformed - len(buried)} right of {summary.malformed} malformed",
-        "Syncs answered": f"{summary.answered} of {summary.syncs}{latency(summary.latencies_ms)}",
+        "Syncs answered": f"{summary.answered} of {summary.syncs}{latency(summary.latencies_ms, summary.disturbed_ms)}",
+        "killed": summary.killed,
         "worst 10 s window": f"{spent.worst_window} calls of at most {server_limit} ({spent.worst_location})",
         "429s": f"{spent.refused}",
         "calls": f"{calls:,} ({by_kind}), {calls / max(1, summary.leads):.3f} a lead",
@@ -242,10 +251,13 @@ def plain_table() -> Table:
     return Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2))
 
 
-def latency(latencies_ms: Sequence[float]) -> str:
-    if not latencies_ms:
-        return ""
-    return f" (p50 {percentile(latencies_ms, 0.5):.0f} ms, p99 {percentile(latencies_ms, 0.99):.0f} ms)"
+def latency(latencies_ms: Sequence[float], disturbed_ms: Sequence[float]) -> str:
+    told = []
+    if latencies_ms:
+        told.append(f"p50 {percentile(latencies_ms, 0.5):.0f} ms, p99 {percentile(latencies_ms, 0.99):.0f} ms")
+    if disturbed_ms:
+        told.append(f"{len(disturbed_ms)} while a worker was dead: at most {disturbed_ms[-1] / 1_000:.1f} s")
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def percentile(ascending: Sequence[float], share: float) -> float:

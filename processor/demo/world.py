@@ -136,7 +136,10 @@ class Draft:
             self.changes.append(Entry(place + 3 * apart, first))
 
     def ask(self, sync: Sync, known: Known | Case, place: float) -> Sync:
-        """Not before its lead was told of."""
+        """Not before its lead was told of. Of a young lead early: once a worker is killed, its answer may come so late that
+        search knows the contact by then."""
+        if sync.kind.startswith("young"):
+            place /= 10
         if isinstance(known, Known):
             self.syncs.append(Entry(max(place, known.place), sync.message))
         else:

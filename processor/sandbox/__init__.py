@@ -2,5 +2,5 @@
 
 The walk: `asgi` takes a request → `gate` notes its arrival (`limiter` judges, `record` remembers) → `faults` may strike (`wire` acts it
 out) → `api` answers, from the `directory` of contacts through `search` (`filters`, `fields`, `index`) in one of two `shapes`.
-Beside it: `contacts` makes synthetic ones, `admin` steers a running world, `server` puts it on a port.
+Beside it: `contacts` makes synthetic ones, `admin` steers a running world (`settings`), `server` puts it on a port.
 """

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 
+from processor.sandbox import settings
 from processor.sandbox.asgi import Manner, Sandbox
 from processor.sandbox.directory import Directory, usual_token
 from processor.sandbox.limiter import Limits
@@ -16,7 +17,12 @@ from processor.sandbox.server import app, serve
 
 
 def options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m processor.sandbox", description="HighLevel simulator")
+    parser = argparse.ArgumentParser(
+        prog="python -m processor.sandbox",
+        description="HighLevel simulator",
+        epilog=f"While it runs, it is steered by JSON over HTTP:\n{settings.help}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=0, help="0: a free one")

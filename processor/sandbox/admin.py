@@ -1,19 +1,19 @@
 """Steering a running world under `/_sandbox/`: its record, faults, contacts and settings. 400 `{"error"}` says what is wrong."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from processor.sandbox import faults
-from processor.sandbox.asgi import Manner, Sandbox
+from processor.sandbox import faults, settings
+from processor.sandbox.asgi import Sandbox
 from processor.sandbox.record import Record
 from processor.sandbox.shapes import full
 
+body_limit: Final = 64 * 1024 * 1024  # bytes: contacts come by the ten thousand
 Endpoint = Callable[[Request], Awaitable[Any]]  # what it returns is shown as JSON
 
 
@@ -62,8 +62,12 @@ class Admin:
         return {"ids": [self.sandbox.faults.add(fault) for fault in parsed]}
 
     async def clear_faults(self, request: Request) -> Any:
-        id = request.query_params.get("id")
-        return {"cleared": self.sandbox.faults.clear(int(id) if id else None, request.query_params.get("location"))}
+        id = request.query_params.get("id", "")
+        if id and not (id.isascii() and id.isdigit()):
+            raise ValueError("id: not a number")
+        return {
+            "cleared": self.sandbox.faults.clear(int(id[:20]) if id else None, request.query_params.get("location"))
+        }
 
     async def add_contacts(self, request: Request) -> Any:
         """A list of `{"location_id", "contact"}`, or one."""
@@ -88,23 +92,7 @@ class Admin:
         return {"deleted": self.sandbox.directory.delete(place["location"], place["id"], self.sandbox.now())}
 
     async def settings(self, request: Request) -> Any:
-        """`latency_ms`, `jitter_ms`, `retry_after`, `tokens`; and `index_lag_s`, `raw_names`, also of one `location` only."""
-        given = dict(_object(await _json(request)))
-        location = given.pop("location", None)
-        directory = self.sandbox.directory
-        place = directory if location is None else directory.location(_text({"location": location}, "location"))
-        manner = {name: given.pop(name) for name in Manner.__slots__ if name in given}
-        changed = replace(self.sandbox.manner, **manner)
-        for name, kinds in (("index_lag_s", (int, float)), ("raw_names", (bool,)), ("tokens", (dict,))):
-            if name in given and not isinstance(given[name], kinds):
-                raise ValueError(f"{name}: of a wrong type")
-        if unknown := given.keys() - {"index_lag_s", "raw_names", "tokens"}:
-            raise ValueError(f"{min(unknown)}: unknown")
-        self.sandbox.manner = changed
-        if "tokens" in given:
-            directory.tokens = given.pop("tokens")
-        for name, value in given.items():
-            setattr(place, name, value)
+        settings.change(self.sandbox, _object(await _json(request)))
         return {}
 
 
@@ -120,8 +108,13 @@ def _route(method: str, path: str, handler: Endpoint) -> Route:
 
 
 async def _json(request: Request) -> Any:
+    read = bytearray()
+    async for piece in request.stream():
+        read += piece
+        if len(read) > body_limit:
+            raise ValueError(f"body: over {body_limit} bytes")
     try:
-        return orjson.loads(await request.body())
+        return orjson.loads(read)
     except orjson.JSONDecodeError:
         raise ValueError("body: not JSON") from None
 

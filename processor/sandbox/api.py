@@ -11,7 +11,7 @@ import orjson
 
 from processor.sandbox import search
 from processor.sandbox.directory import Directory
-from processor.sandbox.problems import Problem
+from processor.sandbox.problems import Problem, refusal
 from processor.sandbox.shapes import full, hit
 
 version: Final = "2021-07-28"  # of the contacts family, contract.md §1
@@ -55,7 +55,7 @@ def answer(directory: Directory, call: Call, now: int) -> dict[str, Any]:
     operation = operations.get(call.kind)
     if operation is None:
         raise Problem(404, f"Cannot {call.request.method} {call.request.path}")
-    return operation(directory, call, _authorised(directory, call.request), now)
+    return operation(directory, call, _authorised(directory, call), now)
 
 
 def _search(directory: Directory, call: Call, own: str | None, now: int) -> dict[str, Any]:
@@ -85,16 +85,20 @@ Operation = Callable[[Directory, Call, str | None, int], dict[str, Any]]
 operations: Final[dict[str, Operation]] = {"search": _search, "contact": _contact}
 
 
-def _authorised(directory: Directory, request: Request) -> str | None:
+def _authorised(directory: Directory, call: Call) -> str | None:
     """The location that the token is for; None: all of them."""
-    given = request.headers.get("version")
+    given = call.request.headers.get("version")
     if not given:
         raise Problem(401, "version header was not found.")
     if given != version:
         raise Problem(401, "version header is invalid")
-    token = _token(request)
+    token = _token(call.request)
     if token is None:
         raise Problem(401, "Invalid token: access token is invalid")
+    if access := directory.access_to(call.location):
+        if token not in access.tokens:
+            raise refusal(access.refusal)
+        return call.location or None
     if token not in directory.tokens:
         raise Problem(401, "Invalid Private Integration token")
     return directory.tokens[token]

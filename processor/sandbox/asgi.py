@@ -19,6 +19,7 @@ from processor.sandbox.limiter import Limits, Verdict
 from processor.sandbox.problems import Problem, cloudflare
 from processor.sandbox.wire import Wire
 
+longest_ms: Final = 3_600_000  # of a latency
 json_type: Final = "application/json; charset=utf-8"
 Clock = Callable[[], int]
 Headers = dict[str, str]
@@ -41,8 +42,8 @@ class Manner:
     def __post_init__(self) -> None:
         for name in ("latency_ms", "jitter_ms"):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or value < 0:
-                raise ValueError(f"{name}: not a number from 0 up")
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= longest_ms:
+                raise ValueError(f"{name}: not a number from 0 to {longest_ms}")
         if self.retry_after not in get_args(RetryAfter):
             raise ValueError(f"retry_after: none of {', '.join(get_args(RetryAfter))}")
 
@@ -137,7 +138,7 @@ class Sandbox:
         return 403
 
     def _headers(self, verdict: Verdict) -> Headers:
-        limits = self.gate.limits
+        limits = verdict.limits
         return {
             "content-type": json_type,
             "x-ratelimit-limit-daily": str(limits.per_day),

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from processor.sandbox.contacts import identifier, synthetic
 from processor.sandbox.index import Index
@@ -16,12 +16,24 @@ loaded_ms: Final = (
 )
 
 
+Refusal = Literal["expired", "revoked", "scope", "location"]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The tokens that open a location, whatever else the world knows, and how every other one is refused."""
+
+    tokens: frozenset[str]
+    refusal: Refusal = "expired"
+
+
 @dataclass(slots=True)
 class Location:
     id: str
     index: Index = field(default_factory=Index)
     raw_names: bool | None = None  # None: as the directory
     index_lag_s: float | None = None
+    access: "Access | None" = None
     pending: "deque[tuple[int, str, Contact | None]]" = field(default_factory=deque)  # (seen from, id, None: deleted)
 
     def settle(self, now: int) -> Index:
@@ -52,6 +64,7 @@ class Directory:
         self.index_lag_s = index_lag_s
         self.raw_names = raw_names
         self.tokens: Mapping[str, str | None] = tokens or {usual_token: None}  # None: serves every location
+        self.access: Access | None = None  # of every location that has none of its own; None: `tokens` says it all
         self.contacts: dict[str, Contact] = {}  # ids are unique over all locations
         self._locations: dict[str, Location] = {}
         self._deleted: dict[str, str] = {}  # contact → its location
@@ -71,6 +84,10 @@ class Directory:
     def shows_raw_names(self, location: str) -> bool:
         own = self.location(location).raw_names
         return self.raw_names if own is None else own
+
+    def access_to(self, location: str) -> Access | None:
+        found = self._locations.get(location)
+        return (found.access if found else None) or self.access
 
     def whose(self, contact_id: str) -> str | None:
         """The location of a contact, also of a deleted one."""

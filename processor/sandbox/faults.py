@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from random import Random
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 RetryAfter = Literal["seconds", "date", "none"]
 Kind = Literal["status", "cloudflare", "hang", "reset", "malformed", "endless", "truncated", "lost", "slow"]
+most: Final = 1_000_000_000  # of any number; in ms and s longer than anything runs
+entries_at_most: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +32,36 @@ class Fault:
     def __post_init__(self) -> None:
         for name, right in (
             ("kind", self.kind in get_args(Kind)),
+            *((name, _text(getattr(self, name))) for name in ("location", "call", "email", "message")),
+            ("filters_over", self.filters_over is None or _whole(self.filters_over, 0, most)),
+            ("probability", _whole(self.probability, 0, 1) or isinstance(self.probability, float)),
             ("probability", 0 <= self.probability <= 1),
-            ("times", self.times is None or self.times > 0),
-            ("status", 300 <= self.status <= 599),
+            ("times", self.times is None or _whole(self.times, 1, most)),
+            ("status", _whole(self.status, 300, 599)),
             ("retry_after", self.retry_after in get_args(RetryAfter)),
-            ("delay_ms", self.delay_ms >= 0),
+            ("retry_after_s", _whole(self.retry_after_s, 0, most)),
+            ("body", isinstance(self.body, str)),
+            ("delay_ms", _whole(self.delay_ms, 0, most)),
         ):
             if not right:
-                raise ValueError(f"fault: {name}: out of its range")
+                raise ValueError(f"fault: {name}: out of its range, or of a wrong type")
 
 
 def parse(given: Mapping[str, Any]) -> Fault:
     """A JSON object; ValueError says what is wrong with it."""
     if unknown := given.keys() - set(Fault.__slots__):
         raise ValueError(f"fault: {min(unknown)}: unknown")
-    try:
-        return Fault(**given)
-    except TypeError:
-        raise ValueError("fault: kind is missing, or a field is of a wrong type") from None
+    if "kind" not in given:
+        raise ValueError("fault: kind: missing")
+    return Fault(**given)
+
+
+def _text(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _whole(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 @dataclass(slots=True)
@@ -72,7 +86,9 @@ class Faults:
         self._made = 0
 
     def add(self, fault: Fault) -> int:
-        """Returns the id to clear it by."""
+        """Returns the id to clear it by. ValueError: there are too many."""
+        if len(self._entries) >= entries_at_most:
+            raise ValueError(f"fault: there are {entries_at_most} already")
         self._made += 1
         self._entries[self._made] = Entry(fault, Random(f"{self.seed} {self._made}"))
         return self._made

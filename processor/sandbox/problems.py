@@ -23,6 +23,14 @@ cloudflare: Final = (
 )
 
 
+refusals: Final = {
+    "expired": (401, "Invalid JWT"),
+    "revoked": (401, "Invalid Private Integration token"),
+    "scope": (401, "The token is not authorized for this scope."),
+    "location": (403, "The token does not have access to this location."),
+}  # of a token
+
+
 class Problem(Exception):
     """A call is refused: 422 carries a list of messages, everything else one."""
 
@@ -36,6 +44,11 @@ class Problem(Exception):
         if self.status in titles:
             body["error"] = titles[self.status]
         return body
+
+
+def refusal(why: str) -> Problem:
+    """Of a token: `expired`, `revoked`, `scope` or `location`."""
+    return Problem(*refusals[why])
 
 
 def unprocessable(*messages: str) -> Problem:

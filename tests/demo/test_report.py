@@ -254,7 +254,17 @@ def test_waiting_is_over_when_all_that_is_due_has_come(right: World) -> None:
 
 def summary(verdict: Verdict, calls: Spent, troubles: Sequence[str] = ()) -> Summary:
     return Summary(
-        verdict, calls, leads=1, malformed=0, syncs=0, answered=0, latencies_ms=[], seconds=1.0, troubles=troubles
+        verdict,
+        calls,
+        leads=1,
+        malformed=0,
+        syncs=0,
+        answered=0,
+        latencies_ms=[],
+        disturbed_ms=[],
+        killed="none yet",
+        seconds=1.0,
+        troubles=troubles,
     )
 
 

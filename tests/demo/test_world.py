@@ -253,6 +253,17 @@ def test_syncs_are_about_many_kinds(made: World) -> None:
     assert len({sync.request_id for sync in made.syncs}) == len(made.syncs)
 
 
+def test_a_sync_of_a_young_lead_is_pressed_long_before_a_worker_is_killed(made: World) -> None:
+    """Halfway: then its answer would come so late that search knows the contact."""
+    asked = {sync.message: sync for sync in made.syncs}
+    steps = [asked[step.sync].kind for step in made.script if step.sync and step.sync in asked]
+    published = [sum(len(step.changes) for step in made.script[: number + 1]) for number in range(len(steps))]
+
+    young = [at for at, kind in zip(published, steps, strict=True) if kind.startswith("young")]
+    assert young
+    assert max(young) < published[-1] / 5
+
+
 def test_more_syncs_than_leads_are_refused() -> None:
     with pytest.raises(ValueError, match="too many"):
         world(now_ms, locations=1, leads=1, syncs=40)

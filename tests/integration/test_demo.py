@@ -62,7 +62,8 @@ def figures(told: str) -> dict[str, str]:
 
 
 async def test_a_small_demo_comes_out_right(broker: Broker, tmp_path: Path) -> None:
-    """Every lead as the generator knows it, every call within the budget, and a shared Kafka is left as it was."""
+    """Though a worker is killed: every lead as the generator knows it, every call within the budget, and a shared Kafka is
+    left as it was."""
     done = subprocess.run(  # noqa: ASYNC221  # nothing else is to be done meanwhile
         [sys.executable, "-m", "processor.demo", *small],
         cwd=root,
@@ -82,6 +83,10 @@ async def test_a_small_demo_comes_out_right(broker: Broker, tmp_path: Path) -> N
     assert told["Syncs answered"].startswith("6 of 6 (p50 ")
     assert int(told["worst 10 s window"].split()[0]) <= 100
     assert "All 122 leads came out right" in done.stdout
+    (victim,) = re.findall(r"half of the leads have their results: (worker \d) is killed", done.stdout)
+    assert f"a new {victim} starts" in done.stdout
+    assert re.search(rf"the new {victim} has taken over: 6 and 6 partitions, [\d.]+ s after the kill", done.stdout)
+    assert re.fullmatch(rf"{victim}, by kill -9; [\d.]+ s later a new one had its partitions", told["killed"])
     assert done.stderr == ""
     assert gone(tmp_path)
     async with administrating(KafkaConfig(broker.bootstrap)) as admin:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from processor.sandbox import admin
 from processor.sandbox.asgi import Sandbox
 from processor.sandbox.directory import Directory
 from processor.sandbox.server import app
@@ -113,7 +114,33 @@ async def test_settings_change_while_it_runs(sandbox: Sandbox, client: Any, cloc
         ("PUT", "settings", {"latency_ms": "5"}),
         ("PUT", "settings", {"retry_after": "soon"}),
         ("PUT", "settings", {"index_lag_s": "x"}),
-        ("PUT", "settings", {"limit": 5}),
+        ("PUT", "settings", {"speed": 5}),
+        ("PUT", "settings", {"location": 5}),
+        ("PUT", "settings", {"location": ""}),
+        ("PUT", "settings", {"location": "here", "latency_ms": 5}),
+        ("PUT", "settings", {"location": "here", "speed": None}),
+        ("PUT", "settings", {"latency_ms": True}),
+        ("PUT", "settings", {"latency_ms": None}),
+        ("PUT", "settings", {"limit": 0}),
+        ("PUT", "settings", {"limit": 2.5}),
+        ("PUT", "settings", {"limit": True}),
+        ("PUT", "settings", {"limit": None}),
+        ("PUT", "settings", {"limit": 10**9}),
+        ("PUT", "settings", {"daily": -1}),
+        ("PUT", "settings", {"foreign": "60"}),
+        ("PUT", "settings", {"location": "here", "foreign": -1}),
+        ("PUT", "settings", {"day_resets_in_s": 86_401}),
+        ("PUT", "settings", {"day_resets_in_s": None}),
+        ("PUT", "settings", {"tokens": "one"}),
+        ("PUT", "settings", {"tokens": [1]}),
+        ("PUT", "settings", {"tokens": {"one": 1}}),
+        ("PUT", "settings", {"location": "here", "tokens": {"one": "here"}}),
+        ("PUT", "settings", {"tokens": ["one"], "refusal": "lost"}),
+        ("PUT", "settings", {"refusal": "scope"}),
+        ("PUT", "settings", {"raw_names": "no"}),
+        ("PUT", "settings", {"index_lag_s": 1e9}),
+        ("POST", "faults", {"kind": "hang", "email": 5}),
+        ("POST", "faults", {"kind": "hang", "location": ["here"]}),
         ("PUT", "settings", []),
     ],
 )
@@ -124,6 +151,27 @@ async def test_a_wrong_order_is_refused_and_says_why(
 
     assert 400 == answer.status_code
     assert answer.json()["error"]
+
+
+async def test_a_wrong_order_changes_nothing(sandbox: Sandbox, client: Any) -> None:
+    """Also where only a part of it is wrong."""
+    wrong = {"limit": 1, "index_lag_s": 5, "tokens": ["other"], "latency_ms": -1}
+    answer = await client(sandbox).put("/_sandbox/settings", json=wrong)
+
+    assert 400 == answer.status_code
+    assert (100, 0, None, 0) == (
+        sandbox.gate.limits.per_window,
+        sandbox.directory.index_lag_s,
+        sandbox.directory.access,
+        sandbox.manner.latency_ms,
+    )
+
+
+async def test_an_order_without_end_is_refused(sandbox: Sandbox, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin, "body_limit", 1_000)
+    answer = await client(sandbox).post("/_sandbox/contacts", json=["x" * 1_000])
+
+    assert (400, {"error": "body: over 1000 bytes"}) == (answer.status_code, answer.json())
 
 
 async def test_a_body_that_is_no_json_is_refused(sandbox: Sandbox, client: Any) -> None:

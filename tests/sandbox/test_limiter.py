@@ -59,6 +59,98 @@ def test_a_spent_day_lasts_until_its_reset() -> None:
     assert (1, 60_000) == (verdicts[4].left_today, verdicts[4].day_reset_ms)
 
 
+def test_a_lower_limit_holds_at_once_for_what_was_spent_before() -> None:
+    limiter = Limiter(few)
+    for _ in range(3):
+        limiter.arrive(0)
+    limiter.change(replace(few, per_window=2), second)
+    verdict = limiter.arrive(2 * second)
+
+    assert ("burst", 0, 8_000) == (verdict.refused, verdict.remaining, verdict.wait_ms)
+    assert 2 == verdict.limits.per_window
+
+
+def test_a_day_ends_when_the_server_says_so_and_24_hours_later_again() -> None:
+    limiter = Limiter(Limits(per_day=1))
+    limiter.arrive(0)
+    limiter.end_day(7 * second)
+    hour = 3_600 * second
+    times = (6 * second, 7 * second, 8 * second, 24 * hour, 24 * hour + 7 * second)
+    verdicts = [limiter.arrive(at) for at in times]
+
+    assert ["day", "", "day", "day", ""] == [verdict.refused for verdict in verdicts]
+    assert [1_000, 86_400_000, 86_399_000, 7_000, 86_400_000] == [verdict.day_reset_ms for verdict in verdicts]
+
+
+def test_other_programs_spend_the_same_budget_evenly() -> None:
+    """Of 4 calls, 2 are theirs: at 5 s and at 10 s, then each 5 s."""
+    limiter = Limiter(Limits(per_window=4, foreign=2))
+    times = [0, 4 * second, 5 * second, 5 * second + 1, 9 * second, 10 * second, 14 * second]
+    verdicts = [limiter.arrive(at) for at in times]
+
+    assert ["", "", "", "burst", "burst", "burst", ""] == [verdict.refused for verdict in verdicts]
+    assert [3, 2, 0, 0, 0, 0, 0] == [verdict.remaining for verdict in verdicts]
+    assert (2, 0) == (limiter.foreign, limiter.foreign_refused)
+
+
+def test_other_programs_are_refused_like_us() -> None:
+    limiter = Limiter(Limits(per_window=3, foreign=5))
+    limiter.arrive(0)
+    verdict = limiter.arrive(10 * second - 1)
+
+    assert ("burst", 4, 2) == (verdict.refused, limiter.foreign, limiter.foreign_refused)
+
+
+def test_other_programs_spend_the_day_too() -> None:
+    limiter = Limiter(Limits(per_day=100, foreign=50))
+    limiter.arrive(0)
+
+    assert 48 == limiter.arrive(10 * second).left_today
+
+
+def test_other_programs_begin_and_end_when_told() -> None:
+    limiter = Limiter(few)
+    limiter.arrive(0)
+    limiter.change(replace(few, foreign=1), 20 * second)
+    assert 2 == limiter.arrive(29 * second).remaining
+    assert 0 == limiter.arrive(30 * second).remaining
+    limiter.change(few, 30 * second)
+    assert 2 == limiter.arrive(60 * second).remaining
+    assert 1 == limiter.foreign
+
+
+@given(st.lists(st.integers(0, 3 * second), max_size=40), st.integers(1, 6), st.integers(0, 6))
+def test_they_and_we_together_never_pass_the_limit(gaps: list[int], limit: int, foreign: int) -> None:
+    """And whoever is let in had room, by a count of our own of both."""
+    limiter, at, kept = Limiter(Limits(per_window=limit, foreign=foreign)), 0, list[int]()
+    theirs = 0
+    for number, gap in enumerate(gaps):
+        at += gap
+        began = gaps[0]
+        while number and foreign and (came := began + (theirs + 1) * 10 * second // foreign) <= at:
+            theirs += 1
+            if sum(call > came - 10 * second for call in kept) < limit:
+                kept.append(came)
+        lately = sum(call > at - 10 * second for call in kept)
+        verdict = limiter.arrive(at)
+        assert (lately >= limit) == bool(verdict.refused)
+        if not verdict.refused:
+            kept.append(at)
+        assert limit - lately - (not verdict.refused) == verdict.remaining
+
+    assert theirs == limiter.foreign
+    assert all(later - earlier >= 10 * second for earlier, later in zip(kept, kept[limit:], strict=False))
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [({"per_window": 0}, "limit"), ({"per_day": -1}, "daily"), ({"foreign": 10_001}, "foreign")],
+)
+def test_a_wrong_limit_is_named(given: dict[str, int], named: str) -> None:
+    with pytest.raises(ValueError, match=f"^{named}: not a whole number from "):
+        replace(few, **given)  # type: ignore[arg-type]  # fields of several types
+
+
 @given(st.lists(st.integers(0, 4 * second), max_size=60), st.integers(1, 5))
 def test_no_window_ever_holds_more(gaps: list[int], limit: int) -> None:
     """Of `limit` + 1 admitted calls, the last comes a window or more after the first; and nobody is refused without need."""

@@ -1,0 +1,116 @@
+"""What may be changed while the simulator runs: `PUT /_sandbox/settings`. A wrong order changes nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+from processor.sandbox.directory import Access, Refusal
+from processor.sandbox.limiter import Limits
+
+if TYPE_CHECKING:
+    from processor.sandbox.asgi import Sandbox
+
+everyone: Final = "*"
+limits: Final = {"limit": "per_window", "daily": "per_day", "foreign": "foreign"}
+of_all_only: Final = ("latency_ms", "jitter_ms", "retry_after")
+lag_at_most_s: Final = 86_400
+
+help: Final = """\
+PUT /_sandbox/settings  {"location": "id", …}, without a location or with "*" for all; null: as for all again
+  limit, daily          calls in any 10 s, and in a day, that it may make
+  foreign               calls in 10 s that other programs make on the same budget, evenly spread
+  day_resets_in_s       when the server's day ends; then again each 24 h
+  tokens, refusal       a list of the tokens that open it; how others are refused: expired, revoked, scope or location
+                        (without a location also an object: token → the one location that it opens, or null)
+  index_lag_s           how much later search sees a change
+  raw_names             whether search shows names as entered
+  latency_ms, jitter_ms, retry_after   of all locations only: seconds, date or none on a 429 of the limiter
+POST /_sandbox/faults   {"kind": status, cloudflare, hang, reset, malformed, endless, truncated, lost or slow}, or a list; also
+  location, call, email, filters_over   whom it strikes: all that is given must fit; a search that names the e-mail
+  times, probability    how often
+  status, message, retry_after, retry_after_s   of kind status
+  body, delay_ms        of kind malformed, of kind slow
+GET, DELETE /_sandbox/faults[?id=…|?location=…]; GET /_sandbox/report, /_sandbox/log?location=…; POST /_sandbox/reset, /_sandbox/contacts;
+PUT, DELETE /_sandbox/contacts/LOCATION/ID"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """As they were given, and none of them wrong as far as that can be told without the world."""
+
+    location: str | None
+    limits: Mapping[str, int | None]  # fields of Limits
+    rest: Mapping[str, Any]
+
+
+def change(sandbox: "Sandbox", given: Mapping[str, Any]) -> None:
+    """ValueError names the setting and what is wrong with it."""
+    settings = parse(given)
+    rest, location = settings.rest, settings.location
+    manner = replace(sandbox.manner, **{name: rest[name] for name in of_all_only if name in rest})
+    now = sandbox.now()
+    sandbox.gate.change(location, settings.limits, now)
+    sandbox.manner = manner
+    if "day_resets_in_s" in rest:
+        sandbox.gate.end_day(location, now + round(rest["day_resets_in_s"] * 1e6))
+    directory = sandbox.directory
+    if isinstance(rest.get("tokens"), dict):
+        directory.tokens, directory.access = rest["tokens"], None
+    elif "tokens" in rest:
+        access = None if rest["tokens"] is None else Access(frozenset(rest["tokens"]), rest.get("refusal", "expired"))
+        (directory if location is None else directory.location(location)).access = access
+    for name in {"index_lag_s", "raw_names"} & rest.keys():
+        setattr(directory if location is None else directory.location(location), name, rest[name])
+
+
+def parse(given: Mapping[str, Any]) -> Settings:
+    rest = dict(given)
+    location = rest.pop("location", everyone)
+    if not isinstance(location, str) or not location:
+        raise ValueError("location: not a string")
+    for name, value in rest.items():
+        _check(name, value, of_one=location != everyone)
+    if "refusal" in rest and not isinstance(rest.get("tokens"), list):
+        raise ValueError("refusal: there is no list of tokens beside it")
+    own = {limits[name]: rest.pop(name) for name in limits if name in rest}
+    Limits(**{name: value for name, value in own.items() if value is not None})
+    return Settings(None if location == everyone else location, own, rest)
+
+
+def _check(name: str, value: Any, of_one: bool) -> None:
+    if of_one and name in of_all_only:
+        raise ValueError(f"{name}: of all locations only")
+    if value is None and of_one and name in (*limits, "index_lag_s", "raw_names", "tokens"):
+        return
+    match name:
+        case "limit" | "daily" | "foreign":  # Limits knows the range
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise ValueError(f"{name}: not a whole number")
+        case "latency_ms" | "jitter_ms" | "retry_after":
+            pass  # Manner knows what they may be
+        case "index_lag_s" | "day_resets_in_s":
+            if not _number(value, 0, lag_at_most_s):
+                raise ValueError(f"{name}: not a number from 0 to {lag_at_most_s}")
+        case "raw_names":
+            if not isinstance(value, bool):
+                raise ValueError(f"{name}: neither true nor false")
+        case "tokens":
+            if value is not None and not (_table(value) and not of_one) and not _texts(value):
+                raise ValueError(f"{name}: not a list of strings" + ("" if of_one else ", nor an object of locations"))
+        case "refusal":
+            if value not in get_args(Refusal):
+                raise ValueError(f"{name}: none of {', '.join(get_args(Refusal))}")
+        case _:
+            raise ValueError(f"{name}: unknown")
+
+
+def _number(value: Any, least: float, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) and one for one in value)
+
+
+def _table(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(location, str | None) for location in value.values())
