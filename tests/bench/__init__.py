@@ -1,6 +1,7 @@
 """`python -m tests.bench [NAME ...]`: what Hydrant promises of latency, cost, use of the budget and memory, measured.
 
 `__main__` runs benches · `stage` is where they play: real Kafka, the sandbox and the worker as processes of their own ·
-`upstream` publishes · `leads` makes up what is published · `latency`, `cost`, `saturation`, `memory` measure ·
+`upstream` publishes, `steady` evenly · `leads` makes up what is published · `latency`, `cost`, `saturation`, `memory`,
+`heavy_and_light`, `neighbours`, `interactive` measure ·
 `figures` holds what came out beside its bar · `profiled` is a worker that tells where its time went.
 """

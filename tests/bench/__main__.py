@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 from rich.console import Console
 
-from tests.bench import cost, latency, memory, saturation
+from tests.bench import cost, heavy_and_light, interactive, latency, memory, neighbours, saturation
 from tests.bench.figures import Report, show
 from tests.bench.stage import Failed, Stage, stage
 
@@ -23,6 +23,12 @@ benches: Final[dict[str, tuple[Callable[[Stage, bool], Report], str]]] = {
     "from_state": (cost.from_state, "changes answered from state: ≤ 9 CPU s per 100,000"),
     "saturation": (saturation.saturation, "unbounded demand: window ≤ 100, no 429, use ≥ 98 %"),
     "probing": (saturation.probing, "many leads a search: ≤ 0.05 calls a lead"),
+    "heavy_and_light": (heavy_and_light.heavy_and_light, "7,200 look-ups: ≤ 32 s, and light locations' p50 ≤ 0.8 s"),
+    "worker_joins": (heavy_and_light.worker_joins, "a second worker meanwhile: window ≤ 100, none lost, none twice"),
+    "worker_killed": (heavy_and_light.worker_killed, "kill -9 and a restart meanwhile: the same"),
+    "one_of_two_killed": (heavy_and_light.one_of_two_killed, "kill -9 of one of two workers meanwhile: the same"),
+    "beside_the_sick": (neighbours.beside_the_sick, "hanging, failing, throttled neighbours: p99 ≤ 1.5 × that without"),
+    "interactive": (interactive.interactive, "Syncs under a backlog: permit p99 ≤ 400 ms, use ≥ 98 %"),
     "memory": (memory.memory, "200,000 leads need ≤ 30 % more memory than 20,000"),
 }
 
@@ -44,7 +50,7 @@ def main(given: Sequence[str] | None = None) -> int:
         parser.error(f"no such bench: {', '.join(unknown)}; there are {', '.join(benches)}")
     if arguments.list:
         for name, (_, promise) in benches.items():
-            console.print(f"{name:14} {promise}")
+            console.print(f"{name:17} {promise}")
         return 0
     reports, failed = [], False
     for name in arguments.names or benches:

@@ -105,6 +105,11 @@ class Process:
                 raise Failed(f"it didn't end within {end_within_s:.0f} s of SIGTERM: {self.last_words()}") from None
         self.output.close()
 
+    def kill(self) -> None:
+        """As a crash does: nothing is said, nothing is put in order."""
+        self._popen.kill()
+        self._popen.wait()
+
     def check(self) -> None:
         if self._popen.poll() is not None:
             raise Failed(f"it ended by itself, exit {self._popen.returncode}: {self.last_words()}")
@@ -180,6 +185,10 @@ class Sandbox(Process):
     def calls(self) -> int:
         return int(self.report()["totals"]["arrivals"])
 
+    def fail(self, faults: Sequence[Json]) -> None:
+        """From now on, in addition to what was asked for before; what a fault may be says `processor.sandbox.faults`."""
+        post(f"{self.url}/_sandbox/faults", orjson.dumps(faults))
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -197,8 +206,16 @@ class Stage:
             yield sandbox
 
     @contextmanager
-    def worker(self, sandbox: Sandbox, profile: Path | None = None, **settings: object) -> Iterator[Worker]:
-        """Ready: it has the group's partitions, and all of them are open. Its state is that of the stage's last worker."""
+    def worker(
+        self,
+        sandbox: Sandbox,
+        profile: Path | None = None,
+        name: str = "worker",
+        opens: int = partitions,
+        **settings: object,
+    ) -> Iterator[Worker]:
+        """Ready: it has `opens` of the group's partitions, and they are open. Its state is that of the stage's last worker,
+        unless HYDRANT_STATE_DIR says otherwise; workers that run at the same time have names of their own."""
         environ = {
             "KAFKA_BOOTSTRAP_SERVERS": self.config.bootstrap,
             "KAFKA_TOPIC_PREFIX": self.config.prefix,
@@ -210,8 +227,8 @@ class Stage:
             **{name: str(value) for name, value in settings.items()},
         }
         program = ["tests.bench.profiled", str(profile)] if profile else ["processor.cli", "run"]
-        with Worker(program, self.folder / "worker.log", environ, free_port()) as worker:
-            worker.until(lambda counted: counted.opened >= partitions, ready_within_s, "all partitions open")
+        with Worker(program, self.folder / f"{name}.log", environ, free_port()) as worker:
+            worker.until(lambda counted: counted.opened >= opens, ready_within_s, f"{opens} partitions open")
             yield worker
 
     def publish(self, changes: Iterable[Published], where: Sequence[str]) -> int:
@@ -254,6 +271,10 @@ def get(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=10) as response:
         body: bytes = response.read()
         return body
+
+
+def post(url: str, body: bytes) -> None:
+    urllib.request.urlopen(url, body, timeout=10).close()
 
 
 def kib(told: str) -> dict[str, int]:
