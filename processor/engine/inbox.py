@@ -12,7 +12,7 @@ from processor.events.wire import Event, Malformed, Record, decode
 from processor.shard.hear import Input, Reached
 
 records_at_most: Final = 400  # in a turn: it is short, so one loop serves all shards
-drain_ms: Final = 9_000  # SIGTERM: answers in flight are waited for, but not for ever
+drain_ms: Final = 5_000  # SIGTERM: answers in flight are waited for, but not for ever; the last commit comes after it
 
 
 class Inbox:

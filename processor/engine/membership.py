@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 from processor.engine.log import Heard, Intervals, KafkaConfig, join
 
 log: Final = logging.getLogger(__name__)
-leave_within_s: Final = 4.0
+leave_within_s: Final = 2.0
 static_session_ms: Final = 30_000  # a static member leaves no word: so long nothing moves, and its successor may come
 
 

@@ -36,7 +36,7 @@ class Log(Protocol):
     identity: str  # cluster id and changelog topic, known after open(): a state file of another log is none of ours
 
     async def open(self) -> None:
-        """Initialise the producer, which fences any zombie and ends its transaction. Raises Broken."""
+        """Initialise the producer, which fences any zombie and ends its transaction. Raises Broken or Fenced."""
 
     async def changelog(self) -> tuple[int, int]:
         """Begin offset and high watermark of the changelog, asked for after open()."""

@@ -25,6 +25,14 @@ from processor.topics import INPUT_TOPICS
 
 reopen_after_s: Final = (1.0, 2.0, 4.0, 8.0, 15.0)  # the broker is gone, or a turn fails for a reason of its own
 tell_every_ms: Final = 1_000
+passing: Final = {  # SQLite's codes for what a new file wouldn't mend
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +106,8 @@ async def own(setup: Setup, ports: Ports, dispatch: Dispatch, arrived: asyncio.E
         finally:
             file.state.rollback()
             await inbox.close()
-    except sqlite3.DatabaseError:
-        if file is not None:
+    except sqlite3.DatabaseError as error:
+        if file is not None and is_of_the_file(error) and getattr(error, "sqlite_errorcode", 0) & 0xFF not in passing:
             file.discard()
             ports.note(Note("state_discarded", {"partition": setup.partition, "why": "SQLite can't work with it"}))
         raise
@@ -161,9 +169,9 @@ async def take(
     now = ports.clock.now()
     try:
         effects = shard.turn(now, inputs, granting(now))
-    except sqlite3.DatabaseError:  # the file is at fault, not what came in
-        raise
     except Exception as error:
+        if is_of_the_file(error):  # not of what came in
+            raise
         ports.note(Note("turn_failed", {"partition": shard.setup.partition, "error": whereabouts(error)}))
         if not inputs:
             raise Broken("a turn fails without any input") from error
@@ -197,6 +205,11 @@ async def commit(shard: Shard, log: Log, effects: Effects) -> None:
         shard.state.commit(await log.commit(effects.records, effects.rows))
     else:
         shard.state.commit(None)
+
+
+def is_of_the_file(error: Exception) -> bool:
+    """SQLite can't work with the file, whatever it is asked."""
+    return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
 
 
 def culprit(one: Input) -> Input:

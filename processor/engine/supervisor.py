@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
+
+drain_s: Final = 6.0  # SIGTERM: of 10 s, the rest is for closing what doesn't answer
 
 Run = Callable[[int, asyncio.Event], Awaitable[Literal["stopped", "fenced"]]]
 
@@ -50,6 +52,10 @@ async def supervise(owner: Owner, run: Run, owns: Callable[[frozenset[int]], Non
             running = {partition: one for partition, one in running.items() if not one.task.done()}
         for one in running.values():
             one.stop.set()
+        if running:
+            _, late = await asyncio.wait([one.task for one in running.values()], timeout=drain_s)
+            for task in late:  # Kafka doesn't answer: whatever they wait for, nobody loses it
+                task.cancel()
     stopped.cancel()
     if not changed.done():
         changed.cancel()

@@ -1,6 +1,7 @@
 """The circuit breaker of a location: five failures in a row open it, and then one call at a time probes (DESIGN §7).
 
-A failure is an answer that doesn't come, or that says nothing but "not now". Pure; times in ms since 1970.
+A failure is an answer that doesn't come, or that says nothing but "not now". Every other probe is of no lead's: whatever
+is pending may be what HighLevel fails on. Pure; times in ms since 1970.
 """
 
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ class Breaker:
     def delay_ms(self) -> int:
         """From a failed probe to the next one."""
         return min(probe_first_ms << min(self.probes, 10), probe_at_most_ms)
+
+    @property
+    def asks_nobodys(self) -> bool:
+        """The next probe is to be of no lead's. The first one isn't: it may bring what is wanted."""
+        return self.open and self.probes % 2 == 1
 
     def is_probe(self, granted: int) -> bool:
         """Calls granted before it opened come back too, and tell nothing new."""

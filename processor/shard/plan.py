@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from processor.highlevel.budget import Budget, Lane, Permit, interactive, lane_names
-from processor.highlevel.calls import Ask, Call, GetContact, Search
+from processor.highlevel.calls import Ask, By, Call, GetContact, Search
 from processor.shard.ledger import Ledger
 from processor.shard.location import Location
 from processor.shard.notes import Note
@@ -12,6 +12,7 @@ from processor.shard.setup import Setup
 from processor.shard.state import Changes, Pending
 
 leads_per_value: Final = 4  # leads that ask the same share a value; more than that wait for the next call
+nobody: Final[tuple[tuple[By, str], ...]] = (("id", "none"),)  # a contact that there isn't
 look_again_ms: Final = 1_000  # while nothing is granted at all
 
 
@@ -38,13 +39,14 @@ def spend_one(
             return calls
         # a probe comes from whatever has waited longest, else one urgent lead could keep the circuit open
         lane = min(waiting, key=lambda lane: first[lane]) if location.breaker.open else budget.choose(waiting)
-        questions = compose(changes, setup, location, sorted(waiting, key=lambda one: (one != lane, one)), now)
+        lanes = () if location.breaker.asks_nobodys else sorted(waiting, key=lambda one: (one != lane, one))
+        questions = compose(changes, setup, location, lanes, now)
         permit = budget.grant(now, lane, waiting)
         if location.pause:
             location.pause.tried = now  # this call is the trial
         calls.append(call(permit, questions))
         changes.in_flight(location.id, [lead for lead, _ in questions], permit.slot)
-        note(changes, calls[-1], lane, questions, now)
+        note(changes, calls[-1], lane, now - first[lane])
 
 
 def compose(
@@ -67,7 +69,9 @@ def compose(
 
 
 def call(permit: Permit, questions: Sequence[tuple[str, Pending]]) -> Call:
-    """The call that asks all this at once."""
+    """The call that asks all this at once; without any question one that asks after nobody."""
+    if not questions:
+        return Call(permit, Search(permit.location, nobody), ())
     first = questions[0][1]
     if first.by == "get":
         asks = tuple(Ask(lead, "id", question.value) for lead, question in questions)
@@ -77,13 +81,13 @@ def call(permit: Permit, questions: Sequence[tuple[str, Pending]]) -> Call:
     return Call(permit, Search(permit.location, wanted), asks)
 
 
-def note(changes: Changes, made: Call, lane: Lane, questions: Sequence[tuple[str, Pending]], now: int) -> None:
+def note(changes: Changes, made: Call, lane: Lane, wait_ms: int) -> None:
     fields = {
         "location": made.permit.location,
         "kind": made.kind,
         "lane": lane_names[lane],
-        "wait_ms": now - questions[0][1].at,
-        "values": len({question.value for _, question in questions}),
-        "leads": len(questions),
+        "wait_ms": wait_ms,
+        "values": len(made.what.wanted) if isinstance(made.what, Search) else 1,
+        "leads": len(made.asks),
     }
     changes.notes.append(Note("granted", fields))

@@ -188,6 +188,17 @@ async def test_a_file_found_malformed_is_made_anew_and_nothing_is_buried(
     assert ["location-1"] == world.kafka.told("lead.updates")
 
 
+async def test_a_full_disk_throws_no_good_file_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    once = iter([True])
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    monkeypatch.setattr(State, "commit", failing(State.commit, error, lambda *_: next(once, False)))
+    world.kafka.publish("lead.changed", "lead-1", email="jane1@example.com")
+    await world.until(lambda: bool(world.kafka.told("lead.updates")))
+
+    assert (1, 2) == (world.files.made, world.kafka.opened)
+
+
 async def test_an_event_that_makes_turns_raise_is_buried_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others that came with it are heard."""
     fails = failing(

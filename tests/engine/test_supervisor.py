@@ -5,6 +5,7 @@ from typing import Literal
 
 import pytest
 
+from processor.engine import supervisor
 from processor.engine.supervisor import supervise
 
 
@@ -103,3 +104,23 @@ async def test_when_the_member_ends_for_good_all_are_drained_first() -> None:
     with pytest.raises(ValueError, match="replaced"):
         await supervising
     assert {("drains", 0), ("drains", 1)} == {*run.log[2:]}
+
+
+async def test_what_does_not_drain_in_time_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka is gone, so the last commit never ends; stopping does."""
+    monkeypatch.setattr(supervisor, "drain_s", 0.01)
+    owner, stop, cut = Owner(0), asyncio.Event(), []
+
+    async def run(partition: int, stop: asyncio.Event) -> Literal["stopped", "fenced"]:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cut.append(partition)
+        return "stopped"
+
+    supervising = asyncio.create_task(supervise(owner, run, lambda owned: None, stop))
+    await settled()
+    stop.set()
+    await supervising
+
+    assert [0] == cut

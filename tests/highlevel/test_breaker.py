@@ -58,3 +58,14 @@ def test_closed_it_is_as_new() -> None:
     breaker.close()
 
     assert Breaker() == breaker
+
+
+def test_every_other_probe_is_of_no_leads() -> None:
+    breaker, nobodys = opened(), []
+    for _ in range(5):
+        nobodys.append(breaker.asks_nobodys)
+        breaker.fail(breaker.probe_at, breaker.probe_at + 1_000)
+
+    assert [False, True, False, True, False] == nobodys
+    breaker.close()
+    assert not breaker.asks_nobodys
