@@ -278,6 +278,7 @@ def sandbox(
     \b
     Example  hydrant sandbox --port 9000 --location demo --auto-contacts 1000
              GHL_BASE_URL=http://127.0.0.1:9000 GHL_TOKEN=… hydrant run
+    Steered  by JSON over HTTP while it runs (faults, limits, tokens): `python -m processor.sandbox --help` says how
     Reads    nothing
     Exits    0 ended by SIGTERM or SIGINT, 2 an option is wrong
     """

@@ -85,7 +85,7 @@ class Budget:
 
     def free_at(self, now: int, lane: Lane = interactive) -> int:
         """The earliest time at which a call can be granted as things stand; `now` when one can be granted now."""
-        self._forget(now)
+        self.day.roll(now, len(self.slots))
         at = max(now, self.frozen_until, self._paced_ms())
         if len(self.slots) >= self.rate.per_window:
             at = max(at, self.slots[-self.rate.per_window].granted + window_ms)
@@ -111,6 +111,7 @@ class Budget:
         """Take a slot at `now`, which `free_at` must have allowed."""
         if self.free_at(now, lane) > now:
             raise ValueError("no slot is free")
+        self._forget(now)
         for other in lanes:
             self.passed[other] = self.passed[other] + 1 if other in waiting and other > lane else 0
         self.paced = max(self.paced, now * self.rate.per_window) + window_ms
@@ -228,7 +229,6 @@ class Budget:
 
     def _forget(self, now: int) -> None:
         """Slots that count no more, but for those that counted when a call now in flight was granted."""
-        self.day.roll(now, len(self.slots))
         now = next((slot.granted for slot in self.slots if self._in_flight(slot, now)), now)
         while self.slots and self.slots[0].until <= now and self.slots[0].granted <= now - window_ms:
             self.slots.popleft()

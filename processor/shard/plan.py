@@ -30,6 +30,9 @@ def spend_one(
 ) -> list[Call]:
     calls: list[Call] = []
     while True:
+        if calls and (paced_until := budget.free_at(now)) > now:  # most often; whatever waits is looked for then
+            changes.remind(location.key, paced_until)
+            return calls
         first = changes.first_pending(location.id)
         held_until = location.free_at(budget, now, asked=interactive in first) if granting else now + look_again_ms
         ready = {lane: max(at, held_until, budget.free_at(now, lane)) for lane, at in first.items()}

@@ -171,6 +171,7 @@ class Changes:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._sql = connection
         self._held: dict[str, Held] = {}
+        self._landed: list[tuple[str, int]] = []  # calls that are over: location and slot
         self.rows: list[Row] = []  # for the changelog, in the order written
         self.records: list[Out] = []  # to publish
         self.notes: list[Note] = []  # for logs and metrics
@@ -219,10 +220,13 @@ class Changes:
                 self.project(key, held.projected, projection)
             if value != held.stored:
                 written.append((key, value))
-        self._sql.executemany(
-            "INSERT OR REPLACE INTO document VALUES (?, ?)", [row for row in written if row[1] is not None]
-        )
-        self._sql.executemany("DELETE FROM document WHERE key = ?", [(key,) for key, value in written if value is None])
+        if kept := [row for row in written if row[1] is not None]:
+            self._sql.executemany("INSERT OR REPLACE INTO document VALUES (?, ?)", kept)
+        if gone := [(key,) for key, value in written if value is None]:
+            self._sql.executemany("DELETE FROM document WHERE key = ?", gone)
+        if self._landed:  # by now most of their questions are answered, and deleted
+            self._sql.executemany("UPDATE pending SET slot = NULL WHERE location = ? AND slot = ?", self._landed)
+            self._landed.clear()
         self.rows += written
 
     def project(self, key: str, old: Projection | None, new: Projection) -> None:
@@ -299,7 +303,7 @@ class Changes:
 
     def landed(self, location: str, slot: int) -> None:
         """The call in `slot` is over: whoever it asked about, and still has the question, waits again."""
-        self._sql.execute("UPDATE pending SET slot = NULL WHERE location = ? AND slot = ?", (location, slot))
+        self._landed.append((location, slot))
 
 
 ask: Final = """
