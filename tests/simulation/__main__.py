@@ -1,18 +1,25 @@
-"""Play one seed and tell what happened: `python -m tests.simulation --seed N [--kill STEP]`."""
+"""Play one seed and tell what happened: `python -m tests.simulation --seed N [--world NAME | --kill STEP]`."""
 
 import argparse
+import logging
 import sys
 from time import perf_counter
+from typing import Final
 
+from .ailments import ailing, poisoned, stepped
 from .oracles import violations
 from .play import play
+from .trouble import quarrel, stormy, troubled
 from .worker import Kill, founds
 from .world import mixed, scenario
+
+worlds: Final = {world.__name__: world for world in (troubled, stormy, quarrel, ailing, poisoned, stepped)}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--world", choices=worlds, help="one of the seeded worlds, with all that goes wrong in it")
     parser.add_argument(
         "--leads", type=int, help="so many leads of any kind; else one each of the kinds that matter most"
     )
@@ -23,10 +30,12 @@ def main() -> int:
     parser.add_argument("--state", choices=founds, default="kept", help="the state file that its successor finds")
     parser.add_argument("--quiet", action="store_true", help="no trace, only the digest")
     said = parser.parse_args()
+    logging.disable()
 
     kills = [Kill(said.kill, lands=not said.unsent, state=said.state)] if said.kill else []
     began = perf_counter()
-    run = play(mixed(said.seed, said.leads) if said.leads else scenario(said.seed), kills)
+    told = mixed(said.seed, said.leads) if said.leads else scenario(said.seed)
+    run = worlds[said.world](said.seed) if said.world else play(told, kills)
     took = perf_counter() - began
     wrong = violations(run)
     if not said.quiet:

@@ -1,4 +1,5 @@
-"""Seeded worlds in which HighLevel ails for minutes: outages, refused tokens, e-mails it stumbles on; and wall clocks that are stepped."""
+"""Seeded worlds in which HighLevel ails for minutes: outages, refused tokens, e-mails it stumbles on; and wall clocks
+that are stepped."""
 
 from collections.abc import Sequence
 from random import Random

@@ -1,6 +1,8 @@
-"""A Kafka in memory: topics × partitions, transactions with control markers and a time-out, fencing by epoch, latency, and outages.
+"""A Kafka in memory: topics × partitions, transactions with control markers and a time-out, fencing by epoch, latency,
+and outages.
 
-`Kafka` is the broker, `ask` a client's request to it; `log.py` is a worker's side of its log, `group.py` of its consumer group.
+`Kafka` is the broker, `ask` a client's request to it; `log.py` is a worker's side of its log, `group.py` of its
+consumer group.
 """
 
 import asyncio
@@ -174,8 +176,8 @@ class Kafka:
 
 
 async def ask(kafka: Kafka, process: Process, arrive: Callable[[], Answer], decides: bool = False) -> Answer:
-    """A request travels, takes effect at the broker, and its answer travels back. Who can't reach it tries again, for as long as it
-    waits for an answer: whatever took effect is the same the second time."""
+    """A request travels, takes effect at the broker, and its answer travels back. Who can't reach it tries again, for
+    as long as it waits for an answer: whatever took effect is the same the second time."""
     alive(process)
     loop = kafka.loop
     answer: asyncio.Future[Answer] = loop.create_future()

@@ -13,8 +13,8 @@ few_calls: Final = World(Rate(9))  # a budget that matters with a few leads
 
 
 def moments(seed: int) -> list[tuple[int, Point]]:
-    """The steps before which the worker of `scenario(seed)` can die, but for those since which nothing left it or came to it:
-    whoever looks from outside, or succeeds it, can't tell them apart."""
+    """The steps before which the worker of `scenario(seed)` can die, but for those since which nothing left it or came
+    to it: whoever looks from outside, or succeeds it, can't tell them apart."""
     (worker,) = play(scenario(seed), world=few_calls, watch=True).workers
     first: dict[Point, int] = {}
     for step, point in enumerate(worker.points or (), start=1):

@@ -1,7 +1,9 @@
-"""A consumer group in memory, eager and sticky: who owns which partition, as the coordinator sees it, and a member that hears of it.
+"""A consumer group in memory, eager and sticky: who owns which partition, as the coordinator sees it, and a member that
+hears of it.
 
-`Group` is the coordinator: a change of members makes all of them join anew, one of them deals out the partitions, and who sends no
-heartbeat for a session is out. `member` stands for `processor.engine.log.join`: it tells the real `Membership` what it hears.
+`Group` is the coordinator: a change of members makes all of them join anew, one of them deals out the partitions, and
+who sends no heartbeat for a session is out. `member` stands for `processor.engine.log.join`: it tells the real
+`Membership` what it hears.
 """
 
 import asyncio
@@ -60,7 +62,8 @@ class Group:
     # requests, as they arrive
 
     def join(self, process: Process, member_id: str) -> "asyncio.Future[tuple[str, int]]":
-        """Answered once all members have joined: a member id and the generation; an empty id for one that is unknown."""
+        """Answered once all members have joined: a member id and the generation; an empty id for one that is
+        unknown."""
         reply: asyncio.Future[tuple[str, int]] = self.kafka.loop.create_future()
         if member_id and member_id not in self._members:
             reply.set_result(("", 0))
@@ -176,7 +179,8 @@ class Group:
 
 
 async def member(group: Group, process: Process, intervals: Intervals, heard: Heard) -> None:
-    """Be a member until cancelled, as aiokafka is one below `join`: what it has heard last stays true to it until it hears anew."""
+    """Be a member until cancelled, as aiokafka is one below `join`: what it has heard last stays true to it until it
+    hears anew."""
     here = Joined(group, process, intervals)
     try:
         while True:
@@ -237,7 +241,5 @@ class Joined:
         kafka = self.group.kafka
         pending = await ask(kafka, self.process, arrive)
         reply: asyncio.Future[Reply] = kafka.loop.create_future()
-        pending.add_done_callback(
-            lambda done: deliver(kafka, self.process, partial(settle, reply, done.result()))
-        )
+        pending.add_done_callback(lambda done: deliver(kafka, self.process, partial(settle, reply, done.result())))
         return await reply

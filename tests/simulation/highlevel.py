@@ -1,5 +1,6 @@
-"""A strict HighLevel of its own: contacts, search by OR of e-mail, phone and id, GET; index lag, latency, faults, and a limiter that
-counts what *arrives*. `Server` is HighLevel, `Network` what lies between; `Api` is one worker's way there, the port of the runner.
+"""A strict HighLevel of its own: contacts, search by OR of e-mail, phone and id, GET; index lag, latency, faults, and a
+limiter that counts what *arrives*. `Server` is HighLevel, `Network` what lies between; `Api` is one worker's way there,
+the port of the runner.
 """
 
 import asyncio

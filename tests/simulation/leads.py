@@ -349,8 +349,11 @@ broken: Final = (
     ),
 )
 
+
 def poisoned(tale: Tale) -> None:
-    """HighLevel stumbles on its e-mail, alone or among others."""
+    """HighLevel stumbles on its e-mail, alone or among others. It comes early: what is found meanwhile tells it from an
+    outage."""
+    tale.at = tale.begins // 5
     person = tale.person()
     tale.one_identity = False
     tale.poison.add(person.fields["email"].lower())

@@ -12,7 +12,7 @@ from processor.events.wire import Record
 from processor.shard.state import Out
 from processor.topics import INPUT_TOPICS
 
-from .broker import Entry, Kafka, alive, ask, deliver
+from .broker import Entry, Kafka, alive, ask
 from .loop import Process, refuse, settle, start_ms
 
 Answer = TypeVar("Answer")
@@ -90,7 +90,8 @@ class Session:
         return await self._ask(lambda: self.kafka.stable_end("lead.changes", self.partition), ask_within_s)
 
     async def commit(self, records: Sequence[Out], rows: Sequence[tuple[str, bytes | None]]) -> int | None:
-        """Two requests, as in Kafka: the records, still invisible, and then the end that decides all of them at once."""
+        """Two requests, as in Kafka: the records, still invisible, and then the end that decides all of them at
+        once."""
         ending = False
         try:
             async with asyncio.timeout(commit_within_s):
@@ -195,8 +196,8 @@ class Session:
 
 
 class Restoring:
-    """The committed changelog rows of [start, end), a slice at a time. No generator: an abandoned one would be closed by the garbage
-    collector, whenever that comes by."""
+    """The committed changelog rows of [start, end), a slice at a time. No generator: an abandoned one would be closed
+    by the garbage collector, whenever that comes by."""
 
     def __init__(self, session: Session, start: int, end: int) -> None:
         self.session, self.position, self.end = session, start, end

@@ -1,8 +1,9 @@
-"""Virtual time: an asyncio event loop without sockets, threads or sleep. When nothing is ready, time jumps to the next timer.
+"""Virtual time: an asyncio event loop without sockets, threads or sleep. When nothing is ready, time jumps to the next
+timer.
 
-Everything that runs belongs to the world or to one process (a worker). Each callback of a process is a *step*, so each `await` that
-suspends ends at one: a process can be stopped dead there, and the loop tells it before each of its steps. It can be frozen, too: what
-would have run meanwhile runs when it is thawed.
+Everything that runs belongs to the world or to one process (a worker). Each callback of a process is a *step*, so each
+`await` that suspends ends at one: a process can be stopped dead there, and the loop tells it before each of its steps.
+It can be frozen, too: what would have run meanwhile runs when it is thawed.
 """
 
 import asyncio
@@ -34,7 +35,8 @@ class Process(Protocol):
         """Called before each callback of this process."""
 
     def die_here(self) -> None:
-        """Called where it may die though nothing is awaited: while a transaction's end is on its way, around SQLite's commit."""
+        """Called where it may die though nothing is awaited: while a transaction's end is on its way, around SQLite's
+        commit."""
 
 
 T = TypeVar("T")

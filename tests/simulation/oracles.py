@@ -1,34 +1,44 @@
-"""What must hold after any run, judged from the topics, the server's own log and the teller's truth; the code under test has no say.
+"""What must hold after any run, judged from the topics, the server's own log and the teller's truth; the code under
+test has no say.
 
-Each oracle yields its violations in words. Some need no knowledge of leads (budget, order), the others compare with `Truth`.
+Each oracle yields its violations in words. Some need no knowledge of leads (budget, order), the others compare with
+`Truth`.
 """
 
-from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from processor.events.contract import EVENTS
-from processor.engine.clock import unsettled_ms
-from processor.highlevel.breaker import opens_after
-from processor.highlevel.budget import in_flight_limit, send_within_ms
-from processor.shard.location import trial_asked_ms
 from processor.topics import INPUT_TOPICS, home
 
-from .highlevel import Sent
-from .loop import start_ms
+from .highlevel import never
 from .play import Run
+from .spending import (
+    budget,
+    few_at_once,
+    few_trials,
+    goes_on_by_itself,
+    journalled,
+    looked_again_ms,
+    one_probe_at_a_time,
+    patient,
+    permits,
+    thrifty,
+    unsettled,
+)
 from .tale import Tale
 
 Result = Mapping[str, Any]
-window_ms: Final = 10_000
 deadline_ms: Final = 120_000  # of a Sync that names none
-looked_again_ms: Final = 80_000  # from the end of an outage or refusal until a location that is asked for goes on
 held_up_by: Final = {("failed", reason) for reason in ("unavailable", "unauthorized", "throttled", "deadline")}
-only_asked: Final = {"complete", "lacks_time_zone", "loading", "synced_with_snapshot"}  # nothing but a Sync gives them work
+only_asked: Final = {
+    "complete",
+    "lacks_time_zone",
+    "loading",
+    "synced_with_snapshot",
+}  # nothing but a Sync gives them work
 idle_turns_at_most: Final = 30  # in a second
-heard_within_ms: Final = 1_000  # an answer that came is in state
 reads_only: Final = frozenset({"GET", "POST /contacts/search"})
 
 
@@ -64,96 +74,9 @@ def awake_for_a_reason(run: Run) -> Iterator[str]:
             yield f"{worker.name}: {most} turns in a second for nothing"
 
 
-def budget(run: Run) -> Iterator[str]:
-    """The server never sees more than its limit in any 10 s, and no more than the rate are granted in any 10 s."""
-    limit, rate = run.world.rate.ceiling, run.world.rate.per_window
-    for location, times in grouped((one.location, one.at) for one in run.server.arrivals).items():
-        if (most := busiest(times)) > limit:
-            yield f"{location}: {most} calls arrived in 10 s, {limit} may"
-    for location, times in grouped((one.location, granted(run, one)) for one in run.server.sent).items():
-        if (most := busiest(times)) > rate:
-            yield f"{location}: {most} calls were granted in 10 s, {rate} may be"
-
-
-def permits(run: Run) -> Iterator[str]:
-    """One slot, one request on the wire; and none after its send deadline, by the server's own clock."""
-    for (location, slot), count in Counter((one.location, one.slot) for one in run.server.sent).items():
-        if count > 1:
-            yield f"{location}: slot {slot} paid for {count} requests"
-    for one in run.server.sent:
-        since = granted(run, one)
-        if (late := one.at - since - send_within_ms - run.clocks[one.worker].set_back(since, one.at)) > 0:
-            yield f"{one.location}: slot {one.slot} was sent {late} ms after its deadline"
-
-
-def few_at_once(run: Run) -> Iterator[str]:
-    """A location has no more requests on the wire than it may, whoever sent them."""
-    most = Counter[str]()
-    for location, sent in grouped_by_location(run.server.sent).items():
-        moments = sorted(moment for one in sent for moment in ((one.at, 1), (one.until or one.at, -1)))
-        flying = 0
-        for _, step in moments:
-            flying += step
-            most[location] = max(most[location], flying)
-    yield from (f"{one}: {count} requests at once" for one, count in most.items() if count > in_flight_limit)
-
-
-def unsettled(run: Run) -> Iterator[str]:
-    """A worker whose clock was set by the stepped wall clock grants nothing for a while."""
-    for one in run.server.sent:
-        since = granted(run, one)
-        for at, _ in run.clocks[one.worker].set[1:]:
-            if at < since < at + unsettled_ms:
-                yield f"{one.location}: slot {one.slot} was granted {since - at} ms after its worker's clock was set"
-
-
-def one_probe_at_a_time(run: Run) -> Iterator[str]:
-    """Five failures in a row, and until HighLevel serves us again a location has one call at a time, ever fewer."""
-    if run.kills or run.fates or run.world.faults.unknown_outcome:
-        return  # what a worker heard and couldn't commit, its successor doesn't know
-    for location, sent in grouped_by_location(run.server.sent).items():
-        for since, until in open_circuits(sent, run.loop.ms):
-            probes = sorted((one for one in sent if since < granted(run, one) < until), key=lambda one: one.at)
-            for one in probes:
-                flying = [other.slot for other in sent if other is not one and other.at <= one.at < (other.until or one.at)]
-                if flying:
-                    yield f"{location}: slot {one.slot} was a probe while {flying} were under way"
-            if len(probes) > 8 + (until - since) // 50_000:
-                yield f"{location}: {len(probes)} probes in {until - since} ms"
-
-
-def open_circuits(sent: Iterable[Sent], end: int) -> Iterator[tuple[int, int]]:
-    """From when to when a location's calls must be probes."""
-    failures, since = 0, 0
-    for one in sorted((one for one in sent if one.until is not None), key=lambda one: one.until or 0):
-        until = one.until or 0
-        if one.outcome in ("Lost", "Unavailable"):
-            failures += 1
-            since = until + heard_within_ms if failures == opens_after else since
-        elif one.outcome != "Unsent":
-            if failures >= opens_after and since < until:
-                yield since, until
-            failures = 0
-    if failures >= opens_after:
-        yield since, end
-
-
-def few_trials(run: Run) -> Iterator[str]:
-    """A location whose token is refused has at most one call a minute, until there is another token."""
-    if run.kills or run.fates or run.world.faults.unknown_outcome:
-        return
-    for refusal in run.world.weather.refusals:
-        sent = [one for one in run.server.sent if one.location == refusal.location]
-        heard = [one.until or 0 for one in sent if one.outcome == "Unauthorized"]
-        over = start_ms + refusal.over
-        trials = sorted(granted(run, one) for one in sent if heard and min(heard) + heard_within_ms < granted(run, one) < over)
-        for before, after in pairwise(trials):
-            if after - before < trial_asked_ms:
-                yield f"{refusal.location}: trials {after - before} ms apart"
-
-
 def no_fence_war(run: Run) -> Iterator[str]:
-    """A partition's producer is initialised a few times for each change of its owner, fault or broken commit, not over and over."""
+    """A partition's producer is initialised a few times for each change of its owner, fault or broken commit, not over
+    and over."""
     if run.group is None:
         return
     given = Counter(moved.partition for moved in run.group.moved)
@@ -165,41 +88,6 @@ def no_fence_war(run: Run) -> Iterator[str]:
         # each time that it is given and each time that it broke; and a zombie that opens it again has its owner do so, too
         if count > (allowed := given[partition] + 2 * failed[partition] + faults):
             yield f"partition {partition} was initialised {count} times, not {allowed} at most"
-
-
-def journalled(run: Run) -> Iterator[str]:
-    """Write-ahead: no call leaves before a transaction that holds its location's ledger, as of the grant or later, is committed."""
-    ledgers: dict[str, list[tuple[int, int]]] = defaultdict(list)  # produced, committed
-    for partition in run.scenario.owned:
-        for _, entry in run.kafka.committed("processor.changelog", partition):
-            kind, _, location = (entry.key or b"").decode().partition(" ")
-            if kind == "budget" and entry.transaction:
-                ledgers[location].append((entry.timestamp_ms, entry.transaction.ended))
-    for one in run.server.sent:
-        since = granted(run, one)
-        if not any(since <= produced and committed <= one.at for produced, committed in ledgers[one.location]):
-            yield f"{one.location}: the call in slot {one.slot} left before its slot was journalled"
-
-
-def patient(run: Run) -> Iterator[str]:
-    """Told to wait by a 429, a worker gives the location's calls no more, not even those already granted."""
-    for since, until, location, worker in run.server.told_to_wait:
-        for one in run.server.sent:
-            if (one.location, one.worker) == (location, worker) and since < one.taken and one.at < until:
-                yield f"{location}: slot {one.slot} was sent {one.at - since} ms after a 429 that said {until - since}"
-
-
-def thrifty(run: Run) -> Iterator[str]:
-    """No worker asks the same for a lead a second time while it is being asked."""
-    if run.world.faults.unknown_outcome or run.fates:
-        return  # a shard that was reopened knows nothing of the calls in flight
-    flying: dict[tuple[str, str, str], Sent] = {}
-    for one in run.server.sent:
-        for ask in one.asks:
-            before = flying.get((one.worker, one.location, ask))
-            if before is not None and before.until is not None and one.taken < before.until:
-                yield f"{one.location}: {ask.split()[0]} was asked about in slots {before.slot} and {one.slot} at once"
-            flying[one.worker, one.location, ask] = one
 
 
 def once(run: Run) -> Iterator[str]:
@@ -273,7 +161,9 @@ def held_up(run: Run, tale: Tale, result: Result) -> bool:
     """It answers a request whose deadline passed while HighLevel didn't serve the location."""
     if (result["outcome"], result["reason"]) not in held_up_by:
         return False
-    deadlines = [tale.truth.asked[request] + deadline_ms for request in requests_of(result) if request in tale.truth.asked]
+    deadlines = [
+        tale.truth.asked[request] + deadline_ms for request in requests_of(result) if request in tale.truth.asked
+    ]
     weather = run.world.weather
     spans = [(one.at, one.over) for one in weather.outages if one.location in (None, tale.location)]
     spans += [(one.at, one.over) for one in weather.refusals if one.location == tale.location]
@@ -376,9 +266,10 @@ def no_old_answers(run: Run) -> Iterator[str]:
 
 
 def all_done(run: Run) -> Iterator[str]:
-    """Once faults stop, everything pending ends: no open work, no request that waits, nothing unread, and each location says so."""
+    """Once faults stop, everything pending ends: no open work, no request that waits, nothing unread, and each location
+    says so."""
     for status in {event["data"]["location_id"]: event["data"] for event in run.read("location.status")}.values():
-        if status["queued"] or status["state"] != "ok":
+        if status["queued"] or (status["state"] != "ok" and not unasked(run, status)):
             yield f"{status['location_id']}: {status['queued']} queued, {status['state']}"
     for key, document in run.documents().items():
         if key.startswith("lead ") and "open" in document:
@@ -390,6 +281,15 @@ def all_done(run: Run) -> Iterator[str]:
             records = run.kafka.committed(topic, partition)
             if records and int(run.documents().get(f"{partition} position {topic}", 0)) <= records[-1][0]:
                 yield f"{topic} {partition}: not read to its end"
+
+
+def unasked(run: Run, status: Mapping[str, Any]) -> bool:
+    """Only a call could tell that it is over, and nobody has anything to ask."""
+    location, weather = status["location_id"], run.world.weather
+    if status["state"] == "unavailable":
+        ailed = any(one.location in (None, location) for one in weather.outages)
+        return ailed or any(tale.poison and tale.location == location for tale in run.scenario.tales)
+    return any(one.location == location and one.renewed == never for one in weather.refusals)
 
 
 def contract(run: Run) -> Iterator[str]:
@@ -410,6 +310,7 @@ oracles: Final[Sequence[Callable[[Run], Iterator[str]]]] = (
     few_at_once,
     one_probe_at_a_time,
     few_trials,
+    goes_on_by_itself,
     unsettled,
     no_fence_war,
     journalled,
@@ -426,31 +327,6 @@ oracles: Final[Sequence[Callable[[Run], Iterator[str]]]] = (
     all_done,
     contract,
 )
-
-
-def busiest(times: Iterable[int]) -> int:
-    """The most of these in any window (t − 10 s, t]."""
-    ordered = sorted(times)
-    return max((i + 1 - bisect_left(ordered, at - window_ms + 1) for i, at in enumerate(ordered)), default=0)
-
-
-def grouped(pairs: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
-    groups: dict[str, list[int]] = defaultdict(list)
-    for name, value in pairs:
-        groups[name].append(value)
-    return groups
-
-
-def granted(run: Run, one: Sent) -> int:
-    """The true time of it, whatever its worker's clock said."""
-    return run.clocks[one.worker].true(one.granted)
-
-
-def grouped_by_location(sent: Iterable[Sent]) -> dict[str, list[Sent]]:
-    groups: dict[str, list[Sent]] = defaultdict(list)
-    for one in sent:
-        groups[one.location].append(one)
-    return groups
 
 
 def synced(run: Run) -> Iterator[Result]:

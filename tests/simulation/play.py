@@ -13,10 +13,10 @@ import orjson
 from processor.highlevel.budget import Rate
 from processor.shard.setup import Setup
 
-from .highlevel import Network, Server, Weather
 from .broker import Entry, Faults, Kafka, again_ms
 from .fate import Fate
 from .group import Group
+from .highlevel import Network, Server, Weather
 from .loop import Stuck, VirtualLoop
 from .tale import time
 from .trace import Trace
@@ -92,7 +92,8 @@ class Run:
         return self._read[topic]
 
     def documents(self) -> dict[str, Any]:
-        """The changelogs' documents, as successors would find them; positions have their partition's number before them."""
+        """The changelogs' documents, as successors would find them; positions have their partition's number before
+        them."""
         if not self._documents:
             for partition in self.scenario.owned:
                 for _, entry in self.kafka.committed("processor.changelog", partition):
@@ -120,8 +121,8 @@ class Run:
 
 
 def play(scenario: Scenario, kills: Sequence[Kill] = (), world: World | None = None, watch: bool = False) -> Run:
-    """Play it with workers that die one after another; what is left of the last one drains at the end. `watch` keeps the points
-    at which the first worker could have died."""
+    """Play it with workers that die one after another; what is left of the last one drains at the end. `watch` keeps
+    the points at which the first worker could have died."""
     random = Random(f"{scenario.seed} play")
     run = prepare(scenario, world or World(), kills)
     return finish(run, direct(run, random, watch))

@@ -1,4 +1,5 @@
-"""The tale of one lead: what upstream says of it, whom HighLevel knows, and what must come of it, by the teller's own knowledge."""
+"""The tale of one lead: what upstream says of it, whom HighLevel knows, and what must come of it, by the teller's own
+knowledge."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,5 @@
-"""Guards proved: each of these breakages is caught by an oracle within a few seeds, and the same runs are clean without it."""
+"""Guards proved: each of these breakages is caught by an oracle within a few seeds, and the same runs are clean without
+it."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -7,11 +8,11 @@ from typing import Any, Protocol
 
 import pytest
 
-from processor.engine import runner, supervisor
+from processor.engine import clock, runner, supervisor
 from processor.engine.dispatch import Dispatch
 from processor.engine.ports import Fenced, Log
 from processor.engine.supervisor import Owner
-from processor.highlevel import budget
+from processor.highlevel import breaker, budget
 from processor.highlevel.budget import Budget, Permit, Rate
 from processor.highlevel.calls import Call
 from processor.shard import hear, hear_answer
@@ -19,6 +20,7 @@ from processor.shard.lead import Lead, Open, Question
 from processor.shard.state import Changes
 from processor.shard.turn import Effects, Shard
 
+from .ailments import ailing, stepped
 from .deaths import few_calls, moments
 from .highlevel import Network
 from .log import Session
@@ -45,14 +47,15 @@ class Trial:
         return (play(one, kills, self.world) for kills in self.kills() for one in self.scenarios)
 
 
-class Storms:
-    def runs(self) -> Iterator[Run]:
-        return (stormy(seed) for seed in range(20))
+@dataclass(frozen=True)
+class Seeds:
+    """Some of the seeded worlds in which a lot goes wrong."""
 
+    world: Callable[[int], Run]
+    first: int = 0
 
-class Quarrels:
     def runs(self) -> Iterator[Run]:
-        return (quarrel(seed) for seed in range(20))
+        return (self.world(seed) for seed in range(self.first, self.first + 20))
 
 
 class Runs(Protocol):
@@ -196,23 +199,44 @@ def send_deadline_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(budget, "send_within_ms", 3_600_000)
 
 
+def circuit_never_opened(patch: pytest.MonkeyPatch) -> None:
+    """Whatever fails, the next call follows."""
+    patch.setattr(breaker, "opens_after", 10**9)
+
+
+def new_tokens_overlooked(patch: pytest.MonkeyPatch) -> None:
+    """A location whose token was refused waits for its trial, though there is another token."""
+    patch.setattr(Dispatch, "look", lambda self, location, token: None)
+
+
+def stepped_clock_trusted_at_once(patch: pytest.MonkeyPatch) -> None:
+    """The clock was set, and old slots are judged by it."""
+    patch.setattr(clock, "unsettled_ms", 0)
+
+
 breakages = [
     (no_ledger_handed_over, floods, "budget"),
     (spend_journalled_after_the_call, killed, "permits"),
     (sqlite_committed_before_kafka, killed, "nothing_lost"),
     (slot_freed_at_send, floods, "budget"),
-    (unanswered_slots_freed_too_soon, Storms(), "budget"),
-    (clocks_taken_for_equal, Storms(), "budget"),
-    (fenced_shards_reopened_at_once, Quarrels(), "no_fence_war"),
-    (fence_ignored, Quarrels(), "journalled"),
-    (spend_journalled_after_the_call, Quarrels(), "journalled"),
-    (send_deadline_ignored, Quarrels(), "permits"),
+    (unanswered_slots_freed_too_soon, Seeds(stormy), "budget"),
+    (clocks_taken_for_equal, Seeds(stormy), "budget"),
+    (fenced_shards_reopened_at_once, Seeds(quarrel), "no_fence_war"),
+    (fence_ignored, Seeds(quarrel), "journalled"),
+    (spend_journalled_after_the_call, killed, "journalled"),
+    (send_deadline_ignored, Seeds(quarrel), "permits"),
+    (circuit_never_opened, Seeds(ailing, 1), "one_probe_at_a_time"),
+    (circuit_never_opened, Seeds(ailing, 1), "nothing_lost"),
+    (new_tokens_overlooked, Seeds(ailing, 1), "goes_on_by_itself"),
+    (stepped_clock_trusted_at_once, Seeds(stepped), "unsettled"),
     (revision_check_dropped, revised, "order"),
     (old_answer_applied_to_a_new_question, retyped, "no_old_answers"),
 ]
 
 
-@pytest.mark.parametrize(("breakage", "trial", "oracle"), breakages, ids=[f"{one.__name__}-{oracle}" for one, _, oracle in breakages])
+@pytest.mark.parametrize(
+    ("breakage", "trial", "oracle"), breakages, ids=[f"{one.__name__}-{oracle}" for one, _, oracle in breakages]
+)
 def test_the_breakage_is_caught(
     breakage: Callable[[pytest.MonkeyPatch], None], trial: Runs, oracle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

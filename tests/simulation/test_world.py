@@ -1,38 +1,53 @@
 """The simulated world itself is honest: time, the log and HighLevel behave as the real ones do."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from random import Random
+from typing import Any, TypeVar
 
 import pytest
 
+from processor.engine.log import Intervals
 from processor.engine.ports import Fenced
 from processor.highlevel.budget import Permit
 from processor.highlevel.calls import Ask, By, Call, Search, request
 from processor.shard.state import Out
 
 from .broker import Entry, Faults, Kafka
+from .group import Group, member
 from .highlevel import Network, Server
 from .log import Session
-from .loop import Stuck, VirtualLoop, start_ms
+from .loop import Stuck, VirtualLoop, running, start_ms
 from .tale import Person
 from .trace import Trace
 
+T = TypeVar("T")
+
 
 class Alive:
-    name, dead, frozen, lands, deciding = "worker", False, False, True, 0
+    dead, frozen, lands, deciding, steps = False, False, True, 0, 0
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "worker") -> None:
+        self.name = name
         self.aside: list[asyncio.Handle] = []
+        self.task: asyncio.Task[None] | None = None
 
-    def step(self) -> None: ...
+    def step(self) -> None:
+        self.steps += 1
+
     def die_here(self) -> None: ...
 
 
-def run(story: Callable[[VirtualLoop], Awaitable[object]]) -> object:
+def run(story: Callable[[VirtualLoop], Coroutine[Any, Any, T]]) -> T:
     loop = VirtualLoop()
     try:
-        return loop.run_until_complete(story(loop))
+        said = loop.run_until_complete(story(loop))
+        if left := asyncio.all_tasks(loop):
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(left))
+        return said
     finally:
         loop.close()
 
@@ -101,7 +116,7 @@ def test_whoever_opens_last_fences_the_others_and_ends_their_transaction() -> No
         await latter.commit([Out("lead.updates", b"key", b"latter")], [])
         return log.committed("lead.updates", 0)
 
-    assert [entry.value for _, entry in run(story)] == [b"latter"]  # type: ignore[attr-defined]  # what the story returns
+    assert [entry.value for _, entry in run(story)] == [b"latter"]
 
 
 def test_a_position_passes_markers() -> None:
@@ -116,6 +131,77 @@ def test_a_position_passes_markers() -> None:
         return await session.poll(10), session.positions()["lead.changes"]
 
     assert run(story) == ([], 2)
+
+
+# the group
+
+
+class Hears:
+    """What a member is told, with the time."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self.loop = loop
+        self.owned: list[frozenset[int]] = []
+        self.confirmations: list[int] = []
+
+    def assigned(self, partitions: frozenset[int], asked_ms: int) -> None:
+        self.owned.append(partitions)
+
+    def confirmed(self, asked_ms: int) -> None:
+        self.confirmations.append(asked_ms)
+
+    def lost(self, reason: str) -> None: ...
+
+    def reached(self) -> dict[tuple[str, int], int]:
+        return {}
+
+
+def join(loop: VirtualLoop, group: Group, process: Alive) -> Hears:
+    hears = Hears(loop)
+    context = copy_context()
+    context.run(running.set, process)
+    process.task = loop.create_task(member(group, process, Intervals(), hears), context=context)
+    return hears
+
+
+def test_a_group_deals_evenly_and_moves_as_little_as_it_can() -> None:
+    async def story(loop: VirtualLoop) -> list[list[frozenset[int]]]:
+        group = Group(kafka(loop), range(4))
+        first = join(loop, group, Alive("first"))
+        await asyncio.sleep(5)
+        second = join(loop, group, Alive("second"))
+        await asyncio.sleep(15)
+        return [first.owned, second.owned]
+
+    first, second = run(story)
+
+    assert [len(one) for one in first] == [4, 2]
+    assert first[0] - first[1] == second[0]
+
+
+def test_a_frozen_member_is_counted_out_hears_nothing_and_comes_back_without_what_it_had() -> None:
+    """Its heartbeats stop for longer than a session; until it goes on, not a step of it is made."""
+
+    async def story(loop: VirtualLoop) -> tuple[Hears, Hears, list[int]]:
+        group, frozen = Group(kafka(loop), range(4)), Alive("frozen")
+        first = join(loop, group, frozen)
+        second = join(loop, group, Alive("second"))
+        await asyncio.sleep(10)
+        frozen.frozen = True
+        await asyncio.sleep(30)
+        kept = [len(first.owned), len(first.confirmations)]
+        frozen.steps = 0
+        await asyncio.sleep(1)
+        kept.append(frozen.steps)
+        loop.thaw(frozen)
+        await asyncio.sleep(20)
+        return first, second, kept
+
+    first, second, kept = run(story)
+
+    assert [len(one) for one in first.owned] == [2, 2]
+    assert [len(one) for one in second.owned] == [2, 4, 2]
+    assert kept == [1, 3, 0]
 
 
 # HighLevel

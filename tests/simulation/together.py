@@ -1,4 +1,5 @@
-"""Several workers share the partitions of a scenario: they come and go, die, freeze and are cut off, each as its fates say."""
+"""Several workers share the partitions of a scenario: they come and go, die, freeze and are cut off, each as its fates
+say."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,7 +18,8 @@ last_turns_ms: Final = 30_000  # until whoever was told to leave has to be gone
 
 
 def play_together(scenario: Scenario, fates: Sequence[Fate], world: World | None = None) -> Run:
-    """Play it with the workers that its fates name. Once all faults are over, and everything has had its time, they drain."""
+    """Play it with the workers that its fates name. Once all faults are over, and everything has had its time, they
+    drain."""
     run = prepare(scenario, world or World(), fates=fates)
     run.group = Group(run.kafka, scenario.owned)
     return finish(run, Direction(run, run.group).direct())

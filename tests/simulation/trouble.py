@@ -1,5 +1,5 @@
-"""Seeded worlds in which things go wrong: slow or lossy ways, an ailing HighLevel, commits of unknown outcome, clocks that differ,
-and workers that die, stall or are told to leave."""
+"""Seeded worlds in which things go wrong: slow or lossy ways, an ailing HighLevel, commits of unknown outcome, clocks
+that differ, and workers that die, stall or are told to leave."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -89,7 +89,9 @@ def quarrel(seed: int) -> Run:
 def fates(random: Random, workers: int) -> Sequence[Fate]:
     """Each worker starts, and then this and that happens to it, or to the broker."""
     happen = [Fate(random.choice([0, 0, 300, 8_000]), "starts", who) for who in range(workers)]
-    happen += [Fate(random.randint(500, faults_end_ms - 20_000), **fate(random, workers)) for _ in range(random.randint(1, 5))]
+    happen += [
+        Fate(random.randint(500, faults_end_ms - 20_000), **fate(random, workers)) for _ in range(random.randint(1, 5))
+    ]
     if random.random() < 0.3:
         lasts = random.choice([1_000, 9_000, 15_000, 40_000])
         happen.append(Fate(random.randint(0, faults_end_ms - lasts), "the broker goes", lasts_ms=lasts))
@@ -98,7 +100,11 @@ def fates(random: Random, workers: int) -> Sequence[Fate]:
 
 def fate(random: Random, workers: int) -> dict[str, Any]:
     what = random.choice(["dies", "dies", "leaves", "freezes", "freezes", "freezes", "is cut off", "is cut off"])
-    lasts = random.choice([1, 2_000, 15_000]) if what in ("dies", "leaves") else random.choice([500, 4_000, 12_000, 13_500, 25_000, 45_000])
+    lasts = (
+        random.choice([1, 2_000, 15_000])
+        if what in ("dies", "leaves")
+        else random.choice([500, 4_000, 12_000, 13_500, 25_000, 45_000])
+    )
     return {
         "what": what,
         "who": random.randrange(workers),

@@ -1,8 +1,9 @@
 """A worker: `processor.engine.runner.run`, unchanged, on virtual time; and how it dies.
 
-A process can be stopped dead before any of its steps, and on both sides of SQLite's commit, where nothing is awaited. From then on
-its sessions do nothing; its tasks are cancelled only so that they are gone, and their cleanups reach a dead world. `Peer` is a worker
-that shares the partitions with others: the real membership and supervisor say which of them run there.
+A process can be stopped dead before any of its steps, and on both sides of SQLite's commit, where nothing is awaited.
+From then on its sessions do nothing; its tasks are cancelled only so that they are gone, and their cleanups reach a
+dead world. `Peer` is a worker that shares the partitions with others: the real membership and supervisor say which of
+them run there.
 """
 
 import asyncio
@@ -86,7 +87,8 @@ class Disk:
 
 
 class Mortal(State):
-    """The shard's SQLite in memory. Its process may die before a commit and after it; what was committed is on the disk."""
+    """The shard's SQLite in memory. Its process may die before a commit and after it; what was committed is on the
+    disk."""
 
     def __init__(self, connection: sqlite3.Connection, worker: "Worker", partition: int) -> None:
         super().__init__(connection, project)
@@ -273,7 +275,8 @@ class Worker:
 
 @dataclass
 class Peer(Worker):
-    """A worker in a group, as `app.work` wires it: the partitions that membership says are its own, each with a runner."""
+    """A worker in a group, as `app.work` wires it: the partitions that membership says are its own, each with a
+    runner."""
 
     group: Group | None = None
     opened: dict[int, Mortal] = field(default_factory=dict)

@@ -1,4 +1,5 @@
-"""A seeded scenario: who says what when, and the truth about it, known to the teller and never asked of the code under test."""
+"""A seeded scenario: who says what when, and the truth about it, known to the teller and never asked of the code under
+test."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,0 +1,214 @@
+"""Who owns a partition may change at any moment (DESIGN §1, §6): no call past its permit, nothing twice, nothing lost.
+
+In each test one location has more to ask than its budget allows, so that it is busy across whatever happens to its owner.
+"""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from processor.sandbox.kafka import Broker
+from processor.topics import home
+from tests.integration.canaries import Lead, made_up, places
+from tests.integration.stage import HighLevel, Stage, Worker, stage, until
+
+pytestmark = pytest.mark.integration
+
+heavy, light = 200, 20  # leads of a location that each cost a call: 22 s at 9 a second, and 2 s
+named_session_s = 30  # of a static member: its successor has so long to come
+drains_within_s = 12  # SIGTERM: 10 s, and a little for a busy machine
+
+
+@pytest.fixture
+async def here(broker: Broker, topic_prefix: str, tmp_path: Path) -> AsyncIterator[Stage]:
+    async with stage(broker.bootstrap, topic_prefix, tmp_path) as made:
+        yield made
+
+
+def backlog(here: Stage) -> list[Lead]:
+    """One busy location, and five that soon have nothing left to ask; every partition has some."""
+    busy, *others = places(6, here.partitions)
+    return made_up(busy, heavy) + [
+        lead for each, name in enumerate(others) for lead in made_up(name, light, 1000 + 100 * each)
+    ]
+
+
+def owner_of(lead: Lead, here: Stage, *workers: Worker) -> tuple[Worker, Worker]:
+    """Of two workers, who has the lead's partition, and the other one."""
+    first, second = workers
+    return (first, second) if home(lead.location, here.partitions) in first.owned else (second, first)
+
+
+async def ask_again(here: Stage, leads: list[Lead], dice: Random, asked: list[str]) -> None:
+    """A few Syncs, so that whatever happens next happens to requests, too."""
+    fresh = [f"request-{len(asked) + each}" for each in range(5)]
+    await here.publish([dice.choice(leads).sync(request) for request in fresh])
+    asked += fresh
+
+
+async def test_kill_9_at_any_moment_loses_nothing_and_repeats_nothing(here: Stage) -> None:
+    """A member by name, so that it is back at once, well within the 10 s that HighLevel remembers its calls; the second
+    time its state is gone."""
+    dice, leads, asked = Random(1), backlog(here), list[str]()
+    highlevel = here.highlevel(leads)
+    worker = here.worker("only", highlevel, KAFKA_GROUP_INSTANCE_ID="only")
+    await here.publish([lead.change() for lead in leads])
+    for kills in range(3):
+        await here.results_are(40 + 50 * kills + dice.randrange(40))
+        await ask_again(here, leads, dice, asked)
+        await asyncio.sleep(dice.random() / 4)
+        worker.kill()
+        if kills == 1:
+            shutil.rmtree(here.state("only"))
+        worker = here.worker("only", highlevel, KAFKA_GROUP_INSTANCE_ID="only")
+    await here.answered(leads, asked)
+
+    assert [] == await here.flaws(leads, asked)
+
+
+async def test_a_zombie_is_fenced_and_then_settles(here: Stage) -> None:
+    """Stopped until its partitions are another one's, it goes on where it was: with answers to hear and calls to make."""
+    dice, leads, asked = Random(2), backlog(here), list[str]()
+    highlevel = here.highlevel(leads)
+    workers = here.worker("first", highlevel), here.worker("second", highlevel)
+    await here.publish([lead.change() for lead in leads])
+    await here.shared(*workers)
+    await here.results_are(60)
+    zombie, heir = owner_of(leads[0], here, *workers)
+    lost = zombie.owned
+    zombie.stand_still()
+    await ask_again(here, leads, dice, asked)
+    await until(lambda: len(heir.open) == here.partitions, 60, lambda: f"{heir.open}, {heir.last_words()}")
+    results = len(here.results)
+    await here.results_are(results + 20)
+    zombie.go_on()
+    await here.shared(*workers)
+    await here.answered(leads, asked)
+
+    assert [] == await here.flaws(leads, asked)
+    assert lost >= {note["partition"] for note in zombie.notes("fenced")}  # unless its membership heard of it first
+    assert len(zombie.notes("fenced") + heir.notes("fenced")) <= 2 * here.partitions
+
+
+async def test_workers_join_and_leave_while_work_goes_on(here: Stage) -> None:
+    """Whoever leaves has drained; a partition that stays where it is carries on without restoring."""
+    dice, leads, asked = Random(3), backlog(here), list[str]()
+    highlevel = here.highlevel(leads)
+    first = here.worker("first", highlevel)
+    await here.publish([lead.change() for lead in leads])
+    await here.shared(first)
+    await here.results_are(20)
+    second = here.worker("second", highlevel)
+    await here.shared(first, second)
+    await ask_again(here, leads, dice, asked)
+    before = first.owned, second.owned
+    third = here.worker("third", highlevel)
+    await here.shared(first, second, third)
+    stayed = [one.owned & had for one, had in zip((first, second), before, strict=True)]
+    await ask_again(here, leads, dice, asked)
+    third.terminate()
+    left = await third.ended(drains_within_s)
+    await here.shared(first, second)
+    moved_twice = [
+        note["partition"]
+        for one, kept in zip((first, second), stayed, strict=True)
+        for note in one.notes("opened", "closed")
+        if note["partition"] in kept
+    ]
+    first.terminate()
+    ends = left, await first.ended(drains_within_s)
+    await here.answered(leads, asked)
+
+    assert [] == await here.flaws(leads, asked)
+    assert (0, 0) == ends
+    assert sorted([*stayed[0], *stayed[1]]) == sorted(moved_twice)  # opened, each once, and never since
+    assert len(stayed[0] | stayed[1]) == 3  # of four, one went to the third and came back
+
+
+async def test_a_static_member_comes_back_to_its_partitions(here: Stage) -> None:
+    """Restarted by its name it has the same partitions again, and the other one hears nothing of it."""
+    dice, leads, asked = Random(4), backlog(here), list[str]()
+    highlevel = here.highlevel(leads)
+    named = [here.worker(name, highlevel, KAFKA_GROUP_INSTANCE_ID=name) for name in ("left", "right")]
+    await here.publish([lead.change() for lead in leads])
+    await here.shared(*named)
+    await here.results_are(60)
+    leaves, stays = owner_of(leads[0], here, *named)
+    before, heard = leaves.owned, len(stays.notes("owned"))
+    await ask_again(here, leads, dice, asked)
+    leaves.terminate()
+    code = await leaves.ended(drains_within_s)
+    back = here.worker(leaves.name, highlevel, KAFKA_GROUP_INSTANCE_ID=leaves.name)
+    await here.shared(back, stays)
+    after = back.owned
+    await here.answered(leads, asked)
+
+    assert heard == len(stays.notes("owned"))
+    assert [] == await here.flaws(leads, asked)
+    assert (0, before) == (code, after)
+
+
+async def test_of_two_workers_by_one_name_the_older_ends(here: Stage) -> None:
+    """A mistake in KAFKA_GROUP_INSTANCE_ID: the older one says so and ends, where it could be a war without end."""
+    dice, leads, asked = Random(5), backlog(here), list[str]()
+    highlevel = here.highlevel(leads)
+    older = here.worker("older", highlevel, KAFKA_GROUP_INSTANCE_ID="same")
+    await here.publish([lead.change() for lead in leads])
+    await here.shared(older)
+    await here.results_are(60)
+    newer = here.worker("newer", highlevel, KAFKA_GROUP_INSTANCE_ID="same")
+    await ask_again(here, leads, dice, asked)
+    code = await older.ended(named_session_s + 10)
+    await here.shared(newer)
+    await here.answered(leads, asked)
+
+    assert 2 == code
+    assert "another worker has joined as KAFKA_GROUP_INSTANCE_ID=same" in older.said
+    assert [] == newer.notes("fenced")
+    assert [] == await here.flaws(leads, asked)
+
+
+async def test_sigterm_takes_in_the_answers_in_flight(here: Stage) -> None:
+    """HighLevel takes 2 s to answer, so many calls are under way: each of them is in the results when the worker is gone."""
+    leads = backlog(here)
+    highlevel = here.highlevel(leads, latency_ms=2_000)
+    worker = here.worker("first", highlevel)
+    await here.publish([lead.change() for lead in leads])
+    await here.results_are(60)
+    worker.terminate()
+    code = await worker.ended(drains_within_s)
+    called = [call for calls in highlevel.log().values() for call in calls]
+    await until(lambda: len(here.results) >= len(called), 10, lambda: f"{len(here.results)} of {len(called)} calls")
+
+    assert (0, len(called)) == (code, len(here.results))
+    assert {200} == {call.status for call in called}
+    here.worker("first", highlevel, HYDRANT_PROBE_SIZE=50)
+    await here.answered(leads)
+    assert [] == await here.flaws(leads)
+
+
+async def test_sigterm_while_highlevel_hangs(here: Stage) -> None:
+    """Answers are waited for, but not for ever; whoever comes next asks anew, within the budget."""
+    leads = backlog(here)
+    highlevel = here.highlevel(leads)
+    worker = here.worker("first", highlevel)
+    await here.publish([lead.change() for lead in leads])
+    await here.results_are(60)
+    highlevel.fault(kind="hang")
+    await until(lambda: hanging(highlevel) >= 5, 10, lambda: f"{hanging(highlevel)} calls hang")
+    worker.terminate()
+    code = await worker.ended(drains_within_s)
+    highlevel.cure()
+    here.worker("first", highlevel, HYDRANT_PROBE_SIZE=50)
+    await here.answered(leads)
+
+    assert 0 == code
+    assert [] == await here.flaws(leads)
+
+
+def hanging(highlevel: HighLevel) -> int:
+    return sum(call.status == 0 for calls in highlevel.log().values() for call in calls)

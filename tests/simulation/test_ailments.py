@@ -1,0 +1,39 @@
+"""HighLevel ails for minutes, tokens are refused, e-mails poisoned, wall clocks stepped: it costs time and nothing
+else."""
+
+import pytest
+
+from .ailments import ailing, poisoned, stepped
+from .oracles import broken
+from .shortest import keeps_every_promise
+
+
+@pytest.mark.parametrize("seed", [1, 2, 5, 9])
+def test_outages_and_refused_tokens_fail_no_lead(seed: int) -> None:
+    """They pass, or another token comes: the location goes on by itself, and only a Sync whose deadline is past has
+    failed."""
+    keeps_every_promise(ailing(seed))
+
+
+def test_a_poisoned_lead_fails_alone() -> None:
+    keeps_every_promise(poisoned(2))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_stepped_clock_spends_nothing_twice(seed: int) -> None:
+    keeps_every_promise(stepped(seed))
+
+
+@pytest.mark.slow
+def test_an_ailing_highlevel_fails_no_lead_in_many_more_worlds() -> None:
+    for seed in range(1_000, 1_010):
+        keeps_every_promise(ailing(seed))
+        keeps_every_promise(stepped(seed))
+    for seed in range(1_000, 1_003):
+        keeps_every_promise(poisoned(seed))
+
+
+@pytest.mark.xfail(strict=True, reason="an open circuit whose next probe is due makes a turn every millisecond")
+def test_an_outage_keeps_nobody_awake() -> None:
+    """Strict, so that whoever mends it takes the exception away."""
+    assert "awake_for_a_reason" not in broken(ailing(7))
