@@ -6,7 +6,6 @@ import signal
 import socket
 import time
 from os import getpid
-from typing import Literal
 from uuid import uuid4
 
 from processor import topics
@@ -14,7 +13,8 @@ from processor.engine.clock import WallClock
 from processor.engine.health import health, listen, serve
 from processor.engine.log import KafkaConfig, KafkaLog, describe_topics
 from processor.engine.membership import Membership
-from processor.engine.runner import Ports, run
+from processor.engine.ports import Ports
+from processor.engine.runner import Ended, run
 from processor.engine.state_file import StateFolder
 from processor.engine.supervisor import supervise
 from processor.engine.telemetry import Telemetry
@@ -52,7 +52,7 @@ async def work(settings: Settings, telemetry: Telemetry, port: socket.socket) ->
         def unready() -> str | None:
             return "stopping" if stop.is_set() else None if membership.joined else "has not joined the group"
 
-        async def run_partition(partition: int, end: asyncio.Event) -> Literal["stopped", "fenced"]:
+        async def run_partition(partition: int, end: asyncio.Event) -> Ended:
             setup = Setup(
                 partition=partition,
                 partitions=partitions,

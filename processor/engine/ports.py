@@ -1,11 +1,12 @@
 """The ports of a runner: log, API, clock, and where its SQLite lies. The simulator brings its own."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from processor.events.wire import Record
 from processor.highlevel.calls import Answer, Call
+from processor.shard.notes import Note
 from processor.shard.state import Out, State
 
 
@@ -95,3 +96,14 @@ class StateFile(Protocol):
 class OpenState(Protocol):
     def __call__(self, identity: str, begin: int, end: int) -> StateFile:
         """The state file of this changelog, if it is a cache of it and lies within [begin, end]; else a fresh one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The world outside, as one partition sees it."""
+
+    log: Callable[[], Log]  # a new one for each opening
+    api: Api
+    clock: Clock
+    open_state: OpenState
+    note: Callable[[Note], None]

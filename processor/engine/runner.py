@@ -6,25 +6,22 @@ this very file.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from processor.engine.dispatch import Dispatch
-from processor.engine.inbox import Inbox, one_by_one
-from processor.engine.ports import Api, Broken, Clock, Fenced, Log, OpenState
+from processor.engine.inbox import Inbox
+from processor.engine.ports import Broken, Fenced, Log, Ports
 from processor.engine.telemetry import whereabouts
-from processor.events.wire import Event, Malformed, request_ids
-from processor.highlevel.calls import Answer, Refused
-from processor.shard.hear import Input
+from processor.engine.turning import Stepped, Tenure, Turning, is_of_the_file
 from processor.shard.notes import Note
 from processor.shard.setup import Setup
 from processor.shard.state import Position, State
-from processor.shard.turn import Effects, Shard
+from processor.shard.turn import Shard
 from processor.topics import INPUT_TOPICS
 
 reopen_after_s: Final = (1.0, 2.0, 4.0, 8.0, 15.0)  # the broker is gone, or a turn fails for a reason of its own
 tell_every_ms: Final = 1_000
+in_doubt_ms: Final = 10_000  # a session: without a commit for so long, we may have been away, and someone else here
 passing: Final = {  # SQLite's codes for what a new file wouldn't mend
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_BUSY,
@@ -35,33 +32,22 @@ passing: Final = {  # SQLite's codes for what a new file wouldn't mend
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """The world outside, as one partition sees it."""
-
-    log: Callable[[], Log]  # a new one for each opening
-    api: Api
-    clock: Clock
-    open_state: OpenState
-    note: Callable[[Note], None]
+Ended = Literal["stopped", "fenced", "in doubt"]
 
 
-class Stepped(Exception):
-    """The wall clock was stepped, and ours set by it: open anew, so that no stored time lies too far ahead."""
-
-
-async def run(setup: Setup, ports: Ports, stop: asyncio.Event) -> Literal["stopped", "fenced"]:
-    """Own the partition until `stop`, or until someone else has it."""
+async def run(setup: Setup, ports: Ports, stop: asyncio.Event) -> Ended:
+    """Own the partition until `stop`, or until someone else has it or may have it."""
     arrived = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         waker = tasks.create_task(wake_on(stop, arrived), name=f"stop {setup.partition}")
         dispatch = Dispatch(ports.api, ports.clock, tasks, arrived.set)
-        ended: Literal["stopped", "fenced"] = "stopped"
+        ended: Ended = "stopped"
         failures = 0
+        tenure = Tenure(ports.clock.now())
         while not stop.is_set():
             since = ports.clock.now()
             try:
-                await own(setup, ports, dispatch, arrived, stop)
+                await own(setup, ports, dispatch, tenure, arrived, stop)
             except Stepped:
                 failures = 0
             except Fenced:
@@ -71,6 +57,9 @@ async def run(setup: Setup, ports: Ports, stop: asyncio.Event) -> Literal["stopp
             except Exception as error:
                 why = str(error) if isinstance(error, Broken) else whereabouts(error)
                 ports.note(Note("broken", {"partition": setup.partition, "why": why}))
+                if ports.clock.now() - tenure.proved > in_doubt_ms:
+                    ended = "in doubt"
+                    break
                 failures = 0 if ports.clock.now() - since > 60_000 else min(failures + 1, len(reopen_after_s))
                 await pause(reopen_after_s[max(0, failures - 1)], stop)
         waker.cancel()
@@ -78,7 +67,9 @@ async def run(setup: Setup, ports: Ports, stop: asyncio.Event) -> Literal["stopp
     return ended
 
 
-async def own(setup: Setup, ports: Ports, dispatch: Dispatch, arrived: asyncio.Event, stop: asyncio.Event) -> None:
+async def own(
+    setup: Setup, ports: Ports, dispatch: Dispatch, tenure: Tenure, arrived: asyncio.Event, stop: asyncio.Event
+) -> None:
     """Open the shard, and turn."""
     ports.note(Note("opening", {"partition": setup.partition}))
     settled = ports.clock.settled_at()
@@ -102,7 +93,7 @@ async def own(setup: Setup, ports: Ports, dispatch: Dispatch, arrived: asyncio.E
         ports.note(Note("opened", opened))
         inbox = Inbox(log, dispatch, ports.clock, arrived, stop)
         try:
-            await turns(Shard(file.state, setup), ports, log, inbox, dispatch, settled, stop)
+            await Turning(Shard(file.state, setup), ports, log, dispatch, tenure, settled, stop).run(inbox)
         finally:
             file.state.rollback()
             await inbox.close()
@@ -137,89 +128,6 @@ def positions(state: State) -> dict[str, int]:
     found = {topic: Position.of(changes, topic).offset for topic in INPUT_TOPICS}
     state.rollback()
     return {topic: offset for topic, offset in found.items() if offset}
-
-
-async def turns(
-    shard: Shard, ports: Ports, log: Log, inbox: Inbox, dispatch: Dispatch, settled: int, stop: asyncio.Event
-) -> None:
-    def granting(now: int) -> bool:
-        return now >= settled and not stop.is_set()
-
-    wake_at: int | None = ports.clock.now()
-    while (inputs := await inbox.next(wake_at)) is not None:
-        try:
-            if ports.clock.settled_at() != settled:
-                raise Stepped
-            wake_at = await take(shard, ports, log, dispatch, inputs, granting)
-        except Exception:  # all of them, also where they were taken one by one
-            dispatch.put_back(one for one in inputs if isinstance(one, Answer))
-            raise
-
-
-async def take(
-    shard: Shard,
-    ports: Ports,
-    log: Log,
-    dispatch: Dispatch,
-    inputs: Sequence[Input],
-    granting: Callable[[int], bool],
-    alone: bool = False,
-) -> int | None:
-    """One turn, committed. When it raises, its inputs are taken one by one, and the culprit is buried."""
-    now = ports.clock.now()
-    try:
-        effects = shard.turn(now, inputs, granting(now))
-    except Exception as error:
-        if is_of_the_file(error):  # not of what came in
-            raise
-        ports.note(Note("turn_failed", {"partition": shard.setup.partition, "error": whereabouts(error)}))
-        if not inputs:
-            raise Broken("a turn fails without any input") from error
-        if not alone:
-            for one in one_by_one(inputs):
-                wake_at = await take(shard, ports, log, dispatch, one, granting, alone=True)
-            return wake_at
-        effects = shard.turn(now, [culprit(inputs[0]), *inputs[1:]], granting(now))
-    turned = ports.clock.now()
-    await commit(shard, log, effects)
-    for note in effects.notes:
-        ports.note(note)
-    for call in effects.calls:
-        dispatch.send(call)
-    for location, token in effects.watched:
-        dispatch.look(location, token)
-    said = {
-        "partition": shard.setup.partition,
-        "inputs": len(inputs),
-        "records": len(effects.records),
-        "rows": len(effects.rows),
-    }
-    spent = {"calls": len(effects.calls), "turn_ms": turned - now, "commit_ms": ports.clock.now() - turned}
-    ports.note(Note("turn", said | spent))
-    return effects.wake_at
-
-
-async def commit(shard: Shard, log: Log, effects: Effects) -> None:
-    """Kafka first, then its cache. A turn that changed projections only is the cache's alone."""
-    if effects.records or effects.rows:
-        shard.state.commit(await log.commit(effects.records, effects.rows))
-    else:
-        shard.state.commit(None)
-
-
-def is_of_the_file(error: Exception) -> bool:
-    """SQLite can't work with the file, whatever it is asked."""
-    return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
-
-
-def culprit(one: Input) -> Input:
-    """An input that makes a turn raise, in a form that doesn't."""
-    match one:
-        case Event():
-            return Malformed("internal_error", f"{one.type}: can't be processed", one.record, request_ids(one))
-        case Answer():
-            return replace(one, outcome=Refused(one.status or 0, "internal_error"))
-    return one
 
 
 async def wake_on(stop: asyncio.Event, arrived: asyncio.Event) -> None:

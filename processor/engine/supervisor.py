@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
+
+from processor.engine.runner import Ended
 
 drain_s: Final = 6.0  # SIGTERM: of 10 s, the rest is for closing what doesn't answer
 
-Run = Callable[[int, asyncio.Event], Awaitable[Literal["stopped", "fenced"]]]
+Run = Callable[[int, asyncio.Event], Awaitable[Ended]]
 
 
 class Owner(Protocol):
@@ -64,8 +66,9 @@ async def supervise(owner: Owner, run: Run, owns: Callable[[frozenset[int]], Non
 
 
 async def keep(owner: Owner, run: Run, partition: int, stop: asyncio.Event) -> None:
-    """Run one partition while it is ours. Fenced, someone else has it: start again only when a later heartbeat says so."""
-    while await run(partition, stop) == "fenced" and not stop.is_set():
+    """Run one partition while it is ours. Someone else has it, or may have: start again only when a later heartbeat says
+    that it is ours."""
+    while await run(partition, stop) != "stopped" and not stop.is_set():
         fenced_ms = int(asyncio.get_running_loop().time() * 1000)
         confirmed = asyncio.create_task(owner.confirmed_after(fenced_ms), name=f"confirm {partition}")
         ended = asyncio.create_task(stop.wait(), name=f"end {partition}")

@@ -19,6 +19,7 @@ window_ms: Final = 10_000  # contract.md §2: burst limits count per 10 s
 server_limit: Final = 100  # contract.md §2: never grant what the server could refuse
 send_within_ms: Final = 2_000  # a paused worker must not send an old slot
 answer_within_ms: Final = 8_000  # past the send deadline: a request without a whole answer by then is lost
+heard_within_ms: Final = 2_000  # a turn takes up that a call is lost; later, its worker is gone
 unanswered_ms: Final = send_within_ms + answer_within_ms + window_ms  # the server may have seen it as late as that
 skew_ms: Final = 1_000  # clocks of two workers differ by no more (DESIGN §6.1)
 in_flight_limit: Final = 20  # a hanging location holds no more connections than this
@@ -119,14 +120,18 @@ class Budget:
         self.day.grant(now)
         return Permit(self.location, self.first + len(self.slots) - 1, now, now + send_within_ms)
 
-    def land(self, number: int, now: int, answered: bool) -> None:
-        """The call is over. After a whole response its slot is freed 10 s from now; without one it stays to its end."""
+    def land(self, number: int, now: int, answered: bool) -> bool:
+        """The call is over. After a whole response its slot is freed 10 s from now; without one it stays to its end.
+        False: that was known already."""
         if not 0 <= number - self.first < len(self.slots):
-            return
+            return True  # the slot is forgotten, as nobody heard of the call for long
         slot = self.slots[number - self.first]
-        if answered and not slot.landed:
+        if slot.landed:
+            return False
+        if answered:
             slot.until = min(slot.until, now + window_ms)
         slot.landed = True
+        return True
 
     def hear(self, number: int, said: RateHeaders, now: int) -> bool:
         """The headers of this slot's answer; it has landed. They only tighten; whether they did so anew."""
@@ -160,9 +165,9 @@ class Budget:
         return sum(self._in_flight(slot, now) for slot in self.slots)
 
     def landed_by(self, now: int) -> int:
-        """When the calls now in flight will be over, answered or not; `now` when there are none."""
-        in_flight = [slot.granted for slot in self.slots if self._in_flight(slot, now)]
-        return in_flight[-1] + send_within_ms + answer_within_ms if in_flight else now
+        """When the calls now in flight will be over, answered or not, and that heard of; `now` when there are none."""
+        last = max((slot.granted for slot in self.slots if not slot.landed), default=0)
+        return max(now, last + send_within_ms + answer_within_ms + heard_within_ms)
 
     def encode(self) -> bytes:
         """The ledger. Slots are coded by differences: a few hundred bytes for a saturated location."""

@@ -26,9 +26,10 @@ not_linked_again_ms: Final = 600_000  # DESIGN §7: a contact that is gone isn't
 def hear_answer(changes: Changes, setup: Setup, answer: Answer, now: int) -> Iterable[Lead]:
     call, said, permit = answer.call, answer.outcome, answer.call.permit
     location, budget = Location.of(changes, permit.location), Ledger.of(changes, setup, permit.location, now).budget
-    budget.land(permit.slot, now, answered=answer.status is not None)
     changes.landed(location.id, permit.slot)
     changes.busy[location.id] = None
+    if not budget.land(permit.slot, now, answered=answer.status is not None):
+        return ()  # heard before, by a turn of which nobody knew whether it had committed
     note(changes, answer, now)
     if answer.headers and budget.hear(permit.slot, answer.headers, now):
         tight = {"location": location.id, "ceiling": budget.tight, "until": budget.tight_until}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from processor.highlevel.budget import Budget, Lane, Permit, interactive, lane_names
+from processor.highlevel.budget import Budget, Lane, Permit, backfill, interactive, lane_names
 from processor.highlevel.calls import Ask, By, Call, GetContact, Search
 from processor.shard.ledger import Ledger
 from processor.shard.location import Location
@@ -34,6 +34,8 @@ def spend_one(
             changes.remind(location.key, paced_until)
             return calls
         first = changes.first_pending(location.id)
+        if not first and (location.pause or location.breaker.open):
+            first = {backfill: now}  # nothing is asked, but whether it is cured is
         held_until = location.free_at(budget, now, asked=interactive in first) if granting else now + look_again_ms
         ready = {lane: max(at, held_until, budget.free_at(now, lane)) for lane, at in first.items()}
         waiting = [lane for lane, at in ready.items() if at <= now]

@@ -52,5 +52,5 @@ def report(changes: Changes, setup: Setup, now: int) -> None:
             location.was_busy = busy
             due = now + report_every_ms if busy else None
         if state != "ok":  # it may be over sooner than it seems
-            due = min(due or now + look_again_ms, max(until or 0, now + 1))
+            due = min(due or now + look_again_ms, until if until and until > now else now + look_again_ms)
         changes.remind_by(location.key, due)

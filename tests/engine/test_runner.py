@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from processor.engine.ports import Restored
-from processor.engine.runner import Ports, run
+from processor.engine.ports import Ports, Restored
+from processor.engine.runner import run
 from processor.events.wire import Record
 from processor.highlevel.calls import Answer, Call, Found
 from processor.shard import hear_answer as answers

@@ -11,16 +11,12 @@ from .play import Run, play
 from .together import play_together
 from .worker import Kill
 
-owed: Final = (
-    "awake_for_a_reason",
-)  # by the product, see `test_an_outage_keeps_nobody_awake`; empty once it is mended
 runs_at_most: Final = 150  # a failing test tells what it can within seconds
 said_at_most: Final = 12
 
 
-def keeps_every_promise(run: Run, but: Collection[str] = ()) -> None:
-    """`but` names more oracles whose objections are a fault that the product owes, each with a test of its own."""
-    if said := complaint(run, {*owed, *but}):
+def keeps_every_promise(run: Run) -> None:
+    if said := complaint(run):
         pytest.fail(said, pytrace=False)
 
 

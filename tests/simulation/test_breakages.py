@@ -10,15 +10,16 @@ import pytest
 
 from processor.engine import clock, runner, supervisor
 from processor.engine.dispatch import Dispatch
-from processor.engine.ports import Fenced, Log
+from processor.engine.ports import Fenced
 from processor.engine.supervisor import Owner
+from processor.engine.turning import Turning
 from processor.highlevel import breaker, budget
 from processor.highlevel.budget import Budget, Permit, Rate
 from processor.highlevel.calls import Call
 from processor.shard import hear, hear_answer
 from processor.shard.lead import Lead, Open, Question
 from processor.shard.state import Changes
-from processor.shard.turn import Effects, Shard
+from processor.shard.turn import Effects
 
 from .ailments import ailing, stepped
 from .deaths import few_calls, moments
@@ -90,7 +91,7 @@ def no_ledger_handed_over(patch: pytest.MonkeyPatch) -> None:
 
 def spend_journalled_after_the_call(patch: pytest.MonkeyPatch) -> None:
     """A call leaves, and then its slot is committed."""
-    commit = runner.commit
+    commit = Turning.commit
     hasty: list[Dispatch] = []
 
     class Hasty(Dispatch):
@@ -104,26 +105,27 @@ def spend_journalled_after_the_call(patch: pytest.MonkeyPatch) -> None:
                 self.gone.add(call.permit)
                 super().send(call)
 
-    async def late(shard: Shard, log: Log, effects: Effects) -> None:
+    async def late(self: Turning, effects: Effects) -> None:
         for call in effects.calls:
             hasty[-1].send(call)
-        await commit(shard, log, effects)
+        await commit(self, effects)
 
     patch.setattr(runner, "Dispatch", Hasty)
-    patch.setattr(runner, "commit", late)
+    patch.setattr(Turning, "commit", late)
 
 
 def sqlite_committed_before_kafka(patch: pytest.MonkeyPatch) -> None:
     """The cache knows what the log never heard of."""
 
-    async def commit(shard: Shard, log: Log, effects: Effects) -> None:
+    async def commit(self: Turning, effects: Effects) -> None:
+        shard = self.shard
         shard.state.commit(None)
         if effects.records or effects.rows:
-            position = await log.commit(effects.records, effects.rows)
+            position = await self.log.commit(effects.records, effects.rows)
             shard.state.begin()
             shard.state.commit(position)
 
-    patch.setattr(runner, "commit", commit)
+    patch.setattr(Turning, "commit", commit)
 
 
 def slot_freed_at_send(patch: pytest.MonkeyPatch) -> None:
@@ -175,7 +177,7 @@ def fenced_shards_reopened_at_once(patch: pytest.MonkeyPatch) -> None:
     """Whoever is fenced doesn't ask first whether the partition is still its own."""
 
     async def keep(owner: Owner, run: supervisor.Run, partition: int, stop: asyncio.Event) -> None:
-        while await run(partition, stop) == "fenced" and not stop.is_set():
+        while await run(partition, stop) != "stopped" and not stop.is_set():
             pass
 
     patch.setattr(supervisor, "keep", keep)
@@ -183,15 +185,15 @@ def fenced_shards_reopened_at_once(patch: pytest.MonkeyPatch) -> None:
 
 def fence_ignored(patch: pytest.MonkeyPatch) -> None:
     """A worker that has lost the partition goes on, as if its turns had been committed."""
-    commit = runner.commit
+    commit = Turning.commit
 
-    async def deaf(shard: Shard, log: Log, effects: Effects) -> None:
+    async def deaf(self: Turning, effects: Effects) -> None:
         try:
-            await commit(shard, log, effects)
+            await commit(self, effects)
         except Fenced:
-            shard.state.commit(None)
+            self.shard.state.commit(None)
 
-    patch.setattr(runner, "commit", deaf)
+    patch.setattr(Turning, "commit", deaf)
 
 
 def send_deadline_ignored(patch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,8 @@ from typing import Final, Literal, NamedTuple
 from processor.engine.clock import WallClock, unsettled_ms
 from processor.engine.log import Heard, Intervals, KafkaConfig
 from processor.engine.membership import Membership
-from processor.engine.ports import StateFile
-from processor.engine.runner import Ports, run
+from processor.engine.ports import Ports, StateFile
+from processor.engine.runner import Ended, run
 from processor.engine.supervisor import supervise
 from processor.shard.notes import Note
 from processor.shard.setup import Setup
@@ -290,7 +290,7 @@ class Peer(Worker):
         assert self.group is not None
         await member(self.group, self, intervals, heard)
 
-    async def run_partition(self, partition: int, end: asyncio.Event) -> Literal["stopped", "fenced"]:
+    async def run_partition(self, partition: int, end: asyncio.Event) -> Ended:
         return await run(replace(self.setup, partition=partition), self.ports(partition), end)
 
     def owns(self, owned: frozenset[int]) -> None:
