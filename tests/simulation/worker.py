@@ -194,7 +194,11 @@ class Worker:
         self.trace.say(self.name, "starts")
 
     async def work(self) -> object:
-        return await run(self.setup, self.ports(self.setup.partition), self.stop)
+        """There is no group to ask, so whoever is in doubt goes on."""
+        ports = self.ports(self.setup.partition)
+        while (ended := await run(self.setup, ports, self.stop)) == "in doubt" and not self.stop.is_set():
+            pass
+        return "stopped" if ended == "in doubt" else ended
 
     def ports(self, partition: int) -> Ports:
         def open_state(identity: str, begin: int, end: int) -> StateFile:

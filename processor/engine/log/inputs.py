@@ -13,6 +13,7 @@ from processor.events.wire import Record
 ahead_at_most: Final = 400  # records of a topic, read while a turn runs
 look_up_ms: Final = 500  # how soon a position that passed markers only is told
 silent_after_s: Final = 20.0  # no answer to a fetch: the broker is gone
+away_s: Final = 5.0  # a look takes half a second; after so long it was this process that stood still
 
 
 class Input:
@@ -65,7 +66,10 @@ class Input:
             if not self._room.is_set():
                 await self._room.wait()
                 since = time.monotonic()
+            looked = time.monotonic()
             found = await consumer.getmany(self._at, timeout_ms=look_up_ms, max_records=ahead_at_most)
+            if time.monotonic() > looked + away_s:
+                since = time.monotonic()
             read_to = await consumer.position(self._at)
             self._ahead = [
                 Record(self._topic, one.partition, one.offset, one.timestamp, one.key, one.value, one.headers)

@@ -11,8 +11,12 @@ stop_within_s: Final = 2.0  # and a second at most to cut what doesn't stop
 
 async def stop(part: Any) -> None:
     """Stop a producer or consumer, and cut what doesn't. Trap: `stop()` can wait for ever for a broker that is gone."""
-    if isinstance(part, AIOKafkaProducer) and (end := part._txn_manager.wait_for_transaction_end()) is not None:
-        hushed(end)  # of a transaction that failed: told already
+    if isinstance(part, AIOKafkaProducer):  # what failed is told already
+        if (end := part._txn_manager.wait_for_transaction_end()) is not None:
+            hushed(end)
+        for batches in part._message_accumulator._batches.values():
+            for batch in batches:
+                hushed(batch._drain_waiter)
     # a task of its own: cancelling its own tasks, aiokafka lets a CancelledError out that isn't ours
     stopping = hushed(asyncio.create_task(part.stop(), name="stop"))
     await asyncio.wait([stopping], timeout=stop_within_s)
