@@ -134,7 +134,7 @@ class Budget:
         return True
 
     def hear(self, number: int, said: RateHeaders, now: int) -> bool:
-        """The headers of this slot's answer; it has landed. They only tighten; whether they did so anew."""
+        """The headers of this slot's answer; it has landed. They only tighten; whether they did so after a while without."""
         self.day.hear(said, self.in_flight(now), now)
         limit = min(said.limit or server_limit, server_limit)
         ceiling, index = limit, number - self.first
@@ -144,7 +144,7 @@ class Budget:
                 ceiling = max(1, (limit - others) * 9 // 10)
         if ceiling >= self.rate.ceiling or (now < self.tight_until and ceiling > self.tight):
             return False
-        anew = now >= self.tight_until or ceiling < self.tight
+        anew = now >= self.tight_until
         self.tight, self.tight_until = ceiling, now + min(said.interval_ms or window_ms, tight_at_most_ms)
         return anew
 
