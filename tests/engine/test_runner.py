@@ -215,6 +215,22 @@ async def test_an_event_that_makes_turns_raise_is_buried_alone(world: World, mon
     assert 1 == world.kafka.opened
 
 
+async def test_a_request_that_makes_turns_raise_is_buried_and_answered(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = failing(
+        hear, RuntimeError("a fault of ours"), lambda _, setup, inputs, now: any(named(one) for one in inputs)
+    )
+    monkeypatch.setattr(room, "hear", fails)
+    world.kafka.publish("sync.lead.requested", "culprit", request_id="request-1")
+    await world.until(lambda: bool(world.kafka.told("sync.progress")))
+
+    (result,) = [orjson.loads(out.value or b"")["data"] for out in world.kafka.published if out.topic == "lead.updates"]
+    assert ("failed", "internal_error") == (result["outcome"], result["reason"])
+    assert ["request-1"] == [cause["request_id"] for cause in result["causes"]]
+    assert 1 == len(world.kafka.told("dead.letters"))
+
+
 async def test_an_answer_that_makes_turns_raise_ends_its_leads_work(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
