@@ -28,7 +28,7 @@ test: $(made)  ## every test, real Kafka included
 	@$(bin)/python -m pytest $(ARGS)
 
 test-fast: $(made)  ## the tests for working: no network, under 30 s
-	@$(bin)/python -m pytest -m "not integration and not slow" $(ARGS)
+	@$(bin)/python -m pytest -n auto -m "not integration and not slow" $(ARGS)
 
 check: $(made)  ## format, lint, types, imports
 	@$(bin)/ruff format --check .
