@@ -12,17 +12,17 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from aiokafka import TopicPartition, errors
-from aiokafka.admin import RecordsToDelete
+from aiokafka import errors
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from processor.engine.log import KafkaConfig, KafkaLog, Refused, Tail, administrating, create_topics
+from processor.engine.log import KafkaConfig, KafkaLog, Tail, administrating, create_topics
 from processor.engine.ports import Broken
 from processor.sandbox.kafka import Node, node
 from processor.shard.state import Out
 from processor.topics import home, message_max_bytes, prefixed
 from tests.integration.canaries import made_up, marks, places
 from tests.integration.stage import Stage, Worker, stage, until
+from tests.integration.upkeep import cut, make_anew
 
 stops_within_s = 12  # SIGTERM: 10 s, and a little for a busy machine
 
@@ -252,24 +252,3 @@ async def alter(config: KafkaConfig, topic: str, **configs: str) -> None:
     async with administrating(config) as admin:
         answers = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs)])
     assert [0] == [one[0] for answer in answers for one in answer.resources]
-
-
-async def cut(config: KafkaConfig, topic: str, partition: int, before: int) -> None:
-    """As retention does."""
-    async with administrating(config) as admin:
-        await admin.delete_records({TopicPartition(prefixed(config.prefix, topic), partition): RecordsToDelete(before)})
-
-
-async def make_anew(config: KafkaConfig, topic: str, partitions: int) -> None:
-    """Deleting goes on in the background, so the new one may be refused for a while."""
-    name = prefixed(config.prefix, topic)
-    async with administrating(config) as admin:
-        await admin.delete_topics([name])
-        while name in await admin.list_topics():  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-    async with asyncio.timeout(30):
-        while True:
-            with suppress(Refused):
-                await create_topics(config, partitions, 1)
-                return
-            await asyncio.sleep(0.1)

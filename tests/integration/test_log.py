@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from processor.engine.log import (
     KafkaConfig,
@@ -21,7 +20,6 @@ from processor.engine.log import (
     Refused,
     Tail,
     Unreachable,
-    administrating,
     create_topics,
     describe_topics,
     monotonic_ms,
@@ -33,6 +31,7 @@ from processor.events.wire import Record
 from processor.sandbox.kafka import Broker, node
 from processor.shard.state import Out
 from processor.topics import TOPICS, home, mismatches, prefixed
+from tests.integration.upkeep import cut, make_anew
 
 pytestmark = pytest.mark.integration
 isolations = "read_committed", "read_uncommitted"
@@ -356,7 +355,7 @@ async def test_a_changelog_deleted_and_made_anew_is_another_one(config: KafkaCon
         file.close()
     kept = open_state(log.identity, 0, position)
     kept.close()
-    await recreate(config, "processor.changelog")
+    await make_anew(config, "processor.changelog", 3)
     async with opened(config) as anew:
         await anew.commit([], [("new", b"1"), ("more", b"1")])
     async with opened(config) as anew:
@@ -526,7 +525,7 @@ async def test_a_position_outside_of_the_log_is_told_and_read_from_the_start(con
         for topic in ("lead.changes", "contact.events"):
             for number in range(5):
                 await producer.send_and_wait(prefixed(config.prefix, topic), b"%d" % number, partition=0)
-    await forget(config, "lead.changes", 3)
+    await cut(config, "lead.changes", 0, before=3)
     log = KafkaLog(config, 0)
     await log.open()
     alerts = await log.assign({"lead.changes": 1, "contact.events": 99, "sync.requests": 0})
@@ -544,7 +543,7 @@ async def test_a_position_that_goes_out_of_range_breaks_the_log(config: KafkaCon
             await producer.send_and_wait(prefixed(config.prefix, "lead.changes"), b"%d" % number, partition=0)
     log = KafkaLog(config, 0)
     await log.open()
-    await forget(config, "lead.changes", 3)
+    await cut(config, "lead.changes", 0, before=3)
     await log.assign({})
     with pytest.raises(Broken, match=r"lead\.changes: position 0 is out of range"):
         await polled(log, 5)
@@ -702,26 +701,3 @@ async def test_no_value_is_ever_logged(config: KafkaConfig, caplog: pytest.LogCa
 async def changelog_of(config: KafkaConfig) -> list[Any]:
     async with Tail(config, ["processor.changelog"], start="start", follow=False) as tail, asyncio.timeout(20):
         return [record async for record in tail]
-
-
-async def recreate(config: KafkaConfig, topic: str) -> None:
-    """Delete it and make it anew. Deleting goes on in the background, so the new one may be refused for a while."""
-    name = prefixed(config.prefix, topic)
-    async with administrating(config) as admin:
-        await admin.delete_topics([name])
-        while name in await admin.list_topics():  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-    async with asyncio.timeout(30):
-        while True:
-            with suppress(Refused):
-                await create_topics(config, 3, 1)
-                return
-            await asyncio.sleep(0.1)
-
-
-async def forget(config: KafkaConfig, topic: str, before: int) -> None:
-    """The log of partition 0 begins there from now on, as retention would have it."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=config.bootstrap)
-    await admin.start()
-    await admin.delete_records({TopicPartition(prefixed(config.prefix, topic), 0): RecordsToDelete(before)})
-    await admin.close()
