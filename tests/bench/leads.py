@@ -4,26 +4,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, Final
 
+from processor.demo.people import highlevels
 from processor.events.wire import encode
 
 Json = Mapping[str, Any]  # a JSON object
 Published = tuple[str, bytes]  # location and value
 
 years_ago: Final = "2024-03-01T09:30:00.000Z"  # neither a lead nor a contact is too young for the search index
-highlevels: Final = {  # our field → theirs, in the shape of GET
-    "email": "email",
-    "phone": "phone",
-    "first_name": "firstName",
-    "last_name": "lastName",
-    "company_name": "companyName",
-    "website": "website",
-    "address": "address1",
-    "city": "city",
-    "state": "state",
-    "postal_code": "postalCode",
-    "country": "country",
-    "timezone": "timezone",
-}
 
 
 def locations(count: int) -> list[str]:

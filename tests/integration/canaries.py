@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from processor.demo.people import highlevels
 from processor.shard.state import Out
 from processor.topics import home
 from tests.bench import leads
@@ -57,7 +58,7 @@ class Lead:
         return event("sync.requests", "sync.lead.requested", data, f"event-of-{request}")
 
     def contact(self) -> leads.Json:
-        shown = {theirs: self.person[ours] for ours, theirs in leads.highlevels.items()}
+        shown = {theirs: self.person[ours] for ours, theirs in highlevels.items()}
         return {
             "location_id": self.location,
             "contact": {"id": leads.contact_id(self.number), **shown, "dateUpdated": leads.years_ago},
