@@ -60,6 +60,7 @@ async def work(settings: Settings, telemetry: Telemetry, port: socket.socket) ->
                 prefix=config.prefix,
                 rate=Rate(settings.ghl_requests_per_10s, settings.ghl_requests_per_day, settings.ghl_daily_reserve),
                 probe_size=settings.hydrant_probe_size,
+                job_concurrency=settings.sync_all_concurrency,
                 fetch_fields=settings.hydrant_fetch_fields,
             )
             name = f"{config.prefix}processor-{partition}"

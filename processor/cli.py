@@ -1,33 +1,22 @@
 """The command `hydrant`: what an operator says, turned into one call each, and what comes of it, told.
 
-Heavy imports are inside the commands, so that `--help` is instant. `told` turns what goes wrong into lines and an exit
-code, for every command alike.
+Heavy imports are inside the commands, so that `--help` is instant. The commands of jobs are in `cli_jobs`, how all of
+them end is in `exits`.
 """
 
 import asyncio
-import functools
 import json
 import logging
-import os
-import re
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn, ParamSpec
+from typing import Annotated, Final, Literal
 
 import typer
 
-from processor import __version__
+from processor import __version__, cli_jobs
+from processor.exits import an_id, done, failed, say, settings, told
 
-if TYPE_CHECKING:
-    from processor.settings import Settings
-
-P = ParamSpec("P")
-
-done, failed, wrong = 0, 1, 2
-good_outcomes: Final = ("updated", "unchanged", "created")
 no_answer_grace_s: Final = 5  # a worker answers at the deadline; the answer travels
 
 app = typer.Typer(
@@ -40,71 +29,6 @@ app = typer.Typer(
 )
 topics = typer.Typer(no_args_is_help=True, help="The Kafka topics that Hydrant reads and writes.")
 app.add_typer(topics, name="topics")
-
-
-def told(command: Callable[P, None]) -> Callable[P, None]:
-    """What goes wrong is a line for each reason and an exit code, never a traceback: those show values."""
-
-    @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except (typer.Exit, typer.Abort, typer.TyperException):
-            raise
-        except Exception as error:
-            leave(error)
-
-    return run
-
-
-def leave(error: Exception) -> NoReturn:
-    from processor.engine.health import PortTaken
-    from processor.engine.log import Refused, Replaced, Unreachable
-    from processor.engine.telemetry import whereabouts
-    from processor.settings import WrongSetting
-
-    for one in leaves(error):
-        match one:
-            case WrongSetting(messages=messages):
-                say(*messages)
-                raise typer.Exit(wrong)
-            case PortTaken() | Replaced():
-                say(str(one))
-                raise typer.Exit(wrong)
-            case Unreachable():
-                say(f"Kafka can't be reached: {one} (KAFKA_BOOTSTRAP_SERVERS, KAFKA_SECURITY_PROTOCOL)")
-                raise typer.Exit(failed)
-            case Refused():
-                say(f"Kafka refused: {one}")
-                raise typer.Exit(failed)
-    say(f"a fault of Hydrant's own: {whereabouts(error)}")
-    raise typer.Exit(failed)
-
-
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions of a group, or the one."""
-    if isinstance(error, BaseExceptionGroup):
-        for one in error.exceptions:
-            yield from leaves(one)
-    else:
-        yield error
-
-
-def say(*lines: str) -> None:
-    for line in lines:
-        typer.echo(f"hydrant: {line}", err=True)
-
-
-def settings() -> "Settings":
-    from processor.settings import read_settings
-
-    return read_settings(os.environ)
-
-
-def an_id(value: str | None) -> str | None:
-    if value is not None and not re.fullmatch(r"[\x21-\x7e]{1,128}", value):
-        raise typer.BadParameter("an id is 1 to 128 printable ASCII characters without spaces")
-    return value
 
 
 def show_version(wanted: bool) -> None:
@@ -200,6 +124,7 @@ def sync(
     """
     given = settings()
     from processor import commands
+    from processor.shown import good_outcomes, show_answer
 
     request = commands.SyncRequest(str(uuid.uuid4()), location, lead, messages, deadline, lane)
     if not wait:
@@ -215,6 +140,11 @@ def sync(
     else:
         show_answer(answer.data, answer.after_ms)
     raise typer.Exit(done if answer.data.get("outcome") in good_outcomes else failed)
+
+
+app.command("sync-all")(cli_jobs.sync_all)
+app.command("backfill")(cli_jobs.backfill)
+app.command("cancel")(cli_jobs.cancel)
 
 
 @app.command()
@@ -233,6 +163,7 @@ def status(
     """
     given = settings()
     from processor import commands
+    from processor.shown import show_statuses
 
     found = asyncio.run(commands.status(given, location))
     if as_json:
@@ -256,6 +187,10 @@ def sandbox(
     auto_contacts: Annotated[
         int, typer.Option(min=0, help="Synthetic contacts of each location, made when named.")
     ] = 0,
+    mix: Annotated[
+        list[str] | None,
+        typer.Option(help="SHARE=0.1 of the synthetic contacts, as its own help names them; repeatable."),
+    ] = None,
     location: Annotated[
         list[str] | None, typer.Option(help="Make this location's contacts at start; repeatable.")
     ] = None,
@@ -314,79 +249,6 @@ def demo(
     from processor.demo.demo import main as show
 
     raise typer.Exit(show(keep=keep))
-
-
-lanes: Final = ("interactive", "change", "job", "backfill")
-
-
-def show_answer(data: Mapping[str, object], after_ms: int) -> None:
-    from rich.console import Console
-    from rich.panel import Panel
-    from rich.table import Table
-    from rich.text import Text
-
-    good = data.get("outcome") in good_outcomes
-    rows = Table.grid(padding=(0, 2))
-    filled = data.get("filled")
-    facts = {
-        "outcome": str(data.get("outcome")),
-        "reason": data.get("reason"),
-        "filled": ", ".join(map(str, filled)) if isinstance(filled, Sequence) and filled else "nothing",
-        "messages": data.get("messages_imported") or None,
-        "answered": f"after {after_ms / 1000:.2f} s",
-        "request": data.get("request_id"),
-    }
-    for name, value in facts.items():
-        if value is not None:
-            rows.add_row(Text(name, "dim"), Text(str(value), ("green" if good else "red") if name == "outcome" else ""))
-    title = Text(f"{data.get('lead_id')} in {data.get('location_id')}")
-    Console().print(Panel(rows, title=title, border_style="green" if good else "red", expand=False))
-
-
-def show_statuses(found: Sequence[Mapping[str, object]], per_10s: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table, now = Table(box=None, header_style="dim", padding=(0, 1, 0, 0)), time.time()
-    table.add_column("location", overflow="fold", min_width=10)
-    for heading in ("state", "since,\nuntil", "queued"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("oldest", "in 10 s", "in 24 h"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("worker", overflow="fold", min_width=8)
-    for one in found:
-        state, reason, queued, oldest = (one.get(name) for name in ("state", "reason", "queued", "oldest_pending_s"))
-        waiting = (
-            [f"{lane} {queued[lane]}" for lane in lanes if queued.get(lane)] if isinstance(queued, Mapping) else []
-        )
-        table.add_row(
-            Text(str(one.get("location_id"))),
-            Text("\n".join(str(part) for part in (state, reason) if part), "green" if state == "ok" else "yellow"),
-            Text("\n".join(distance(one[name], now) for name in ("since", "until") if one.get(name))),
-            Text("\n".join(waiting)),
-            Text(span(oldest) if isinstance(oldest, int) and oldest else ""),
-            Text(f"{one.get('sent_10s')} of {per_10s}"),
-            Text(str(one.get("sent_today"))),
-            Text(str(one.get("worker") or "")),
-        )
-    Console().print(table)
-
-
-def distance(moment: object, now: float) -> str:
-    """How far a time of the contract (RFC 3339, UTC) lies from now."""
-    try:
-        seconds = datetime.fromisoformat(str(moment)).timestamp() - now
-    except ValueError:
-        return str(moment)
-    return f"in {span(seconds)}" if seconds > 0 else f"{span(-seconds)} ago"
-
-
-def span(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def main() -> None:

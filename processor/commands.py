@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -103,10 +103,14 @@ async def status(settings: Settings, location: str | None = None) -> list[Data]:
 
 
 async def home_of(config: KafkaConfig, topic: str, location: str) -> int:
+    return home(location, await partitions_of(config, topic))
+
+
+async def partitions_of(config: KafkaConfig, topic: str) -> int:
     described = await describe_topics(config)
     if topic not in described:
         raise Refused(f"there is no topic {config.prefix}{topic}: `hydrant topics create` makes it")
-    return home(location, described[topic][0])
+    return described[topic][0]
 
 
 def answer_to(request: SyncRequest, record: Record) -> Data | None:
@@ -120,9 +124,15 @@ def answer_to(request: SyncRequest, record: Record) -> Data | None:
 
 def data_of(kind: str, value: bytes) -> Data | None:
     """An event's data, if it is one of this type; other types and fields of newer versions are no fault."""
+    said, data = said_in(value) or ("", {})
+    return data if said == kind else None
+
+
+def said_in(value: bytes) -> tuple[str, dict[str, Any]] | None:
+    """An event's type and data, if it is one."""
     try:
         event = orjson.loads(value)
     except ValueError:
         return None
-    data = event.get("data") if isinstance(event, dict) and event.get("type") == kind else None
-    return data if isinstance(data, dict) else None
+    kind, data = (event.get("type"), event.get("data")) if isinstance(event, dict) else (None, None)
+    return (kind, data) if isinstance(kind, str) and isinstance(data, dict) else None

@@ -23,7 +23,6 @@ NOT_SERVED: Final[Mapping[str, str]] = {  # known, but nothing reads it yet → 
     "HYDRANT_CONSOLE_TOKEN": "unset it; there is no console, `hydrant status` shows the locations",
     "HYDRANT_GATEWAY_PORT": "unset it; there is no webhook gateway",
     "HYDRANT_RULES_FILE": "unset it; contacts are never created or written back",
-    "SYNC_ALL_CONCURRENCY": "unset it; there are no jobs",
 }
 
 

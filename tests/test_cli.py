@@ -18,6 +18,7 @@ from processor.engine.health import PortTaken
 from processor.engine.log import Refused, Unreachable
 from processor.sandbox.__main__ import options
 from processor.settings import Settings, WrongSetting
+from processor.shown import span
 
 secret = "pit-0c9e4a52-canary"
 answered: Mapping[str, object] = {
@@ -85,7 +86,9 @@ def test_version() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "topics create", "sync", "status", "sandbox", "demo"], ids=lambda command: str(command)
+    "command",
+    ["run", "topics create", "sync", "sync-all", "backfill", "cancel", "status", "sandbox", "demo"],
+    ids=lambda command: str(command),
 )
 def test_help_teaches(command: str) -> None:
     """Every command shows an example, the settings it reads, and how it exits."""
@@ -110,7 +113,9 @@ def test_help_is_instant() -> None:
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert time.monotonic() - since < 3
-    assert {"pydantic", "aiokafka", "starlette", "uvicorn", "structlog", "httpx"}.isdisjoint(shown.stdout.split())
+    assert {"pydantic", "aiokafka", "starlette", "uvicorn", "structlog", "httpx", "processor.jobs"}.isdisjoint(
+        shown.stdout.split()
+    )
 
 
 @pytest.mark.parametrize("code", [0, 1])
@@ -134,7 +139,9 @@ def test_run_needs_a_token() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["run"], ["topics", "create"], ["sync", "L1", "x"], ["status"]], ids=lambda command: command[0]
+    "command",
+    [["run"], ["topics", "create"], ["sync", "L1", "x"], ["sync-all", "L1"], ["backfill"], ["cancel", "R"], ["status"]],
+    ids=lambda command: command[0],
 )
 def test_wrong_settings_are_told_a_line_each(command: list[str]) -> None:
     """Never with a value, nor a traceback."""
@@ -269,6 +276,14 @@ def test_sync_without_an_answer_fails(monkeypatch: pytest.MonkeyPatch) -> None:
         ["sync", "L1", "x", "--deadline", "0"],
         ["sync", "L1", "x", "--deadline", "3601"],
         ["sync", "L1", "x", "--lane", "job"],
+        ["sync-all", "L 1"],
+        ["sync-all"],
+        ["sync-all", "L1", "--request-id", "R 1"],
+        ["backfill", "L1"],
+        ["backfill", "--request-id", "x" * 129],
+        ["cancel"],
+        ["cancel", "R 1"],
+        ["cancel", "R1", "L 1"],
         ["status", "L 1"],
         ["topics", "create", "--partitions", "0"],
         ["sandbox", "--limit", "many"],
@@ -303,7 +318,7 @@ def test_status_shows_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7_199, "120 min"), (7_200, "2 h"), (200_000, "2 d")],
 )
 def test_spans_are_for_people(seconds: float, expected: str) -> None:
-    assert expected == cli.span(seconds)
+    assert expected == span(seconds)
 
 
 def test_status_for_a_program(monkeypatch: pytest.MonkeyPatch) -> None:

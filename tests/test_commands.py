@@ -1,20 +1,17 @@
 """What the commands do over Kafka, on a log in memory; `integration/` does it on a real one."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
 from processor import commands
 from processor.commands import SyncRequest, make_topics, publish_sync, status, sync
-from processor.engine.log import KafkaConfig, Refused, Unreachable
+from processor.engine.log import Refused, Unreachable
 from processor.events.contract import EVENTS
 from processor.events.wire import Event, Record, decode, encode
 from processor.settings import WrongSetting, read_settings
 from processor.topics import home
+from tests.log_in_memory import Kafka, Tail
 
 settings = read_settings({"KAFKA_TOPIC_PREFIX": "staging."})
 request = SyncRequest("r1", "L1", "x", deadline_s=30)
@@ -39,73 +36,6 @@ def standing(location: str, state: str) -> Mapping[str, object]:
     return {"location_id": location, "state": state}
 
 
-@dataclass
-class Kafka:
-    """Twelve partitions of each topic. `answers` says what a worker writes when something is published."""
-
-    there: dict[str, tuple[int, str]] = field(
-        default_factory=lambda: {"sync.progress": (12, ""), "location.status": (12, "")}
-    )
-    records: list[Record] = field(default_factory=list)
-    answers: Callable[[Record], Sequence[Record]] = lambda _: ()
-    created: list[tuple[int, int | None]] = field(default_factory=list)
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def write(self, topic: str, key: str, value: bytes | None) -> Record:
-        record = Record(topic, home(key, 12), len(self.records), 0, key.encode(), value)
-        self.records.append(record)
-        self.arrived.set()
-        return record
-
-    async def publish(self, config: KafkaConfig, topic: str, key: bytes, value: bytes) -> None:
-        assert config.prefix == "staging."
-        for one in self.answers(self.write(topic, key.decode(), value)):
-            self.write(one.topic, (one.key or b"").decode(), one.value)
-
-    async def describe_topics(self, config: KafkaConfig) -> Mapping[str, tuple[int, str]]:
-        return self.there
-
-    async def create_topics(self, config: KafkaConfig, partitions: int, replication: int | None) -> Mapping[str, str]:
-        self.created.append((partitions, replication))
-        return {"lead.changes": "created"}
-
-    def tail(
-        self,
-        config: KafkaConfig,
-        topics: Sequence[str],
-        *,
-        partition: int | None = None,
-        start: str = "end",
-        follow: bool = True,
-    ) -> "Tail":
-        return Tail(self, topics, partition, start, follow)
-
-
-@dataclass
-class Tail:
-    kafka: Kafka
-    topics: Sequence[str]
-    partition: int | None
-    start: str
-    follow: bool
-
-    async def __aenter__(self) -> Self:
-        self.at, self.end = (0, len(self.kafka.records)) if self.start == "start" else (len(self.kafka.records), 0)
-        return self
-
-    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        pass
-
-    async def __aiter__(self) -> AsyncIterator[Record]:
-        while self.follow or self.at < self.end:
-            while self.at >= len(self.kafka.records):
-                self.kafka.arrived.clear()
-                await self.kafka.arrived.wait()
-            record, self.at = self.kafka.records[self.at], self.at + 1
-            if record.topic in self.topics and self.partition in (None, record.partition):
-                yield record
-
-
 @pytest.fixture
 def kafka(monkeypatch: pytest.MonkeyPatch) -> Kafka:
     log = Kafka()
@@ -116,7 +46,7 @@ def kafka(monkeypatch: pytest.MonkeyPatch) -> Kafka:
 
 
 def progress(*values: tuple[str, bytes | None]) -> Callable[[Record], Sequence[Record]]:
-    return lambda _: [Record("sync.progress", 0, 0, 0, key.encode(), value) for key, value in values]
+    return lambda _: [Record("sync.progress", home(key, 12), 0, 0, key.encode(), value) for key, value in values]
 
 
 async def test_sync_publishes_a_request_that_the_contract_takes(kafka: Kafka) -> None:

@@ -14,12 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from processor.demo.job import judge_job
 from processor.demo.report import judge
-from processor.demo.run import Run, perform
+from processor.demo.run import Run, bring_in, perform
 from processor.demo.seen import topics
-from processor.demo.spent import over_budget, spent
+from processor.demo.spent import Arrival, over_budget, spent
 from processor.demo.stage import Child, HighLevel, StageFailed, Worker, end, manner, share
-from processor.demo.view import Summary, View
+from processor.demo.summary import JobSummary, Summary
+from processor.demo.view import View
 from processor.demo.world import World, world
 from processor.engine.log import KafkaConfig, Publisher, Refused, Tail, Unreachable, administrating, create_topics
 from processor.sandbox.kafka import Broker, NoKafka, kafka
@@ -29,6 +31,9 @@ passed, failed = 0, 1
 workers_wanted: Final = 2
 over_after_s: Final = 165.0  # of Kafka being up; what is left of 3 minutes is for the summary
 complaints_shown: Final = 5  # lines of a worker's log
+calls_in_flight: Final = (
+    20  # of a location at most (DESIGN §6.7): whether they left is unknown when their worker is killed
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class Size:
     leads: int = 500  # of each location
     syncs: int = 40
     seed: int = 0
+    sync_all: int = 20_000  # leads of a further location, which is synced as a whole; 0: there is none
 
 
 usual_size: Final = Size()
@@ -66,11 +72,15 @@ def main(keep: bool = False, size: Size = usual_size) -> int:
 
 def introduce(view: View, size: Size) -> None:
     view.say("Hydrant demo", "bold")
+    meanwhile = (
+        f"Meanwhile {size.sync_all:,} leads of one more location are synced as a whole.\n" if size.sync_all else ""
+    )
     view.say(
-        f"Upstream tells of {size.locations} × {size.leads:,} leads through Kafka, and {size.syncs} times somebody presses Sync.\n"
-        f"{workers_wanted} workers find each lead's HighLevel contact and fill what the lead lacks, within each location's\n"
-        "rate budget; HighLevel is a simulator. Halfway, one of the workers is killed (-9). What comes out is\n"
-        "compared with what the generator of the data knows to be right. It takes little more than a minute.\n"
+        f"Upstream tells of {size.locations} × {size.leads:,} leads through Kafka, and {size.syncs} times somebody presses\n"
+        f"Sync. {workers_wanted} workers find each lead's HighLevel contact and fill what the lead lacks,\n"
+        f"within each location's rate budget; HighLevel is a simulator.\n{meanwhile}"
+        "Halfway, one of the workers is killed (-9). What comes out is compared with what\n"
+        "the generator of the data knows to be right. It takes little more than a minute.\n"
     )
 
 
@@ -85,13 +95,18 @@ async def play(view: View, broker: Broker, size: Size, keep: bool, up: float) ->
     try:
         made = await create_topics(config, DEFAULT_PARTITIONS)
         phase(view, up, f"{len(made)} topics {config.prefix}… are made, of {DEFAULT_PARTITIONS} partitions each")
-        truth = world(time.time_ns() // 1_000_000, size.locations, size.leads, size.syncs, size.seed)
+        now_ms = time.time_ns() // 1_000_000
+        truth = world(now_ms, size.locations, size.leads, size.syncs, size.seed, sync_all=size.sync_all)
         highlevel, workers = await stage(view, config, truth, children)
-        run = Run(truth, time.monotonic())
         async with (
             Tail(config, topics, start="start") as tail,
             Publisher(config) as upstream,
         ):
+            if truth.sync_all:
+                since = time.monotonic()
+                await bring_in(truth.sync_all, upstream)
+                phase(view, since, f"{len(truth.sync_all.cases):,} leads of {truth.sync_all.location} are brought in")
+            run = Run(truth, time.monotonic())
             complete = await perform(view, run, upstream, highlevel, workers, tail, over=up + over_after_s)
         summary = await sum_up(run, highlevel, complete, [child.name for child in children if child.ended])
         view.summary(summary)
@@ -114,7 +129,7 @@ async def stage(
     children.append(highlevel := HighLevel(truth))
     await highlevel.ready()
     contacts = sum(1 for _ in truth.contacts())
-    phase(view, since, f"HighLevel's simulator is up at {highlevel.url} with {contacts:,} contacts")
+    phase(view, since, f"HighLevel's simulator, {contacts:,} contacts: {highlevel.url}")
     slowest = manner["latency-ms"] + manner["jitter-ms"]
     view.note(f"it answers in {manner['latency-ms']} to {slowest} ms and allows a location 100 calls in any 10 s")
     since = time.monotonic()
@@ -133,8 +148,11 @@ async def stage(
 
 
 async def sum_up(run: Run, highlevel: HighLevel, complete: bool, ended: Sequence[str]) -> Summary:
-    calls = spent({location: await highlevel.arrivals(location) for location in run.truth.locations})
+    log = {location: await highlevel.arrivals(location) for location in run.truth.locations}
+    job = sum_up_job(run, log.pop(run.truth.sync_all.location)) if run.truth.sync_all else None
+    calls = spent(log)
     troubles = list(over_budget(calls, strays=len(await highlevel.arrivals(""))))
+    troubles += over_budget(job.spent, strays=0) if job else ()
     troubles += [f"{name} ended before the demo did." for name in ended]
     if run.kill.back_at is None:
         troubles.append("No worker was killed, or none has taken its place.")
@@ -152,6 +170,24 @@ async def sum_up(run: Run, highlevel: HighLevel, complete: bool, ended: Sequence
         killed=run.kill.told(time.monotonic()),
         seconds=time.monotonic() - run.since,
         troubles=troubles,
+        job=job,
+    )
+
+
+def sum_up_job(run: Run, arrivals: Sequence[Arrival]) -> JobSummary | None:
+    if (job := run.truth.sync_all) is None:
+        return None
+    told = {one.kind: one.data for one in run.seen.told}
+    return JobSummary(
+        verdict=judge_job(job, run.seen, len(arrivals), unsure=calls_in_flight if run.job_disturbed else 0),
+        planned=told.get("started", {}).get("calls_planned"),
+        told=told.get("completed", {}),
+        spent=spent({job.location: arrivals}),
+        leads=len(job.cases),
+        looked_up=job.looked_up,
+        location=job.location,
+        seconds=run.job_s,
+        disturbed=run.job_disturbed,
     )
 
 
@@ -176,6 +212,8 @@ async def linger(view: View, run: Run, config: KafkaConfig, highlevel: HighLevel
     view.say(f"  export KAFKA_BOOTSTRAP_SERVERS={config.bootstrap} KAFKA_TOPIC_PREFIX={config.prefix}")
     view.say("  hydrant status")
     view.say(f"  hydrant sync {shown.location} {shown.lead}")
+    if run.truth.sync_all:
+        view.say(f"  hydrant sync-all {run.truth.sync_all.location} --watch")
     view.say(f"  curl {highlevel.url}/_sandbox/report")
     for worker in workers:
         view.say(f"  curl {worker.url}/metrics  # of {worker.name}, which logs into {worker.folder}/log")
@@ -204,6 +242,9 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--locations", type=positive, default=usual_size.locations)
     parser.add_argument("--leads", type=positive, default=usual_size.leads, help="of each location")
     parser.add_argument("--syncs", type=int, default=usual_size.syncs)
+    parser.add_argument(
+        "--sync-all", type=int, default=usual_size.sync_all, help="leads of a location that is synced as a whole"
+    )
     parser.add_argument("--seed", type=int, default=usual_size.seed)
     parser.add_argument("--keep", action="store_true", help="keep everything running afterwards")
     return parser

@@ -28,26 +28,27 @@ class Kill:
             return "none yet"
         if self.back_at is None:
             return f"{self.worker}, {now - self.at:.0f} s ago; a new one takes its place"
-        return f"{self.worker}, by kill -9; {self.back_at - self.at:.1f} s later a new one had its partitions"
+        return f"{self.worker}, kill -9; {self.back_at - self.at:.1f} s later a new one had its partitions"
 
 
 async def kill_one(kill: Kill, workers: Sequence[Worker], partitions: int) -> AsyncIterator[str]:
-    """The busiest of them: all locations of a small demo may be one worker's. Tells what happens, when it has happened.
+    """The one that has heard most: it has the location that is synced as a whole, and all locations of a small demo may be one
+    worker's. Tells what happens, when it has happened.
 
     The new one has its predecessor's folder and port, as after a restart on the same machine.
     """
-    published = [await asyncio.to_thread(worker.published) for worker in workers]
-    victim = workers[published.index(max(published))]
+    heard = [await asyncio.to_thread(worker.heard) for worker in workers]
+    victim = workers[heard.index(max(heard))]
     owned = await asyncio.to_thread(victim.owned)
     await asyncio.to_thread(victim.kill)
     kill.worker, kill.at = victim.name, time.monotonic()
-    yield f"half of the leads have their results: {victim.name} is killed (kill -9) amid its work, with {owned} partitions"
+    yield f"half the leads are done: {victim.name} is killed (-9), with {owned} partitions"
     await asyncio.sleep(moment_s)
     victim.start()
-    yield f"a new {victim.name} starts; it gets partitions once Kafka has missed the dead one, the other worker goes on"
+    yield f"a new {victim.name} starts; Kafka must first miss the dead one"
     shared = await share(workers, partitions)
     kill.back_at = time.monotonic()
     yield (
-        f"the new {victim.name} has taken over: {' and '.join(map(str, shared))} partitions, "
+        f"the new {victim.name} took over: {' and '.join(map(str, shared))} partitions, "
         f"{kill.back_at - kill.at:.1f} s after the kill"
     )

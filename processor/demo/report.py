@@ -55,7 +55,9 @@ class Verdict:
 
 def judge(world: World, seen: Seen) -> Verdict:
     verdict = Verdict()
-    results, answers, syncs = grouped(seen.results), grouped(seen.answers), grouped(world.syncs)
+    apart = world.sync_all.location if world.sync_all else None  # `job` judges it
+    results = grouped(result for result in seen.results if result.location != apart)
+    answers, syncs = grouped(seen.answers), grouped(world.syncs)
     for case in world.cases:
         key = case.location, case.lead
         said, told, asked = results.pop(key, []), answers.pop(key, []), syncs.get(key, [])
@@ -79,17 +81,15 @@ def due(world: World) -> set[str]:
     names = {f"event {cause}" for case in world.cases for cause in case.causes}
     names |= {f"again {case.lead}" for case in world.cases if case.again and (case.location, case.lead) in asked}
     names |= {f"{what} {sync.request_id}" for sync in world.syncs for what in ("request", "answer")}
+    if job := world.sync_all:
+        names |= {f"end of {job.request_id}"}
+        names |= {f"request {job.request_id} of {case.lead}" for case in job.cases if case.speaks_in_job}
     return names | {f"buried {one.digest}" for one in world.malformed}
 
 
 def judge_results(case: Case, asked: Sequence[Sync], said: Sequence[Result]) -> Iterator[tuple[Fault, str]]:
     """The results of one lead, in the order of the topic."""
-    for before, after in pairwise(said):
-        if after.sequence <= before.sequence:
-            fault: Fault = "repeated" if after.sequence == before.sequence else "wrong"
-            yield fault, f"sequence: {after.sequence} comes after {before.sequence}"
-        if (after.revision or 0) < (before.revision or 0):
-            yield "wrong", f"revision: {after.revision} comes after {before.revision}"
+    yield from never_back(said)
     for result in said:
         expected = what_it_should_say(case, asked, result)
         if expected is None:
@@ -104,6 +104,15 @@ def judge_results(case: Case, asked: Sequence[Sync], said: Sequence[Result]) -> 
         yield "lost", "what was found after the answer was not published"
     if unasked > 1:
         yield "repeated", f"{unasked} results without a cause"
+
+
+def never_back(said: Sequence[Result]) -> Iterator[tuple[Fault, str]]:
+    for before, after in pairwise(said):
+        if after.sequence <= before.sequence:
+            fault: Fault = "repeated" if after.sequence == before.sequence else "wrong"
+            yield fault, f"sequence: {after.sequence} comes after {before.sequence}"
+        if (after.revision or 0) < (before.revision or 0):
+            yield "wrong", f"revision: {after.revision} comes after {before.revision}"
 
 
 def what_it_should_say(case: Case, asked: Sequence[Sync], result: Result) -> tuple[Should, int | None] | None:

@@ -4,14 +4,17 @@ import asyncio
 import time
 from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from processor.demo.kill import Kill, kill_one
+from processor.demo.progress import JobNow, Progress
 from processor.demo.report import due
 from processor.demo.seen import Record, Seen
 from processor.demo.stage import HighLevel, Worker
+from processor.demo.sync_all import SyncAll
 from processor.demo.truth import Message
-from processor.demo.view import Progress, Running, View
+from processor.demo.view import Running, View
 from processor.demo.world import World
 from processor.engine.log import Publisher
 from processor.shard.state import Out
@@ -20,6 +23,8 @@ from processor.topics import DEFAULT_PARTITIONS, home
 events_per_s: Final = 800  # so that there is something to watch
 publishing_at_least_s: Final = 3.0
 settle_s: Final = 3.0  # after the last thing that must come, so that whatever is superfluous shows
+load_at_once: Final = 500  # leads that are brought in by one publication
+ask_for_all_after_s: Final = 1.0  # while changes flow
 show_every_s: Final = 0.25
 report_every_s: Final = 1.0
 
@@ -35,6 +40,18 @@ class Run:
     published: int = 0
     pressed: dict[str, float] = field(default_factory=dict)  # request id → when
     kill: Kill = field(default_factory=Kill)
+    asked_at: float | None = None  # when the Sync All was asked for
+
+    @property
+    def job_s(self) -> float | None:
+        """From asking for the Sync All to its end in the topic."""
+        ends = [one.seen_at for one in self.seen.told if one.is_end]
+        return ends[0] - self.asked_at if ends and self.asked_at is not None else None
+
+    @property
+    def job_disturbed(self) -> bool:
+        """Whether a worker was dead at some moment of it; it may have been the other one."""
+        return self.asked_at is not None and self.kill.disturbs(self.asked_at, self.asked_at + (self.job_s or 0))
 
     @property
     def latencies_ms(self) -> list[float]:
@@ -69,6 +86,7 @@ async def perform(
             publishing = asyncio.create_task(publish(run, upstream, highlevel), name="publish")
             killing = asyncio.create_task(kill(run, view, workers), name="kill")
             tasks += [publishing, killing]
+            tasks.append(asyncio.create_task(ask_for_all(run, upstream), name="ask for all"))
             tasks.append(asyncio.create_task(read(run, records), name="read"))
             tasks.append(asyncio.create_task(look(run, highlevel), name="look"))
             return await watch(run, running, publishing, killing, tasks, over)
@@ -98,7 +116,7 @@ async def watch(
             doing = "publishing"
         elif left:
             doing = f"{len(left):,} still to come" + (
-                ", of new leads that are looked for again a minute later" if left <= patient else ""
+                ": new leads, looked for again after a minute" if left <= patient else ""
             )
         elif not killing.done():
             doing = "all has come but the new worker"
@@ -118,7 +136,7 @@ async def kill(run: Run, view: View, workers: Sequence[Worker]) -> None:
     while 2 * len(leads & run.seen.met) < len(leads):  # noqa: ASYNC110  # what was seen is a plain value
         await asyncio.sleep(show_every_s)
     async for story in kill_one(run.kill, workers, DEFAULT_PARTITIONS):
-        view.say(f"{time.monotonic() - run.since:7.1f} s  {story}", "yellow")
+        view.say(f"{time.monotonic() - run.since:6.1f} s  {story}", "yellow")
 
 
 def out(message: Message) -> Out:
@@ -141,6 +159,21 @@ async def publish(run: Run, upstream: Publisher, highlevel: HighLevel) -> None:
         if step.sync:
             run.pressed.setdefault(pressed[step.sync], time.monotonic())
             await upstream.publish([out(step.sync)])
+
+
+async def bring_in(job: SyncAll, upstream: Publisher) -> None:
+    """The existing leads of a location, as fast as it goes."""
+    messages = [out(message) for case in job.cases for message in case.messages]
+    for first in range(0, len(messages), load_at_once):
+        await upstream.publish(messages[first : first + load_at_once])
+
+
+async def ask_for_all(run: Run, upstream: Publisher) -> None:
+    """The Sync All, soon after the changes have begun."""
+    if job := run.truth.sync_all:
+        await asyncio.sleep(ask_for_all_after_s)
+        run.asked_at = time.monotonic()
+        await upstream.publish([out(job.request)])
 
 
 async def read(run: Run, records: AsyncIterable[Record]) -> None:
@@ -171,4 +204,22 @@ def progress(run: Run, left: int, doing: str) -> Progress:
         statuses=run.seen.statuses,
         waiting=left,
         doing=doing,
+        job=job_now(run, time.time() * 1_000),
+    )
+
+
+def job_now(run: Run, now_ms: float) -> JobNow | None:
+    """`now_ms`: since 1970; workers tell times of day."""
+    job = run.truth.sync_all
+    if job is None:
+        return None
+    told = run.seen.told[-1] if run.seen.told else None
+    eta = told.data.get("eta") if told else None
+    return JobNow(
+        leads=len(job.cases),
+        asked=run.asked_at is not None,
+        state=told.kind if told else "",
+        said=told.data if told else {},
+        eta_s=max(0.0, datetime.fromisoformat(eta).timestamp() - now_ms / 1_000) if eta else None,
+        took_s=run.job_s,
     )

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final, Protocol
 
@@ -64,12 +65,27 @@ class Buried:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How a job stands: an event of `sync.progress` about it."""
+
+    kind: str  # started, progressed, paused, completed, failed, cancelled
+    data: Mapping[str, Any]
+    at_ms: int  # when it was told, by its worker
+    seen_at: float  # s
+
+    @property
+    def is_end(self) -> bool:
+        return self.kind in ("completed", "failed", "cancelled")
+
+
 @dataclass(slots=True)
 class Seen:
     """Everything so far, in the order of each partition."""
 
     results: list[Result] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
     buried: list[Buried] = field(default_factory=list)
     statuses: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # location → its last location.status
     outcomes: Counter[str] = field(default_factory=Counter)  # results
@@ -91,11 +107,16 @@ class Seen:
                 self.outcomes[result.outcome] += 1
                 self.met.update(f"event {cause}" for cause in result.causes)
                 self.met.update(f"request {request}" for request in result.requests)
+                self.met.update(f"request {request} of {result.lead}" for request in result.requests)
                 if not result.causes and not result.requests:
                     self.met.add(f"again {result.lead}")
             case "sync.answered":
                 self.answers.append(read_answer(event["data"], now))
                 self.met.add(f"answer {self.answers[-1].request_id}")
+            case str(type) if type.startswith("sync."):
+                self.told.append(read_told(event, now))
+                if self.told[-1].is_end:
+                    self.met.add(f"end of {event['data']['request_id']}")
             case "location.status":
                 self.statuses[event["data"]["location_id"]] = event["data"]
 
@@ -131,6 +152,11 @@ def read_answer(data: Mapping[str, Any], now: float) -> Answer:
         reason=data["reason"],
         seen_at=now,
     )
+
+
+def read_told(event: Mapping[str, Any], now: float) -> Told:
+    at = datetime.fromisoformat(event["time"])
+    return Told(event["type"].removeprefix("sync."), event["data"], round(at.timestamp() * 1_000), now)
 
 
 def read_dead_letter(record: Record) -> Buried:

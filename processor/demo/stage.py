@@ -27,7 +27,12 @@ manner: Final[Mapping[str, float]] = {"latency-ms": 50, "jitter-ms": 20, "index-
 ready_within_s: Final = 60.0
 look_every_s: Final = 0.2
 answer_within_s: Final = 10.0
-ours: Final = ("KAFKA_", "GHL_", "HYDRANT_")  # settings of whoever starts the demo aren't meant for its workers
+ours: Final = (
+    "KAFKA_",
+    "GHL_",
+    "HYDRANT_",
+    "SYNC_ALL_",
+)  # settings of whoever starts the demo aren't meant for its workers
 
 opener: Final = build_opener(ProxyHandler({}))  # all that is asked is on this machine
 
@@ -165,9 +170,9 @@ class Worker(Child):
         """Partitions that it owns, once it has joined the group. Raises StageFailed when it has ended."""
         return self._sum("hydrant_owned_partitions")
 
-    def published(self) -> int:
-        """Results so far. Raises StageFailed when it has ended."""
-        return self._sum("hydrant_results_total")
+    def heard(self) -> int:
+        """Events so far. Raises StageFailed when it has ended."""
+        return self._sum("hydrant_events_total")
 
     def _sum(self, metric: str) -> int:
         try:

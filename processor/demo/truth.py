@@ -50,6 +50,9 @@ class Case:
     events: frozenset[str] = frozenset()  # ids of its messages
     synced: Should | None = None  # what a Sync of it is told
     again: Should | None = None  # what is found after that answer, by a result that names nothing
+    scanned: tuple[Should, ...] = ()  # what a job may make of it by a scan; `unchanged`: no result
+    probed: tuple[Should, ...] = ()  # and by searches, should it choose them
+    looked_up: bool = False  # a job can't do without asking HighLevel about it
 
     @property
     def causes(self) -> frozenset[str]:
@@ -60,6 +63,11 @@ class Case:
     def last(self) -> Should | None:
         """What its last result says, when nobody asks for a Sync."""
         return self.answers[max(self.answers)] if self.answers else None
+
+    @property
+    def speaks_in_job(self) -> bool:
+        """Whether a job publishes a result of it; an unchanged lead only counts."""
+        return any(should.outcome != "unchanged" for should in self.scanned)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -12,6 +12,7 @@ topic_of: Final = {
     "lead.changed": "lead.changes",
     "lead.deleted": "lead.changes",
     "sync.lead.requested": "sync.requests",
+    "sync.location.requested": "sync.requests",
 }
 
 

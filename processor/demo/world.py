@@ -7,6 +7,7 @@ seed, size and moment give the same world.
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from random import Random
 from typing import Final
 
@@ -15,10 +16,10 @@ import orjson
 from processor.demo.kinds import kinds
 from processor.demo.maker import Maker
 from processor.demo.malformed import malformed
+from processor.demo.mix import Mix, dealt
+from processor.demo.sync_all import SyncAll, first_number, sync_all
 from processor.demo.syncs import Known, Syncs, plan
 from processor.demo.truth import Case, Malformed, Message, Payload, Sync
-
-Mix = Mapping[str, float]  # kind → its share; `malformed` among them
 
 usual_mix: Final[Mix] = {
     "complete": 240,
@@ -65,10 +66,12 @@ class World:
     syncs: Sequence[Sync]
     malformed: Sequence[Malformed]
     script: Sequence[Step]
+    sync_all: SyncAll | None = None  # of a location of its own, beside the script
 
     def contacts(self) -> Iterator[tuple[str, Payload]]:
         """Location and contact, in GET's shape, of all that HighLevel knows from the start."""
-        return ((case.location, contact) for case in self.cases for contact in case.contacts)
+        yield from ((case.location, contact) for case in self.cases for contact in case.contacts)
+        yield from self.sync_all.contacts() if self.sync_all else ()
 
 
 def lines(contacts: Iterator[tuple[str, Payload]]) -> Iterator[bytes]:
@@ -77,14 +80,21 @@ def lines(contacts: Iterator[tuple[str, Payload]]) -> Iterator[bytes]:
 
 
 def world(
-    now_ms: int, locations: int = 20, leads: int = 500, syncs: int = 40, seed: int = 0, mix: Mix = usual_mix
+    now_ms: int,
+    locations: int = 20,
+    leads: int = 500,
+    syncs: int = 40,
+    seed: int = 0,
+    mix: Mix = usual_mix,
+    sync_all: int = 0,
 ) -> World:
     """`leads` of each location, in these shares over the whole world; each kind wanted occurs while there is room.
-    Every second location shows names as entered in search."""
+    Every second location shows names as entered in search. `sync_all`: leads of one more, which does, too, and is
+    synced as a whole."""
     draft = Draft(Random(f"{seed} {locations} {leads} {syncs}"))
     places = {f"location-{number:02d}": number % 2 == 1 for number in range(1, locations + 1)}
     makers = _makers(places, now_ms, seed)
-    wanted = _dealt(mix, locations * leads)
+    wanted = dealt(mix, locations * leads)
     draft.draw.shuffle(wanted)
     for number, kind in enumerate(wanted):
         draft.add(kind, next(makers), number / len(wanted))
@@ -94,7 +104,8 @@ def world(
         draft.ask(*asking.make(number, about), (number + 1) / (syncs + 1)) for number, about in enumerate(plan(syncs))
     ]
     cases = [*(known.case for known in draft.told), *asking.cases]
-    return World(places, cases, asked, [*draft.malformed, *asking.malformed], list(draft.script()))
+    world = World(places, cases, asked, [*draft.malformed, *asking.malformed], list(draft.script()))
+    return _with_sync_all(world, f"location-{locations + 1:02d}", sync_all, now_ms, seed) if sync_all else world
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,30 +174,19 @@ class Draft:
         return Step([entry.message for entry in changes], syncs[0].message if syncs else None, late)
 
 
-def _makers(places: Mapping[str, bool], now_ms: int, seed: int) -> Iterator[Maker]:
-    """One lead of each location after the other, without end."""
-    number = 0
-    while True:
-        for location, raw_names in places.items():
-            which = number // len(places) + 1
+def _with_sync_all(world: World, location: str, leads: int, now_ms: int, seed: int) -> World:
+    makers = _makers({location: True}, now_ms, seed, first_number)
+    return replace(
+        world,
+        locations={**world.locations, location: True},
+        sync_all=sync_all(location, makers, leads, now_ms),
+    )
+
+
+def _makers(places: Mapping[str, bool], now_ms: int, seed: int, first: int = 0) -> Iterator[Maker]:
+    """One lead of each location after the other, without end; numbered from `first` on."""
+    for which in count(1):
+        for place, (location, raw_names) in enumerate(places.items()):
             lead = f"lead-{location.removeprefix('location-')}-{which:04d}"
+            number = first + (which - 1) * len(places) + place
             yield Maker(location, lead, number, raw_names, now_ms, Random(f"{seed} {lead}"))
-            number += 1
-
-
-def _dealt(mix: Mix, count: int) -> list[str]:
-    """So many kinds, in their shares: each at least once where there is room, the rest by largest remainder."""
-    wanted = {kind: share for kind, share in mix.items() if share > 0}
-    if not wanted:
-        raise ValueError("mix: nothing is wanted")
-    dealt = list(wanted)[:count]
-    total, room = sum(wanted.values()), count - len(dealt)
-    exact = {kind: max(0.0, share / total * count - 1) for kind, share in wanted.items()}
-    scale = room / sum(exact.values()) if any(exact.values()) else 0
-    whole = {kind: int(share * scale) for kind, share in exact.items()}
-    for kind, times in whole.items():
-        dealt += [kind] * times
-    by_remainder = sorted(wanted, key=lambda kind: whole[kind] - exact[kind] * scale)
-    while len(dealt) < count:
-        dealt += by_remainder[: count - len(dealt)]
-    return dealt

@@ -7,11 +7,12 @@ from typing import Final
 
 from processor.engine.dispatch import Dispatch
 from processor.engine.ports import Clock, Log
-from processor.events.contract import SyncLeadRequested
+from processor.events.contract import SyncBackfillRequested, SyncLeadRequested, SyncLocationRequested
 from processor.events.wire import Event, Malformed, Record, decode
 from processor.shard.hear import Input, Reached
 
 records_at_most: Final = 400  # in a turn: it is short, so one loop serves all shards
+requests: Final = (SyncLeadRequested, SyncLocationRequested, SyncBackfillRequested)
 drain_ms: Final = 5_000  # SIGTERM: answers in flight are waited for, but not for ever; the last commit comes after it
 
 
@@ -65,7 +66,7 @@ class Inbox:
     async def _decoded(self, records: Sequence[Record]) -> Sequence[Event | Malformed]:
         """Events; requests know how far lead.changes went when they came."""
         events = [event for record in records if (event := decode(record)) is not None]
-        if any(isinstance(event, Event) and isinstance(event.data, SyncLeadRequested) for event in events):
+        if any(isinstance(event, Event) and isinstance(event.data, requests) for event in events):
             end = await self._log.changes_end()
             events = [replace(event, changes_end=end) if isinstance(event, Event) else event for event in events]
         return events

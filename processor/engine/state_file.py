@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from processor.engine.ports import Clock
-from processor.shard.state import State, schema
+from processor.shard.state import State
+from processor.shard.tables import schema
 from processor.shard.turn import project
 
 older_than_ms: Final = 7 * 24 * 3_600_000  # half of the changelog's delete.retention.ms: deletions may have left it

@@ -69,6 +69,7 @@ METRICS: Final[Mapping[str, Metric]] = {
     "hydrant_network_seconds": Metric("histogram", "From grant to answer", ("kind",), calls_s),
     "hydrant_throttled_total": Metric("counter", "429 answers: the location pauses"),
     "hydrant_status_changes_total": Metric("counter", "Locations that entered this state", ("state",)),
+    "hydrant_jobs_total": Metric("counter", "Sync Alls and backfills that entered this state", ("state",)),
     "hydrant_dead_letters_total": Metric("counter", "Events buried in dead.letters", ("reason",)),
     "hydrant_rehomed_total": Metric("counter", "Events sent on to their location's home partition"),
     "hydrant_turn_seconds": Metric("histogram", "Computing a turn", (), turns_s),
@@ -144,9 +145,11 @@ def counts(value: object) -> object:
 
 
 FIELDS: Final[Mapping[str, Guard]] = {
-    **dict.fromkeys(("location", "lead", "trace_id"), shaped(identifier)),
-    **dict.fromkeys(("kind", "lane", "outcome", "previous", "reason", "resolved_by", "state"), shaped(code)),
-    **dict.fromkeys(("calls", "cause_count", "ceiling", "contacts", "count", "end", "home", "inputs", "leads"), number),
+    **dict.fromkeys(("location", "lead", "request", "trace_id"), shaped(identifier)),
+    **dict.fromkeys(("kind", "lane", "outcome", "plan", "previous", "reason", "resolved_by", "state"), shaped(code)),
+    **dict.fromkeys(
+        ("calls", "cause_count", "ceiling", "contacts", "count", "end", "home", "inputs", "leads", "leads_done"), number
+    ),
     **dict.fromkeys(("offset", "partition", "position", "records", "rows", "status", "until", "values"), number),
     **dict.fromkeys(("commit_ms", "lag_ms", "ms", "network_ms", "off_ms", "permit_ms"), number),
     **dict.fromkeys(("queued_ms", "retry_after_ms", "total_ms", "turn_ms", "wait_ms"), number),
@@ -214,6 +217,13 @@ NOTES: Final[Mapping[str, Said]] = {
         ("location", "state", "previous", "reason", "until"),
         {"hydrant_status_changes_total": None},
         calm=("state", ("ok",)),
+    ),
+    "job": Said(
+        INFO,
+        "job",
+        ("location", "request", "partition", "state", "plan", "reason", "leads", "leads_done", "calls", "ms"),
+        {"hydrant_jobs_total": None},
+        calm=("state", ("started", "completed", "cancelled")),
     ),
     "buried": Said(
         WARNING,

@@ -74,6 +74,7 @@ class Turning:
         await self.commit(effects)
         for note in effects.notes:
             self.ports.note(note)
+        self.dispatch.put_back(effects.again)
         for call in effects.calls:
             self.dispatch.send(call)
         for location, token in effects.watched:

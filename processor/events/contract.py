@@ -128,6 +128,8 @@ class SyncLocationRequested(Input):
     request_id: Id
     location_id: Id
     include_messages: StrictBool = True
+    dry_run: StrictBool = False
+    """Only plan it: `sync.started` tells plan, calls and time, then `sync.cancelled`. Costs a call at most."""
 
 
 class SyncBackfillRequested(Input):
@@ -135,6 +137,8 @@ class SyncBackfillRequested(Input):
 
     request_id: Id
     include_messages: StrictBool = False
+    dry_run: StrictBool = False
+    """Only plan it. Costs a call a location at most."""
 
 
 class SyncCancelRequested(Input):
@@ -192,10 +196,9 @@ Reason = Annotated[
         "no_identity",
         "no_contact",
         "different_phones",
-        "no_contact",
-        "different_phones",
         "may_lag",
         "contact_gone",
+        "dry_run",
     ),
 ]
 Lanes = Annotated[dict[str, Count], known({"interactive": 1, "change": 250, "job": 0, "backfill": 0})]
@@ -339,11 +342,13 @@ class SyncProgress(Model):
     messages_imported: Count | None = None
     calls_planned: Count | None = None
     calls_spent: Count | None = None
+    calls_saved: Count | None = None
+    """What one search a lead would have cost so far beyond that."""
     started_at: Time | None = None
     eta: Time | None = None
     paused_until: Time | None = None
     reason: Reason | None = None
-    """Why it paused or failed."""
+    """Why it paused or failed; `dry_run` of one that was only planned."""
 
 
 class LocationStatus(Model):
@@ -392,11 +397,16 @@ EVENTS: Final[Mapping[str, type[Model]]] = {
     "location.status": LocationStatus,
 }
 
-Served = LeadChanged | LeadDeleted | SyncLeadRequested
+Served = (
+    LeadChanged | LeadDeleted | SyncLeadRequested | SyncLocationRequested | SyncBackfillRequested | SyncCancelRequested
+)
 SERVED: Final[Mapping[str, type[Served]]] = {
     "lead.changed": LeadChanged,
     "lead.deleted": LeadDeleted,
     "sync.lead.requested": SyncLeadRequested,
+    "sync.location.requested": SyncLocationRequested,
+    "sync.backfill.requested": SyncBackfillRequested,
+    "sync.cancel.requested": SyncCancelRequested,
 }  # the inputs that this version acts on
 
 INPUTS: Final = frozenset(kind for topic in TOPICS.values() if topic.role == "input" for kind in topic.events)

@@ -13,7 +13,16 @@ from typing import Any, Final
 import orjson
 from pydantic import ValidationError
 
-from processor.events.contract import EVENT_ID_MAX, EVENTS, INPUTS, SERVED, Served, SyncLeadRequested
+from processor.events.contract import (
+    EVENT_ID_MAX,
+    EVENTS,
+    INPUTS,
+    SERVED,
+    Served,
+    SyncBackfillRequested,
+    SyncLeadRequested,
+    SyncLocationRequested,
+)
 from processor.events.fields import ID_PATTERN, rfc3339
 
 VALUE_MAX: Final = 1024 * 1024  # bytes
@@ -67,7 +76,7 @@ class Event:
     type: str
     data: Served = field(repr=False)
     record: Record
-    changes_end: int | None = None  # of a Sync: next offset of lead.changes as of its arrival
+    changes_end: int | None = None  # of a request: next offset of lead.changes as of its arrival
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +181,13 @@ def dead_letter(
 def request_ids(event: Event) -> RequestIds | None:
     """Whom to answer should the event have to be buried; None when it asks nothing."""
     data = event.data
-    if isinstance(data, SyncLeadRequested):
-        return RequestIds(data.request_id, data.location_id, data.lead_id, event.id)
+    match data:
+        case SyncLeadRequested():
+            return RequestIds(data.request_id, data.location_id, data.lead_id, event.id)
+        case SyncLocationRequested():
+            return RequestIds(data.request_id, data.location_id, None, event.id)
+        case SyncBackfillRequested():
+            return RequestIds(data.request_id, None, None, event.id)
     return None
 
 

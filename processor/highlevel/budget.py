@@ -13,7 +13,7 @@ from typing import Final, Self
 import orjson
 
 from processor.highlevel.day import Day
-from processor.highlevel.limits import RateHeaders
+from processor.highlevel.limits import RateHeaders, day_ms
 
 window_ms: Final = 10_000  # contract.md §2: burst limits count per 10 s
 server_limit: Final = 100  # contract.md §2: never grant what the server could refuse
@@ -160,6 +160,21 @@ class Budget:
 
     def left_today(self, now: int) -> int:
         return self.day.remaining(now, self.rate.per_day)
+
+    def day_allows(self, now: int, lane: Lane) -> int:
+        """The earliest time at which the day has a call left for this lane."""
+        return self.day.free_at(now, self.rate.per_day, self.rate.kept_from(lane))
+
+    def done_by(self, calls: int, now: int, lane: Lane) -> int:
+        """When so many calls of this lane can be granted if nothing else is asked: an estimate, days included."""
+        share = max(1, self.rate.per_day - self.rate.kept_from(lane))
+        today = max(0, self.left_today(now) - self.rate.kept_from(lane))
+        if calls <= today:
+            return now + calls * window_ms // self.rate.per_window
+        days, rest = divmod(calls - today - 1, share)
+        spent = self.day_allows(now, lane)
+        anew = spent if spent > now else max(now, self.day.resets_at) if self.day.resets_at > now else now + day_ms
+        return anew + days * day_ms + (rest + 1) * window_ms // self.rate.per_window
 
     def in_flight(self, now: int) -> int:
         return sum(self._in_flight(slot, now) for slot in self.slots)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import orjson
 
 from processor.highlevel.budget import Permit
-from processor.highlevel.contact import Contact, from_contact, from_search
+from processor.highlevel.contact import Contact, Cursor, Origin, as_time, cursor, from_contact, from_search
 from processor.highlevel.limits import RateHeaders, rate_headers, retry_after
 
 By = Literal["email", "phone", "id"]  # HighLevel's filter fields have the same names
@@ -68,17 +68,31 @@ class GetContact:
     contact_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A page of all contacts, oldest first: nothing that happens to a contact moves it in this order."""
+
+    location: str
+    job: str  # request id of the job whose page it is
+    number: int  # of the page in its job: an answer to an old one is not applied
+    after: Cursor | None = None  # None: the first page
+    updated_since: int | None = None  # ms; only contacts that were changed since
+
+
+What = Search | GetContact | Scan
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Call:
     """One request that may go on the wire, by the permit that pays for it."""
 
     permit: Permit
-    what: Search | GetContact
+    what: What
     asks: tuple[Ask, ...]
 
     @property
     def kind(self) -> Literal["search", "contact"]:
-        return "search" if isinstance(self.what, Search) else "contact"
+        return "contact" if isinstance(self.what, GetContact) else "search"
 
     def __repr__(self) -> str:
         return f"Call({self.permit}, {self.what}, {len(self.asks)} asks)"
@@ -106,6 +120,19 @@ class Found:
 
     def __repr__(self) -> str:
         return f"Found({len(self.contacts)} of {self.total})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Page:
+    """The contacts of a scan's page. `total` counts all that the scan passes."""
+
+    contacts: tuple[Contact, ...]
+    total: int
+    full: bool  # there may be more behind it
+    after: Cursor | None  # what continues after it; None: HighLevel didn't say
+
+    def __repr__(self) -> str:
+        return f"Page({len(self.contacts)} of {self.total})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +184,7 @@ class Unsent:
     why: str
 
 
-Outcome = Found | Gone | Throttled | Unauthorized | Refused | Unavailable | Lost | Unsent
+Outcome = Found | Page | Gone | Throttled | Unauthorized | Refused | Unavailable | Lost | Unsent
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +197,10 @@ class Answer:
     headers: RateHeaders | None
     trace_id: str | None
     token: str | None = None  # fingerprint of the token that spoke for us; None: there was none
+    heard: int = 0  # contacts of a page that earlier turns have heard: it is too much for one
 
 
-def request(what: Search | GetContact) -> Request:
+def request(what: What) -> Request:
     """Raises ValueError for an id that no URL can name."""
     match what:
         case Search(location, wanted):
@@ -183,6 +211,18 @@ def request(what: Search | GetContact) -> Request:
                 "sort": [{"field": "dateUpdated", "direction": "desc"}],
             }
             return Request("POST", "/contacts/search", contacts_version, body)
+        case Scan(location, _, _, after, since):
+            page: dict[str, object] = {
+                "locationId": location,
+                "pageLimit": page_limit,
+                "sort": [{"field": "dateAdded", "direction": "asc"}],
+            }
+            if since is not None:
+                changed = {"field": "dateUpdated", "operator": "range", "value": {"gte": as_time(since)}}
+                page["filters"] = [changed]
+            if after is not None:
+                page["searchAfter"] = after
+            return Request("POST", "/contacts/search", contacts_version, page)
         case GetContact(_, contact_id):
             return Request("GET", f"/contacts/{segment(contact_id)}", contacts_version, None)
 
@@ -210,7 +250,7 @@ def _outcome(call: Call, status: int, headers: Mapping[str, str], reply: object,
     message = _message(reply)
     match status:
         case _ if 200 <= status < 300:
-            return _hits(call.what, reply) if isinstance(call.what, Search) else _contact(call.what, reply)
+            return _contact(call.what, reply) if isinstance(call.what, GetContact) else _hits(call.what, reply)
         case 429:
             return Throttled(retry_after(headers, now_ms))
         case 401:
@@ -226,16 +266,19 @@ def _outcome(call: Call, status: int, headers: Mapping[str, str], reply: object,
     return Unavailable(f"status {status}")
 
 
-def _hits(what: Search, reply: object) -> Outcome:
+def _hits(what: Search | Scan, reply: object) -> Outcome:
     hits = reply.get("contacts") if isinstance(reply, dict) else None
     if not isinstance(reply, dict) or not isinstance(hits, list):
         return Unavailable("not a search's reply")
-    contacts = _ours(what, (from_search(hit) for hit in hits if isinstance(hit, dict)))
-    total = reply.get("total")
-    if isinstance(total, int | float) and abs(total) <= total_at_most:
-        more = max(0, int(total) - len(hits))
-    else:
-        more = int(len(hits) >= page_limit)  # [?] contract.md §4.1: no field is promised; a full page may not be all
+    origin: Origin = "scan" if isinstance(what, Scan) else "search"
+    contacts = _ours(what, (from_search(hit, origin) for hit in hits if isinstance(hit, dict)))
+    said, full = reply.get("total"), len(hits) >= page_limit
+    total = int(said) if isinstance(said, int | float) and abs(said) <= total_at_most else None
+    if isinstance(what, Scan):
+        after = cursor(hits[-1]) if hits and isinstance(hits[-1], dict) else None
+        return Page(contacts, max(total or 0, len(hits)), full, after)
+    # [?] contract.md §4.1: no field is promised; a full page may not be all
+    more = int(full) if total is None else max(0, total - len(hits))
     return Found(contacts, len(contacts) + more)
 
 
@@ -247,7 +290,7 @@ def _contact(what: GetContact, reply: object) -> Outcome:
     return Found(contacts, 1)
 
 
-def _ours(what: Search | GetContact, contacts: Iterable[Contact | None]) -> tuple[Contact, ...]:
+def _ours(what: What, contacts: Iterable[Contact | None]) -> tuple[Contact, ...]:
     return tuple(contact for contact in contacts if contact and contact.location in (None, what.location))
 
 

@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 Payload = Mapping[str, object]  # a JSON object of HighLevel's
+Cursor = tuple[str | int | float, ...]  # the sort values of a hit, and its id
+Origin = Literal["search", "scan", "contact"]  # scan: a page of all contacts, which look as in any search
 
 value_limit: Final = 75  # characters a search filter can compare (contract.md §4.1)
 field_limit: Final = 1_024  # characters; a longer field counts as unknown (DESIGN §3)
@@ -61,16 +63,16 @@ class Contact:
     updated: int | None
     added: int | None
     fields: Mapping[str, str]  # hydratable field → its value as given; only what this payload truly gives
-    origin: Literal["search", "contact"]
-    search_after: tuple[str | int | float, ...] | None  # the cursor that continues a search after this contact
+    origin: Origin
+    search_after: Cursor | None  # the cursor that continues a search after this contact
 
     def __repr__(self) -> str:
         return f"Contact({self.id}, from {self.origin})"  # the rest is personal
 
 
-def from_search(payload: Payload) -> Contact | None:
+def from_search(payload: Payload, origin: Origin = "search") -> Contact | None:
     """A hit of POST /contacts/search; None if it is deleted or has no usable id."""
-    return _contact(payload, in_search, "search")
+    return _contact(payload, in_search, origin)
 
 
 def from_contact(payload: Payload) -> Contact | None:
@@ -97,7 +99,12 @@ def digits(text: str) -> str:
     return not_digits.sub("", text)
 
 
-def _contact(payload: Payload, names: Mapping[str, str], origin: Literal["search", "contact"]) -> Contact | None:
+def as_time(ms: int) -> str:
+    """Ms since 1970 as HighLevel writes a time."""
+    return f"{(epoch + timedelta(milliseconds=ms)).isoformat(timespec='milliseconds')[:23]}Z"
+
+
+def _contact(payload: Payload, names: Mapping[str, str], origin: Origin) -> Contact | None:
     contact_id = payload.get("id")
     if not isinstance(contact_id, str) or not id_form.fullmatch(contact_id) or payload.get("deleted") is True:
         return None
@@ -117,7 +124,7 @@ def _contact(payload: Payload, names: Mapping[str, str], origin: Literal["search
         added=_ms(payload.get("dateAdded")),
         fields=fields,
         origin=origin,
-        search_after=_cursor(payload.get("searchAfter")),
+        search_after=cursor(payload),
     )
 
 
@@ -146,9 +153,11 @@ def _ms(value: object) -> int | None:
     return ms if (ms := since // timedelta(milliseconds=1)) >= 0 else None
 
 
-def _cursor(value: object) -> tuple[str | int | float, ...] | None:
+def cursor(payload: Payload) -> Cursor | None:
+    """What continues a search after this hit (contract.md §4.1: `searchAfter`)."""
+    value = payload.get("searchAfter")
     if not isinstance(value, list) or not 0 < len(value) <= cursor_limit:
         return None
-    cursor = tuple(part for part in value if isinstance(part, str | int | float) and not isinstance(part, bool))
-    short = all(not isinstance(part, str) or len(part) <= field_limit for part in cursor)
-    return cursor if short and len(cursor) == len(value) else None
+    parts = tuple(part for part in value if isinstance(part, str | int | float) and not isinstance(part, bool))
+    short = all(not isinstance(part, str) or len(part) <= field_limit for part in parts)
+    return parts if short and len(parts) == len(value) else None

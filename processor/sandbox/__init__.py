@@ -1,6 +1,7 @@
 """The HighLevel simulator: strict limiter, faults on demand, synthetic contacts. It shares no code with `highlevel/`.
 
-The walk: `asgi` takes a request → `gate` notes its arrival (`limiter` judges, `record` remembers) → `faults` may strike (`wire` acts it
-out) → `api` answers, from the `directory` of contacts through `search` (`filters`, `fields`, `index`) in one of two `shapes`.
-Beside it: `contacts` makes synthetic ones, `admin` steers a running world (`settings`), `server` puts it on a port.
+The walk: `asgi` takes a request → `gate` notes its arrival (`limiter` judges, `record` remembers) → `faults` may strike
+(`wire` acts it out) → `api` answers, from the `directory` of contacts through `search` (`filters`, `fields`, `index`) in one
+of two `shapes`; `churn` changes them meanwhile. Beside it: `contacts` makes synthetic ones, `admin` steers a running world
+(`settings`), `server` puts it on a port.
 """

@@ -11,6 +11,7 @@ import orjson
 
 from processor.sandbox import settings
 from processor.sandbox.asgi import Manner, Sandbox
+from processor.sandbox.contacts import Mix
 from processor.sandbox.directory import Directory, usual_token
 from processor.sandbox.limiter import Limits
 from processor.sandbox.server import app, serve
@@ -29,6 +30,13 @@ def options() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0)
     add(
         "--auto-contacts", type=int, default=0, metavar="N", help="synthetic contacts of each location, made when named"
+    )
+    add(
+        "--mix",
+        action="append",
+        default=[],
+        metavar="SHARE=0.1",
+        help=f"of the synthetic contacts: {', '.join(Mix.__slots__)}",
     )
     add("--location", action="append", default=[], metavar="ID", help="make this location's contacts at start")
     add("--world", type=Path, metavar="FILE", help='JSON lines: {"location_id": …, "contact": {… in GET\'s shape …}}')
@@ -54,6 +62,7 @@ def build(arguments: argparse.Namespace) -> Sandbox:
     directory = Directory(
         seed=arguments.seed,
         auto_contacts=arguments.auto_contacts,
+        mix=Mix(**dict(map(_share, arguments.mix))),
         index_lag_s=arguments.index_lag_s,
         raw_names=arguments.raw_names,
         tokens=dict(map(_token, arguments.token)),
@@ -62,6 +71,7 @@ def build(arguments: argparse.Namespace) -> Sandbox:
         directory.location(location)
     if arguments.world:
         load(directory, arguments.world)
+    directory.put_in_order()
     gc.freeze()  # a world of a million contacts isn't walked through again and again
     return app(
         directory,
@@ -85,6 +95,13 @@ def load(directory: Directory, world: Path) -> None:
 def _token(given: str) -> tuple[str, str | None]:
     location, _, token = given.rpartition("=")
     return token, location or None
+
+
+def _share(given: str) -> tuple[str, float]:
+    name, _, share = given.partition("=")
+    if name not in Mix.__slots__:
+        raise ValueError(f"mix: {name}: unknown")
+    return name, float(share)
 
 
 async def _run(sandbox: Sandbox, host: str, port: int) -> None:

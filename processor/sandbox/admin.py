@@ -33,6 +33,8 @@ class Admin:
                 _route("POST", "/_sandbox/faults", self.add_faults),
                 _route("DELETE", "/_sandbox/faults", self.clear_faults),
                 _route("POST", "/_sandbox/contacts", self.add_contacts),
+                _route("POST", "/_sandbox/changes", self.change_contacts),
+                _route("GET", "/_sandbox/churn", self.churn),
                 _route("PUT", one, self.change_contact),
                 _route("DELETE", one, self.delete_contact),
                 _route("PUT", "/_sandbox/settings", self.settings),
@@ -90,6 +92,37 @@ class Admin:
     async def delete_contact(self, request: Request) -> Any:
         place = request.path_params
         return {"deleted": self.sandbox.directory.delete(place["location"], place["id"], self.sandbox.now())}
+
+    async def change_contacts(self, request: Request) -> Any:
+        """A list of changes, at one moment and in their order; those before a wrong one are made."""
+        given, now = await _json(request), self.sandbox.now()
+        if not isinstance(given, list):
+            raise ValueError("body: not a list")
+        return {"at_ms": now / 1_000, "contacts": [self._change(_object(item), now) for item in given]}
+
+    def _change(self, item: dict[str, Any], now: int) -> Any:
+        """The contact as it is now; None: it is gone."""
+        directory, location = self.sandbox.directory, _text(item, "location_id")
+        match item.get("kind"):
+            case "add":
+                return full(directory.add(location, _object(item.get("contact")), now))
+            case "change":
+                return full(directory.change(location, _text(item, "id"), _object(item.get("contact")), now))
+            case "merge":
+                return full(directory.merge(location, _text(item, "id"), _text(item, "into"), now))
+            case "delete":
+                directory.delete(location, _text(item, "id"), now)
+                return None
+        raise ValueError("kind: none of add, change, merge, delete")
+
+    async def churn(self, request: Request) -> Any:
+        """What the location's churn did so far."""
+        location = request.query_params.get("location", "")
+        churning = self.sandbox.directory.location(location).churning if location else None
+        if churning is None:
+            return {"location": location, "searches": 0, "changes": []}
+        changes = [change.as_json() for change in churning.changes]
+        return {"location": location, "searches": churning.searches, "changes": changes}
 
     async def settings(self, request: Request) -> Any:
         settings.change(self.sandbox, _object(await _json(request)))

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from processor.sandbox import search
+from processor.sandbox import churn, search
 from processor.sandbox.directory import Directory
 from processor.sandbox.problems import Problem, refusal
 from processor.sandbox.shapes import full, hit
@@ -67,6 +67,7 @@ def _search(directory: Directory, call: Call, own: str | None, now: int) -> dict
     page = search.run(query, directory.search_view(query.location, now))
     raw_names = directory.shows_raw_names(query.location)
     hits = [hit(contact, raw_names, search.cursor(contact, query.sort)) for contact in page.contacts]
+    churn.after_search(directory, query.location, now)
     return {"contacts": hits, "total": page.total}
 
 

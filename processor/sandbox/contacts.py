@@ -55,6 +55,11 @@ class Mix:
     shared_email: float = 0.0  # has the e-mail of the one before it
     imported: float = 0.1  # came in the same millisecond as the one before it
 
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"mix: {name}: not a number from 0 to 1")
+
 
 def identifier(drawn: bytes) -> str:
     """20 letters and digits, as HighLevel's ids are."""

@@ -1,7 +1,7 @@
 """What search sees of one location: its contacts by id, e-mail and phone, and in order. 100,000 of them are never scanned for one."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from typing import Any, Final
 
 from processor.sandbox.shapes import Contact
@@ -61,12 +61,14 @@ class Index:
         self.by_email = Lookup()  # in lower case
         self.by_phone = Lookup()
         self._orders: dict[str, list[Contact]] = {}  # by field, ascending, made when first asked for
+        self._last: tuple[Hashable, Sequence[Contact]] | None = None  # a search's matches, until a contact changes
 
     def __len__(self) -> int:
         return len(self.by_id)
 
     def put(self, contact: Contact) -> None:
         self.drop(contact.id)
+        self._last = None
         self.by_id[contact.id] = contact
         if contact.email:
             self.by_email.put(contact.email.lower(), contact)
@@ -79,6 +81,7 @@ class Index:
         contact = self.by_id.pop(id, None)
         if contact is None:
             return
+        self._last = None
         if contact.email:
             self.by_email.drop(contact.email.lower(), contact)
         if contact.phone:
@@ -94,10 +97,20 @@ class Index:
             order = self._orders[field] = sorted(self.by_id.values(), key=key_of(field))
         return order
 
-    def between(self, field: str, first: int, last: int) -> Sequence[Contact]:
-        """Contacts whose time lies in [first, last], ms."""
+    def stretch(self, field: str, first: float, last: float) -> tuple[int, int]:
+        """Where in their order the contacts lie whose time is in [first, last], ms."""
         order, read = self.ordered(field), sortable[field]
-        return order[bisect_left(order, first, key=read) : bisect_right(order, last, key=read)]
+        return bisect_left(order, first, key=read), bisect_right(order, last, key=read)
+
+    def between(self, field: str, first: float, last: float) -> Sequence[Contact]:
+        """Contacts whose time lies in [first, last], ms."""
+        return self.ordered(field)[slice(*self.stretch(field, first, last))]
+
+    def matches(self, of: Hashable, find: Callable[[], Sequence[Contact]]) -> Sequence[Contact]:
+        """What was found last, where the same is asked for and no contact has changed: the pages of a search are sorted once."""
+        if self._last is None or self._last[0] != of:
+            self._last = of, find()
+        return self._last[1]
 
 
 def key_of(field: str) -> Callable[[Contact], Key]:

@@ -1,6 +1,6 @@
 """`POST /contacts/search`: the body is checked, matches are found, sorted, and cut into a page (contract.md §4.1). Pure."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cmp_to_key
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from processor.sandbox import filters
 from processor.sandbox.filters import Filter, Group, Leaf
-from processor.sandbox.index import Index, before, ranked, sortable
+from processor.sandbox.index import Index, before, key_of, ranked, sortable
 from processor.sandbox.problems import Problem, unprocessable
 from processor.sandbox.shapes import Contact
 
@@ -16,6 +16,7 @@ page_limit: Final = 500
 paged_limit: Final = 10_000  # records that `page` reaches; beyond only `searchAfter`
 query_limit: Final = 75
 known: Final = frozenset(("locationId", "pageLimit", "page", "searchAfter", "filters", "sort", "query"))
+few: Final = 8  # of that many contacts one: fewer matches are sorted, more are picked out of the index's order
 usual_sort: Final = (("dateAdded", True),)  # not documented; newest first is what HighLevel's screens show
 
 Sort = tuple[tuple[str, bool], ...]  # (field, descending)
@@ -105,9 +106,9 @@ def cursor(contact: Contact, sort: Sort) -> list[Any]:
 
 
 def run(query: Query, index: Index) -> Page:
-    matches = _ready(query, index)
-    if matches is None:
-        matches = ranked(_matches(query, index), query.sort)
+    if (stretch := _stretch(query, index)) is not None:
+        return _cut(query, index, *stretch)
+    matches = index.matches((query.where, query.sort, query.text), lambda: _ranked(query, index))
     start = query.skip
     if query.after is not None:
 
@@ -119,27 +120,47 @@ def run(query: Query, index: Index) -> Page:
     return Page(len(matches), matches[start : start + query.limit])
 
 
-def _ready(query: Query, index: Index) -> Sequence[Contact] | None:
-    """A whole scan, or one of a stretch of time, needs no sorting: the index has that order. None: this is no such search."""
-    [(field, descending), *more] = query.sort
+def _stretch(query: Query, index: Index) -> tuple[int, int] | None:
+    """A whole scan, or one of a stretch of time: where its matches lie in the index's order. None: this is no such search."""
+    [(field, _), *more] = query.sort
     if more or query.text:
         return None
     match query.where:
         case Group(members=()):
-            ordered = index.ordered(field)
+            return 0, len(index)
         case Group(members=(Leaf(name=name, operator="range", value=(first, last)),)) if name == field:
-            ordered = index.between(field, first, last)
-        case _:
-            return None
-    return ordered[::-1] if descending else ordered
+            return index.stretch(field, first, last)
+    return None
 
 
-def _matches(query: Query, index: Index) -> Sequence[Contact]:
-    found, exact = filters.candidates(query.where, index) or (index.by_id.values(), query.where == filters.everything)
-    if exact and not query.text:
-        return list(found)
+def _cut(query: Query, index: Index, first: int, last: int) -> Page:
+    """The page of a stretch of the index's order. Nothing is sorted or copied: it costs the same however many match."""
+    [(field, descending)] = query.sort
+    order, key, total = index.ordered(field), key_of(field), last - first
+    after = None if query.after is None else tuple(query.after)
+    if descending:
+        last = (last if after is None else bisect_left(order, after, first, last, key=key)) - query.skip
+        return Page(total, order[max(first, last - query.limit) : max(first, last)][::-1])
+    first = (first if after is None else bisect_right(order, after, first, last, key=key)) + query.skip
+    return Page(total, order[first : min(last, first + query.limit)])
+
+
+def _ranked(query: Query, index: Index) -> Sequence[Contact]:
+    """All matches, in order."""
+    found, exact = filters.candidates(query.where, index) or (index.by_id.values(), False)
     passes = filters.test(query.where)
-    return [contact for contact in found if passes(contact) and (not query.text or query.text in _searched(contact))]
+    if len(query.sort) == 1 and len(found) * few > len(index):
+        [(field, descending)] = query.sort
+        order = index.ordered(field)  # to look at all of them is cheaper than to sort so many
+        matches = [contact for contact in order if passes(contact) and _says(contact, query.text)]
+        return matches[::-1] if descending else matches
+    if not exact or query.text:
+        found = [contact for contact in found if passes(contact) and _says(contact, query.text)]
+    return ranked(found, query.sort)
+
+
+def _says(contact: Contact, text: str) -> bool:
+    return not text or text in _searched(contact)
 
 
 def _searched(contact: Contact) -> str:

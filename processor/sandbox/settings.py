@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, get_args
 
+from processor.sandbox import churn
 from processor.sandbox.directory import Access, Refusal
 from processor.sandbox.limiter import Limits
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 everyone: Final = "*"
 limits: Final = {"limit": "per_window", "daily": "per_day", "foreign": "foreign"}
 of_all_only: Final = ("latency_ms", "jitter_ms", "retry_after")
+of_one_only: Final = ("churn",)
 lag_at_most_s: Final = 86_400
 
 help: Final = """\
@@ -24,12 +26,18 @@ PUT /_sandbox/settings  {"location": "id", …}, without a location or with "*" 
                         (without a location also an object: token → the one location that it opens, or null)
   index_lag_s           how much later search sees a change
   raw_names             whether search shows names as entered
+  churn                 of one location only: how many contacts change after each search answered, as
+                        {"edit": 3, "rename": 1, "add": 2, "twin": 1, "merge": 1, "delete": 1}; null: none any more.
+                        GET /_sandbox/churn?location=… tells who was changed when, before and after
   latency_ms, jitter_ms, retry_after   of all locations only: seconds, date or none on a 429 of the limiter
 POST /_sandbox/faults   {"kind": status, cloudflare, hang, reset, malformed, endless, truncated, lost or slow}, or a list; also
   location, call, email, filters_over   whom it strikes: all that is given must fit; a search that names the e-mail
   times, probability    how often
   status, message, retry_after, retry_after_s   of kind status
   body, delay_ms        of kind malformed, of kind slow
+POST /_sandbox/changes  [{"location_id": "id", "kind": add, change, merge or delete}, …], many at one moment; also
+  id                    of the contact that changes or goes; into: which one stays of two merged
+  contact               in GET's shape: what is added, or the fields to change
 GET, DELETE /_sandbox/faults[?id=…|?location=…]; GET /_sandbox/report, /_sandbox/log?location=…; POST /_sandbox/reset, /_sandbox/contacts;
 PUT, DELETE /_sandbox/contacts/LOCATION/ID"""
 
@@ -59,6 +67,8 @@ def change(sandbox: "Sandbox", given: Mapping[str, Any]) -> None:
     elif "tokens" in rest:
         access = None if rest["tokens"] is None else Access(frozenset(rest["tokens"]), rest.get("refusal", "expired"))
         (directory if location is None else directory.location(location)).access = access
+    if location is not None and "churn" in rest:
+        churn.begin(directory, location, None if rest["churn"] is None else churn.parse(rest["churn"]))
     for name in {"index_lag_s", "raw_names"} & rest.keys():
         setattr(directory if location is None else directory.location(location), name, rest[name])
 
@@ -80,7 +90,9 @@ def parse(given: Mapping[str, Any]) -> Settings:
 def _check(name: str, value: Any, of_one: bool) -> None:
     if of_one and name in of_all_only:
         raise ValueError(f"{name}: of all locations only")
-    if value is None and of_one and name in (*limits, "index_lag_s", "raw_names", "tokens"):
+    if not of_one and name in of_one_only:
+        raise ValueError(f"{name}: of one location only")
+    if value is None and of_one and name in (*limits, *of_one_only, "index_lag_s", "raw_names", "tokens"):
         return
     match name:
         case "limit" | "daily" | "foreign":  # Limits knows the range
@@ -91,6 +103,8 @@ def _check(name: str, value: Any, of_one: bool) -> None:
         case "index_lag_s" | "day_resets_in_s":
             if not _number(value, 0, lag_at_most_s):
                 raise ValueError(f"{name}: not a number from 0 to {lag_at_most_s}")
+        case "churn":
+            churn.parse(value)
         case "raw_names":
             if not isinstance(value, bool):
                 raise ValueError(f"{name}: neither true nor false")

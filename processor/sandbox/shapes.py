@@ -88,6 +88,19 @@ def parse(location: str, shown: Mapping[str, Any], now_ms: int, id: str) -> Cont
     )
 
 
+def merged(kept: Contact, gone: Contact) -> Contact:
+    """As HighLevel merges: what is known of the one stays, the other fills its gaps; e-mails and phones are all kept."""
+    fields = {ours: getattr(kept, ours) or getattr(gone, ours) for ours in texts.values()}
+    emails = (*kept.additional_emails, gone.email, *gone.additional_emails)
+    phones = (*kept.additional_phones, gone.phone, *gone.additional_phones)
+    return kept._replace(
+        **fields,
+        tags=tuple(dict.fromkeys((*kept.tags, *gone.tags))),
+        additional_emails=_others(emails, fields["email"]),
+        additional_phones=_others(phones, fields["phone"]),
+    )
+
+
 def full(contact: Contact) -> dict[str, Any]:
     """GET by id: original case, the time zone; unknown fields are absent."""
     shown: dict[str, Any] = {"id": contact.id, "locationId": contact.location}
@@ -182,6 +195,10 @@ def _time(shown: Mapping[str, Any], name: str, otherwise: int) -> int:
         return milliseconds(value) if value else otherwise
     except ValueError:
         raise ValueError(f"contact: {name}: not an ISO 8601 time") from None
+
+
+def _others(addresses: tuple[str | None, ...], primary: str | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(address for address in addresses if address and lowered(address) != lowered(primary)))
 
 
 def _addresses(given: Any, name: str) -> list[str]:  # any JSON

@@ -4,24 +4,36 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from processor.events.contract import LeadChanged, LeadDeleted, SyncLeadRequested
-from processor.events.wire import Event, Malformed, Record, dead_letter, request_ids
+from processor.events.contract import (
+    LeadChanged,
+    LeadDeleted,
+    SyncBackfillRequested,
+    SyncCancelRequested,
+    SyncLeadRequested,
+    SyncLocationRequested,
+)
+from processor.events.wire import Event, Malformed
 from processor.highlevel.budget import change, interactive
 from processor.highlevel.calls import Answer
+from processor.shard.astray import bury, rehome
+from processor.shard.backfill import backfill_requested, cancel_backfill, fan_out
+from processor.shard.backfill import step as step_backfill
 from processor.shard.hear_answer import hear_answer
+from processor.shard.job import Backfill, Job, served, tallies
 from processor.shard.lead import Lead
 from processor.shard.location import Location, held_by
 from processor.shard.notes import Note
 from processor.shard.request import Request
-from processor.shard.result import emit, publish
+from processor.shard.result import publish
 from processor.shard.settle import finish
 from processor.shard.setup import Setup
-from processor.shard.state import Changes, Out, Position
-from processor.topics import home, prefixed
+from processor.shard.state import Changes, Position
+from processor.shard.sync_all import cancel_requested, location_requested, step
+from processor.topics import home
 
-rehomed: Final = "hydrant-rehomed"
 unknown_for_ms: Final = 10_000  # DESIGN §3: an unknown lead is waited for
 due_at_once: Final = 400  # keys of the agenda in a turn: a turn is short
+touches_at_once: Final = 400  # leads; a job's walk takes what others leave of them
 recheck_ms: Final = 250  # lead.changes isn't read up to the request's arrival yet
 
 
@@ -57,14 +69,15 @@ def hear(changes: Changes, setup: Setup, inputs: Iterable[Input], now: int) -> I
             case Answer():
                 leads = hear_answer(changes, setup, one, now)
             case Malformed():
-                leads = bury(changes, setup, one, now)
+                bury(changes, setup, one, now)
+                leads = ()
             case Reached(topic, offset):
                 Position.of(changes, topic).offset = offset
                 leads = ()
             case Token():
                 leads = hear_token(changes, one)
         touched.update((lead.key, lead) for lead in leads)
-    touched.update((lead.key, lead) for lead in hear_time(changes, setup, now))
+    touched.update((lead.key, lead) for lead in hear_time(changes, setup, now, len(touched)))
     if counts:
         changes.notes.append(Note("heard", {"counts": counts, "lag_ms": now - oldest}))
     return touched.values()
@@ -72,8 +85,16 @@ def hear(changes: Changes, setup: Setup, inputs: Iterable[Input], now: int) -> I
 
 def hear_event(changes: Changes, setup: Setup, event: Event, now: int) -> Iterable[Lead]:
     data = event.data
-    if home(data.location_id, setup.partitions) != setup.partition:
-        return rehome(changes, setup, event, now)
+    if isinstance(data, SyncBackfillRequested) or (isinstance(data, SyncCancelRequested) and data.location_id is None):
+        fan_out(changes, setup, event, now)  # it has no home
+        if isinstance(data, SyncBackfillRequested):
+            backfill_requested(changes, data, event, now)
+        else:
+            cancel_backfill(changes, setup, data, now)
+        return ()
+    if home(data.location_id or "", setup.partitions) != setup.partition:
+        rehome(changes, setup, event, data.location_id or "", now)
+        return ()
     match data:
         case LeadChanged():
             return lead_changed(changes, data, event, now)
@@ -81,6 +102,12 @@ def hear_event(changes: Changes, setup: Setup, event: Event, now: int) -> Iterab
             return lead_deleted(changes, data, event, now)
         case SyncLeadRequested():
             return sync_requested(changes, data, event, now)
+        case SyncLocationRequested():
+            location_requested(changes, data, event, now)
+            return ()
+        case SyncCancelRequested():
+            cancel_requested(changes, setup, data, now)
+            return ()
     raise TypeError(f"{event.type} is no input")
 
 
@@ -109,6 +136,9 @@ def lead_deleted(changes: Changes, data: LeadDeleted, event: Event, now: int) ->
     if lead.revision is not None and data.revision <= lead.revision:
         return ()
     if lead.open:
+        for job in served(changes, lead):
+            for tally in tallies(changes, job):
+                tally.leads -= 1
         lead.revision, lead.snapshot, lead.learned = data.revision, {}, {}
         while requests := Request.waiting(changes, lead.location, lead.id, limit=500):
             publish(changes, lead, "failed", "lead_deleted", now, requests=requests)
@@ -147,55 +177,6 @@ def sync_requested(changes: Changes, data: SyncLeadRequested, event: Event, now:
     return (lead,)
 
 
-def rehome(changes: Changes, setup: Setup, event: Event, now: int) -> Iterable[Lead]:
-    """An event of a location that lives elsewhere: sent home once, buried when it strays again."""
-    record = event.record
-    if any(name == rehomed for name, _ in record.headers):
-        strayed = f"{event.type}: strayed a second time"
-        return bury(changes, setup, Malformed("misrouted", strayed, record, request_ids(event)), now)
-    there = home(event.data.location_id, setup.partitions)
-    headers = (*record.headers, (rehomed, b"1"))
-    key = event.data.location_id.encode()
-    changes.records.append(Out(record.topic, key, record.value, headers, there, record.timestamp_ms))
-    said = {"topic": record.topic, "partition": record.partition, "offset": record.offset, "home": there}
-    changes.notes.append(Note("rehomed", said))
-    return ()
-
-
-def bury(changes: Changes, setup: Setup, malformed: Malformed, now: int) -> Iterable[Lead]:
-    """What no retry cures goes to the dead letters; a request whose ids can be read is answered all the same."""
-    record = malformed.record
-    key, value, headers = dead_letter(malformed, prefixed(setup.prefix, record.topic), now)
-    changes.records.append(Out("dead.letters", key or b"", value, tuple(headers)))
-    said = {
-        "reason": malformed.reason,
-        "detail": malformed.detail,
-        "topic": record.topic,
-        "partition": record.partition,
-    }
-    changes.notes.append(Note("buried", said | {"offset": record.offset}))
-    if malformed.request is not None:
-        refuse(changes, malformed, record, now)
-    return ()
-
-
-def refuse(changes: Changes, malformed: Malformed, record: Record, now: int) -> None:
-    """Answer a request that can't be served: `failed`, once."""
-    ids, reason = malformed.request, "internal_error" if malformed.reason == "internal_error" else "invalid"
-    if ids is None:
-        return
-    if ids.lead_id is None:
-        data: dict[str, object] = {"request_id": ids.request_id, "location_id": ids.location_id, "reason": reason}
-        unique = f"{ids.request_id}:{record.topic}:{record.offset}"
-        about, source = ids.location_id or ids.request_id, None if ids.location_id else record.partition
-        emit(changes, "sync.progress", "sync.failed", about, ids.request_id, unique, data, now, source)
-    elif ids.location_id and Request.of(changes, ids.location_id, ids.lead_id, ids.request_id) is None:
-        lead = Lead.of(changes, ids.location_id, ids.lead_id)
-        request = Request(ids.location_id, ids.lead_id, ids.request_id, ids.event_id or "", record.timestamp_ms)
-        changes.hold(request, None)
-        publish(changes, lead, "failed", reason, now, requests=[request])
-
-
 def hear_token(changes: Changes, token: Token) -> Iterable[Lead]:
     """Another token than the one that was refused: the location goes on at once."""
     location = Location.of(changes, token.location)
@@ -205,23 +186,31 @@ def hear_token(changes: Changes, token: Token) -> Iterable[Lead]:
     return ()
 
 
-def hear_time(changes: Changes, setup: Setup, now: int) -> Sequence[Lead]:
-    """What the time itself brings: deadlines, leads that didn't come, and documents that only remembered."""
-    touched = []
+def hear_time(changes: Changes, setup: Setup, now: int, touched: int) -> Sequence[Lead]:
+    """What the time itself brings: deadlines, leads that didn't come, steps of jobs, documents that only remembered."""
+    leads: list[Lead] = []
+    jobs: list[Job] = []
     for key in changes.due(now, due_at_once):
         kind, *ids = key.split(" ")
         if kind == "location":
             changes.busy[ids[0]] = None
         elif kind == "request":
             overdue(changes, setup, ids, now)
+        elif kind == "job" and (job := Job.of(changes, *ids)):
+            jobs.append(job)
+        elif kind == "backfill" and (whole := Backfill.of(changes, *ids)):
+            step_backfill(changes, setup, whole, now)
         elif kind == "lead":
             lead = Lead.of(changes, *ids)
             if lead.open is None:
                 lead.revision = lead.expires = None  # forgotten
             elif lead.revision is None:
                 unknown(changes, lead, now)
-            touched.append(lead)
-    return touched
+            leads.append(lead)
+    for job in jobs:
+        if (room := touches_at_once - touched - len(leads)) > 0:  # the others are due in the next turn
+            leads += step(changes, setup, job, now, room)
+    return leads
 
 
 def overdue(changes: Changes, setup: Setup, ids: Sequence[str], now: int) -> None:
@@ -238,7 +227,7 @@ def overdue(changes: Changes, setup: Setup, ids: Sequence[str], now: int) -> Non
         lead.open.asked -= 1
         if not lead.open.asked:
             lead.open.lane = change
-            lead.open = lead.open if lead.open.causes else None
+            lead.open = lead.open if lead.open.wanted else None
 
 
 def unknown(changes: Changes, lead: Lead, now: int) -> None:

@@ -5,17 +5,20 @@ from typing import Final
 
 from processor.highlevel import calls as outcome
 from processor.highlevel.budget import window_ms
-from processor.highlevel.calls import Answer, Call
+from processor.highlevel.calls import Answer, Call, Scan
 from processor.highlevel.contact import Contact, digits
 from processor.shard.jitter import jittered
+from processor.shard.job import Job
 from processor.shard.lead import Dead, Lead, Open, Question
 from processor.shard.ledger import Ledger
 from processor.shard.location import Location, Pause
 from processor.shard.notes import Note
 from processor.shard.resolve import Evidence, fold
+from processor.shard.scan import hear_page
 from processor.shard.settle import finish, learn
 from processor.shard.setup import Setup
 from processor.shard.state import Changes
+from processor.shard.sync_all import end
 
 attempts_at_most: Final = 8
 retry_first_ms: Final = 1_000
@@ -25,8 +28,12 @@ not_linked_again_ms: Final = 600_000  # DESIGN §7: a contact that is gone isn't
 
 def hear_answer(changes: Changes, setup: Setup, answer: Answer, now: int) -> Iterable[Lead]:
     call, said, permit = answer.call, answer.outcome, answer.call.permit
+    if answer.heard and isinstance(call.what, Scan):
+        hear_scan(changes, setup, call.what, answer, now)
+        return ()
     location, budget = Location.of(changes, permit.location), Ledger.of(changes, setup, permit.location, now).budget
-    changes.landed(location.id, permit.slot)
+    if not isinstance(said, outcome.Page):
+        changes.landed(location.id, permit.slot)
     changes.busy[location.id] = None
     if not budget.land(permit.slot, now, answered=answer.status is not None):
         return ()  # heard before, by a turn of which nobody knew whether it had committed
@@ -51,9 +58,12 @@ def hear_answer(changes: Changes, setup: Setup, answer: Answer, now: int) -> Ite
         case outcome.Unauthorized(why):
             location.pause = Pause(why, permit.granted, answer.token)
             return ()
-        case outcome.Found() | outcome.Gone() | outcome.Refused():
+        case outcome.Found() | outcome.Page() | outcome.Gone() | outcome.Refused():
             if location.pause and permit.granted >= location.pause.tried:
                 location.pause = None  # the trial succeeded
+    if isinstance(call.what, Scan):
+        hear_scan(changes, setup, call.what, answer, now, counted)
+        return ()
     asked = list(still_asked(changes, call))
     if asked:
         work = asked[0][1]
@@ -85,6 +95,26 @@ def hear_answer(changes: Changes, setup: Setup, answer: Answer, now: int) -> Ite
             for _, work in asked:
                 work.due = location.breaker.probe_at + 1  # the next probe comes from another piece of work
     return [lead for lead, _ in asked]
+
+
+def hear_scan(changes: Changes, setup: Setup, asked: Scan, answer: Answer, now: int, counted: bool = True) -> None:
+    """A page of a job's scan, or what became of it. A job fails only when HighLevel refuses the page itself."""
+    said, slot = answer.outcome, answer.call.permit.slot
+    left = None
+    if isinstance(said, outcome.Page):
+        left = hear_page(changes, setup, asked, answer, said, now)
+    elif (job := Job.of(changes, asked.location, asked.job)) and job.wants_page and job.page == asked.number:
+        if isinstance(said, outcome.Refused):
+            why = "internal_error" if said.why == "internal_error" else "refused"
+            end(changes, setup, job, "sync.failed", now, why)
+        elif counted:
+            job.attempts += 1
+            delay = min(retry_first_ms << min(job.attempts - 1, 16), retry_at_most_ms)
+            job.due = now + jittered(delay, job.key, slot)
+    if left is None:
+        changes.landed(asked.location, slot)  # only now may the next page be asked for
+    else:
+        changes.again.append(left)
 
 
 def still_asked(changes: Changes, call: Call) -> Iterator[tuple[Lead, Open]]:
@@ -154,6 +184,6 @@ def note(changes: Changes, answer: Answer, now: int) -> None:
         "status": answer.status,
         "trace_id": answer.trace_id,
         "network_ms": max(0, now - answer.call.permit.granted),
-        "contacts": len(said.contacts) if isinstance(said, outcome.Found) else 0,
+        "contacts": len(said.contacts) if isinstance(said, outcome.Found | outcome.Page) else 0,
     }
     changes.notes.append(Note("answered", fields))

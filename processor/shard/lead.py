@@ -7,10 +7,11 @@ from typing import Any, Final, NamedTuple, Self
 import orjson
 
 from processor.events.contract import HYDRATABLE
-from processor.highlevel.budget import change, interactive
+from processor.highlevel.budget import backfill, change, interactive, job
 from processor.highlevel.contact import digits, e164, normal_email
 from processor.shard.resolve import Evidence
-from processor.shard.state import Changes, Pending, Projection, nothing
+from processor.shard.state import Changes
+from processor.shard.tables import Pending, Projection, nothing
 
 forgotten_after_ms: Final = 7 * 24 * 3_600_000  # DESIGN §3: a deleted lead's revision is kept 7 days
 facts: Final = ("contact_id", *HYDRATABLE)
@@ -58,6 +59,7 @@ class Open:
     lane: int = change
     causes: list[list[str]] = field(default_factory=list)  # [event id, type], without requests
     asked: int = 0  # requests that wait for the answer; they are documents of their own
+    jobs: list[str] = field(default_factory=list)  # request ids of jobs that wait for it
     due: int = 0  # ms, not asked before
     attempts: int = 0
     first_look: int = 0  # ms, of a young lead, which is looked for again
@@ -69,6 +71,8 @@ class Open:
     calls: dict[str, int] = field(default_factory=dict)
     permit_ms: int = 0
     network_ms: int = 0
+    covered: bool = False  # a scan of all contacts, whole when it ends, looks for it
+    hits: Evidence | None = None  # what that scan has found so far
     evidence: Evidence | None = None  # of the answer heard in this very turn; settled before it ends
 
     def start_over(self) -> None:
@@ -76,6 +80,28 @@ class Open:
         self.attempts = self.first_look = self.due = 0
         self.payload = self.searched = self.evidence = None
         self.width = width_unlimited
+        self.uncover()
+
+    def uncover(self) -> None:
+        """What a scan has found, or will, says nothing of it."""
+        self.covered, self.hits = False, None
+
+    @property
+    def wanted(self) -> bool:
+        """Somebody waits for what comes of it."""
+        return bool(self.causes or self.asked or self.jobs)
+
+    def leave(self, request: str) -> None:
+        """A job waits no more: the rest of the work is for others, and as urgent as theirs."""
+        if request in self.jobs:
+            self.jobs.remove(request)
+            self.hits = None
+            self.give_back()
+
+    def give_back(self) -> None:
+        """Work that a job took along is the change lane's again; what only jobs want is the lowest one's."""
+        if self.lane >= job:
+            self.lane = change if self.causes or self.asked else backfill if self.jobs else job
 
 
 @dataclass(slots=True)
@@ -115,6 +141,11 @@ class Lead:
     def gaps(self) -> list[str]:
         """Hydratable fields that neither upstream nor HighLevel has given."""
         return [name for name in HYDRATABLE if name not in self.snapshot and name not in self.learned]
+
+    @property
+    def is_there(self) -> bool:
+        """Upstream told of it, and not that it is deleted."""
+        return self.revision is not None and self.deleted is None
 
     @property
     def lacks_nothing(self) -> bool:
@@ -172,7 +203,9 @@ class Lead:
 
     def cause(self, event_id: str, kind: str, since: int, now: int) -> None:
         """An event that wants this lead looked at."""
-        causes = self.work(since, now).causes
+        work = self.work(since, now)
+        causes = work.causes
+        work.lane = min(work.lane, change)  # a job may get to it late
         if [event_id, kind] not in causes:
             causes.append([event_id, kind])
             del causes[:-causes_kept]
@@ -185,7 +218,10 @@ class Lead:
             return Projection(at=work.due)  # waits for the lead itself to come
         if work.question is None:
             return nothing
-        return Projection(pending=Pending(work.lane, max(work.due, work.heard), *work.question, work.width))
+        sought = work.lane >= job and (work.covered or work.question.by == "get")
+        hit = work.hits.best.id if sought and work.hits and work.hits.best else None
+        at = max(work.due, work.heard)
+        return Projection(pending=Pending(work.lane, at, *work.question, work.width, sought, hit))
 
     def encode(self) -> bytes | None:
         """Defaults are left out: most documents hold a snapshot and little else."""
@@ -195,6 +231,8 @@ class Lead:
         document["revision"] = self.revision
         if self.open:
             document["open"] = {name: value for name in stored_open if (value := getattr(self.open, name))}
+            if self.open.hits:
+                document["open"]["hits"] = self.open.hits.encode()
         return orjson.dumps(document, default=list)  # a Question is a tuple with names
 
     @classmethod
@@ -215,11 +253,17 @@ class Lead:
 
 
 def read_open(
-    question: list[str] | None = None, payload: dict[str, Any] | None = None, **read: Any
+    question: list[str] | None = None,
+    payload: dict[str, Any] | None = None,
+    hits: list[Any] | None = None,
+    **read: Any,
 ) -> Open:  # JSON is untyped
     given = {"since": 0, "heard": 0, "lane": interactive} | read  # zeros are left out
     return Open(
-        question=Question(*question) if question else None, payload=Seen(**payload) if payload else None, **given
+        question=Question(*question) if question else None,
+        payload=Seen(**payload) if payload else None,
+        hits=Evidence.decode(hits) if hits else None,
+        **given,
     )
 
 
@@ -230,4 +274,4 @@ nested: Final[Mapping[str, Callable[..., object]]] = {
     "open": read_open,
 }
 stored: Final = tuple(name for name in Lead.__slots__ if name not in ("location", "id", "open", "revision"))
-stored_open: Final = tuple(name for name in Open.__slots__ if name != "evidence")
+stored_open: Final = tuple(name for name in Open.__slots__ if name not in ("evidence", "hits"))

@@ -6,7 +6,8 @@ from typing import Self
 
 from processor.highlevel.budget import Budget
 from processor.shard.setup import Setup
-from processor.shard.state import Changes, Projection, nothing
+from processor.shard.state import Changes
+from processor.shard.tables import Projection, nothing
 
 
 @dataclass(slots=True)

@@ -11,7 +11,8 @@ from processor.shard.jitter import jittered
 from processor.shard.lead import Lead
 from processor.shard.ledger import Ledger
 from processor.shard.setup import Setup
-from processor.shard.state import Changes, Projection, nothing
+from processor.shard.state import Changes
+from processor.shard.tables import Projection, nothing
 
 report_every_ms: Final = 10_000  # DESIGN §3, location.status: at most so often while nothing changes
 trial_every_ms: Final = 600_000  # one call each 10 minutes tries whether the location is cured

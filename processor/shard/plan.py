@@ -1,17 +1,22 @@
 """Spend: while a location has a free slot, the best call for what is pending now. No call ever queues."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from processor.highlevel.budget import Budget, Lane, Permit, backfill, interactive, lane_names
+from processor.highlevel.budget import job as sync_all
 from processor.highlevel.calls import Ask, By, Call, GetContact, Search
+from processor.shard.job import Job, active, tallies
 from processor.shard.ledger import Ledger
 from processor.shard.location import Location
 from processor.shard.notes import Note
+from processor.shard.scan import page
 from processor.shard.setup import Setup
-from processor.shard.state import Changes, Pending
+from processor.shard.state import Changes
+from processor.shard.tables import Pending
 
 leads_per_value: Final = 4  # leads that ask the same share a value; more than that wait for the next call
+leads_per_get: Final = 400
 nobody: Final[tuple[tuple[By, str], ...]] = (("id", "none"),)  # a contact that there isn't
 look_again_ms: Final = 1_000  # while nothing is granted at all
 
@@ -33,8 +38,12 @@ def spend_one(
         if calls and (paced_until := budget.free_at(now)) > now:  # most often; whatever waits is looked for then
             changes.remind(location.key, paced_until)
             return calls
-        first = changes.first_pending(location.id)
-        if not first and (location.pause or location.breaker.open):
+        first, job = changes.first_pending(location.id), None
+        if max(first, default=interactive) >= sync_all:
+            job = active(changes, location.id)
+            first = open_lanes(changes, setup, location.id, first, job)
+        nobodys = not first
+        if nobodys and (location.pause or location.breaker.open):
             first = {backfill: now}  # nothing is asked, but whether it is cured is
         held_until = location.free_at(budget, now, asked=interactive in first) if granting else now + look_again_ms
         ready = {lane: max(at, held_until, budget.free_at(now, lane)) for lane, at in first.items()}
@@ -44,14 +53,42 @@ def spend_one(
             return calls
         # a probe comes from whatever has waited longest, else one urgent lead could keep the circuit open
         lane = min(waiting, key=lambda lane: first[lane]) if location.breaker.open else budget.choose(waiting)
-        lanes = () if location.breaker.asks_nobodys else sorted(waiting, key=lambda one: (one != lane, one))
+        if nobodys or location.breaker.asks_nobodys:
+            turns_page, lanes = False, []
+        else:
+            turns_page = job is not None and job.wants_page and lane == job.lane
+            asking = [one for one in waiting if job is None or one != job.lane or not job.wants_page]
+            lanes = [] if turns_page else sorted(asking, key=lambda one: (one != lane, one))
         questions = compose(changes, setup, location, lanes, now)
         permit = budget.grant(now, lane, waiting)
         if location.pause:
             location.pause.tried = now  # this call is the trial
-        calls.append(call(permit, questions))
-        changes.in_flight(location.id, [lead for lead, _ in questions], permit.slot)
+        if job and lane == job.lane:
+            for tally in tallies(changes, job):
+                tally.spent += 1
+        if job and turns_page:
+            job.scan_from = job.scan_from or now
+            calls.append(Call(permit, page(job), ()))
+            changes.in_flight(location.id, [f"job {job.id}"], permit.slot)
+        else:
+            calls.append(call(permit, questions))
+            changes.in_flight(location.id, [lead for lead, _ in questions], permit.slot)
         note(changes, calls[-1], lane, now - first[lane])
+
+
+def open_lanes(
+    changes: Changes, setup: Setup, location: str, first: Mapping[Lane, int], job: Job | None
+) -> dict[Lane, int]:
+    """Of the lanes of jobs only the active one's: its next page, or its questions, as many as may be in flight."""
+    kept = {lane: at for lane, at in first.items() if lane < sync_all}
+    if job is None:
+        return kept
+    at = None
+    if job.wants_page:
+        at = changes.page_due(location, job.id)
+    elif job.stage == "asking" and changes.flying(location, job.lane) < setup.job_concurrency:
+        at = first.get(job.lane)
+    return kept if at is None else kept | {job.lane: at}
 
 
 def compose(
@@ -70,6 +107,10 @@ def compose(
             size = min(size, question.width)
             values.add(asked)
             chosen.append((lead, question))
+    if chosen and chosen[0][1].by == "get" and chosen[0][1].lane >= sync_all:  # a GET at most once a contact
+        named, question = {lead for lead, _ in chosen}, chosen[0][1]
+        others = changes.sought(location.id, "get", question.value, leads_per_get)
+        chosen += [(lead, question) for lead in others if lead not in named]
     return chosen
 
 

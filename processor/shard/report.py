@@ -4,6 +4,7 @@ from typing import Final
 
 from processor.events.fields import rfc3339
 from processor.highlevel.budget import lane_names
+from processor.shard.job import active
 from processor.shard.ledger import Ledger
 from processor.shard.location import Location, report_every_ms
 from processor.shard.notes import Note
@@ -26,6 +27,8 @@ def report(changes: Changes, setup: Setup, now: int) -> None:
             due = location.reported + report_every_ms if sent or location.was_busy else None
         else:
             queued = changes.queued(name)
+            if job := active(changes, name):
+                queued[job.lane] = job.tally.leads - job.tally.leads_done
             oldest = changes.oldest_pending(name)
             if changed:
                 said = {"location": name, "state": state, "previous": location.state, "reason": reason, "until": until}

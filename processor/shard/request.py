@@ -5,7 +5,8 @@ from typing import Final, Self
 
 import orjson
 
-from processor.shard.state import Changes, Projection
+from processor.shard.state import Changes
+from processor.shard.tables import Projection
 
 remembered_ms: Final = 24 * 3_600_000  # DESIGN §3: a repeated request is not run again
 

@@ -1,10 +1,11 @@
 """Which contact is this lead? Hits of a search, folded one by one into the best of them and what makes it doubtful
 (DESIGN §7, points 2 and 3)."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final, Self
 
-from processor.highlevel.contact import Contact, digits
+from processor.highlevel.contact import Contact, Origin, digits
 
 primary, additional = 2, 1  # a hit by primary e-mail or phone outranks one by an additional one
 distinct_phones: Final = 2  # two are enough to disagree; never a list of hits
@@ -18,6 +19,23 @@ class Evidence:
     rank: int = 0
     agrees: bool = False  # the best hit has the lead's phone
     phones: tuple[str, ...] = ()  # different phones of the hits of this rank, by their digits
+
+    def encode(self) -> Sequence[Any]:
+        """For state: of the best hit, what linking and hydrating take from it."""
+        best = self.best
+        seen = [best.id, best.updated, best.origin, best.fields] if best else None
+        return [seen, self.rank, self.agrees, self.phones]
+
+    @classmethod
+    def decode(cls, stored: Sequence[Any]) -> Self:  # JSON is untyped
+        seen, matched, agrees, phones = stored
+        return cls(shown(*seen) if seen else None, matched, agrees, tuple(phones))
+
+
+def shown(contact_id: str, updated: int | None, origin: Origin, fields: Mapping[str, str]) -> Contact:
+    """A contact as a state remembers it."""
+    email, phone = fields.get("email", "").lower() or None, fields.get("phone")
+    return Contact(contact_id, None, email, (), phone, (), updated, None, fields, origin, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from processor.events.wire import encode
 from processor.highlevel.budget import lane_names
+from processor.shard.job import Job
 from processor.shard.lead import Lead, facts, forgotten_after_ms
 from processor.shard.notes import Note
 from processor.shard.request import Request
@@ -19,23 +20,14 @@ def publish(
     now: int,
     requests: Sequence[Request] = (),
     causes: Sequence[Sequence[str]] = (),
+    jobs: Sequence[Job] = (),
 ) -> None:
-    """One result for these requests and causes. `outcome` None: `updated` or `unchanged`, by what was learned."""
-    learned: dict[str, str | None] = {name: lead.learned[name] for name in facts if name in lead.learned}
-    replaces = None
-    if outcome == "failed":
-        learned = {}
-    elif (
-        lead.dead
-        and lead.snapshot.get("contact_id") == lead.dead.contact_id
-        and reason != "may_lag"
-        and outcome != "ambiguous"
-    ):
-        replaces, reason = {"contact_id": lead.dead.contact_id}, "contact_gone"
-        learned = {"contact_id": lead.contact_id} | learned
-    outcome = outcome or ("updated" if learned else "unchanged")
+    """One result for these requests, jobs and other causes. `outcome` None: `updated` or `unchanged`, by what was learned."""
+    outcome, learned, replaces, reason = said(lead, outcome, reason)
     work = lead.open
-    since = min([request.since for request in requests] + ([work.since] if work and causes else []), default=now)
+    since = min(
+        [request.since for request in requests] + ([work.since] if work and (causes or jobs) else []), default=now
+    )
     lead.sequence = max(lead.sequence + 1, now)
     linked = lead.contact_id
     timings = {
@@ -60,6 +52,7 @@ def publish(
         "messages_imported": 0,
         "calls": dict(work.calls) if work else {},
         "causes": [{"id": one.cause, "type": "sync.lead.requested", "request_id": one.id} for one in requests]
+        + [{"id": one.cause, "type": one.kind, "request_id": one.id} for one in jobs]
         + [{"id": event_id, "type": kind} for event_id, kind in causes],
         "reason": reason,
         "timings_ms": timings,
@@ -85,16 +78,35 @@ def publish(
         changes.refresh(request)
     if lead.revision is None:
         lead.expires = now + forgotten_after_ms  # the sequence must not be forgotten
-    said = {
+    noted = {
         "location": lead.location,
         "lead": lead.id,
         "outcome": outcome,
         "lane": lane_names[work.lane] if work else lane_names[0],
         "resolved_by": data["resolved_by"],
         "reason": reason,
-        "cause_count": len(requests) + len(causes),
+        "cause_count": len(requests) + len(jobs) + len(causes),
     }
-    changes.notes.append(Note("result", said | {f"{name}_ms": ms for name, ms in timings.items()}))
+    changes.notes.append(Note("result", noted | {f"{name}_ms": ms for name, ms in timings.items()}))
+
+
+def said(
+    lead: Lead, outcome: str | None, reason: str | None
+) -> tuple[str, dict[str, str | None], dict[str, str] | None, str | None]:
+    """Outcome, changes, what they replace and the reason, as the contract words them."""
+    learned: dict[str, str | None] = {name: lead.learned[name] for name in facts if name in lead.learned}
+    replaces = None
+    if outcome == "failed":
+        learned = {}
+    elif (
+        lead.dead
+        and lead.snapshot.get("contact_id") == lead.dead.contact_id
+        and reason != "may_lag"
+        and outcome != "ambiguous"
+    ):
+        replaces, reason = {"contact_id": lead.dead.contact_id}, "contact_gone"
+        learned = {"contact_id": lead.contact_id} | learned
+    return outcome or ("updated" if learned else "unchanged"), learned, replaces, reason
 
 
 def emit(

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Final
 
-from processor.highlevel.budget import change
+from processor.highlevel.budget import change, job
 from processor.highlevel.contact import Contact, value_limit
 from processor.shard.hydrate import hydrate, search_is_idle, worth_a_get
+from processor.shard.job import served, tallies
 from processor.shard.lead import Lead, Memory, Open, Question, Seen, facts
 from processor.shard.request import Request
 from processor.shard.resolve import Ambiguous, Linked, resolve
-from processor.shard.result import publish
+from processor.shard.result import publish, said
 from processor.shard.setup import Setup
 from processor.shard.state import Changes
 
@@ -59,10 +60,13 @@ def settle(changes: Changes, setup: Setup, lead: Lead, now: int) -> None:
         link(lead, lead.open, decision.contact)
     match decision:
         case Ask(question):
+            if question.by == "get" and lead.open.lane >= job:
+                lead.open.due = max(lead.open.due, now)  # after all searches: leads that share a contact share its GET
             lead.open.question = question
             changes.busy[lead.location] = None
         case LookAgain(at):
-            answer(changes, lead, "not_found", "may_lag", now)
+            told = answer(changes, lead, "not_found", "may_lag", now)
+            answer_jobs(changes, lead, "not_found", "may_lag", now, told)
             lead.open.question, lead.open.due, lead.open.lane = lead.lookup(), at, change
             changes.busy[lead.location] = None
         case Done(outcome, reason):
@@ -86,7 +90,8 @@ def about_contact(lead: Lead, work: Open, now: int) -> Decision:
             return Link(contact)
         case Ambiguous():
             return Done("ambiguous", "different_phones")
-    if not work.first_look and now - lead.created < young_ms:
+    young = now - lead.created < young_ms and (work.causes or work.asked)  # a job's lead was known before
+    if not work.first_look and young:
         work.first_look = now
     if work.first_look and (later := [work.first_look + ms for ms in look_again_ms if work.first_look + ms > now]):
         return LookAgain(later[0])
@@ -110,15 +115,18 @@ def about_gaps(lead: Lead, work: Open, linked: str, fetch_fields: frozenset[str]
 
 
 def remembered(lead: Lead, work: Open, now: int) -> bool:
-    """HighLevel was asked lately and knew no more; only a Sync asks all the same."""
+    """HighLevel was asked lately and knew no more; only a Sync or a job asks all the same."""
     memory = lead.memory
-    return not work.asked and memory is not None and now < memory.until and {*lead.gaps()} <= {*memory.gaps}
+    return (
+        not (work.asked or work.jobs) and memory is not None and now < memory.until and {*lead.gaps()} <= {*memory.gaps}
+    )
 
 
 def link(lead: Lead, work: Open, contact: Contact) -> None:
     """The contact is the lead's; what it tells, too."""
     question = work.question
-    lead.resolved_by = "phone" if question and question.by == "phone" else "search"
+    by_phone = question is not None and question.by == "phone"
+    lead.resolved_by = "phone" if by_phone else "scan" if contact.origin == "scan" else "search"
     if lead.is_dead(contact.id):
         lead.dead = None  # it is back
     if lead.snapshot.get("contact_id") != contact.id:
@@ -146,23 +154,45 @@ def finish(changes: Changes, lead: Lead, outcome: str | None, reason: str | None
         remember(lead, now, found_all=not lead.gaps() and lead.contact_id is not None)
     if outcome == "not_found" and lead.dead and lead.snapshot.get("contact_id") == lead.dead.contact_id:
         reason = "contact_gone"
-    told = work.asked > 0
-    answer(changes, lead, outcome, reason, now)
+    told = answer(changes, lead, outcome, reason, now)
     found = outcome is None and bool(lead.learned)
     if (found and not told) or (work.causes and (work.looked or outcome == "failed")):
-        publish(changes, lead, outcome, reason, now, causes=work.causes)
+        jobs = served(changes, lead) if not told and (found or outcome) else ()
+        publish(changes, lead, outcome, reason, now, causes=work.causes, jobs=jobs)
+        told = True
+    answer_jobs(changes, lead, outcome, reason, now, told)
     lead.open = None
 
 
-def answer(changes: Changes, lead: Lead, outcome: str | None, reason: str | None, now: int) -> None:
-    """Answer the lead's open requests, 500 in a result; the first one speaks for the other causes as well."""
-    work = lead.open
+def answer(changes: Changes, lead: Lead, outcome: str | None, reason: str | None, now: int) -> bool:
+    """Answer the lead's open requests, 500 in a result; the first one speaks for jobs and other causes as well. Whether
+    there were any."""
+    work, told = lead.open, False
     while work and work.asked and (requests := Request.waiting(changes, lead.location, lead.id, limit=500)):
         spoken_for = work.causes if reason != "may_lag" else []
-        publish(changes, lead, outcome, reason, now, requests=requests, causes=spoken_for)
+        jobs = () if told else served(changes, lead)
+        publish(changes, lead, outcome, reason, now, requests=requests, causes=spoken_for, jobs=jobs)
         work.causes = [] if spoken_for else work.causes
+        told = True
     if work:
         work.asked = 0
+    return told
+
+
+def answer_jobs(changes: Changes, lead: Lead, outcome: str | None, reason: str | None, now: int, told: bool) -> None:
+    """The lead has its outcome in the jobs that wait for it; there is a result only where there is something to say."""
+    work, jobs = lead.open, served(changes, lead)
+    if work is None or not jobs:
+        return
+    found, learned, _, _ = said(lead, outcome, reason)
+    if found != "unchanged" and not told:
+        publish(changes, lead, outcome, reason, now, jobs=jobs)
+    filled = [name for name, value in learned.items() if value is not None]
+    for one in jobs:
+        for tally in tallies(changes, one):
+            tally.count(found, filled, looked_up=work.question is not None)
+    work.jobs = []
+    work.give_back()
 
 
 def remember(lead: Lead, now: int, found_all: bool) -> None:

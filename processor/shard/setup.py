@@ -13,4 +13,5 @@ class Setup:
     prefix: str = ""  # of topic names, for dead letters
     rate: Rate = field(default_factory=Rate)
     probe_size: int = 50  # values in one search; 1: one search a lead
+    job_concurrency: int = 15  # probes and GETs of one job in flight
     fetch_fields: frozenset[str] = frozenset({"first_name", "last_name"})  # gaps that alone justify a GET

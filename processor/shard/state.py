@@ -6,41 +6,19 @@ after a failed turn.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, Self, TypeVar, cast
+from typing import Final, Protocol, Self, TypeVar, cast
 
 import orjson
 
+from processor.highlevel.calls import Answer
 from processor.shard.notes import Note
+from processor.shard.tables import Projection, Tables, nothing, schema
 
 Row = tuple[str, bytes | None]
 
-schema: Final = """
-CREATE TABLE IF NOT EXISTS document (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS agenda (key TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS agenda_at ON agenda (at);
-CREATE TABLE IF NOT EXISTS pending (
-    location TEXT, lead TEXT, lane INTEGER, at INTEGER, by TEXT, value TEXT, width INTEGER, slot INTEGER,
-    PRIMARY KEY (location, lead)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS pending_next ON pending (location, lane, at) WHERE slot IS NULL;
-CREATE INDEX IF NOT EXISTS pending_slot ON pending (location, slot) WHERE slot IS NOT NULL;
-CREATE TABLE IF NOT EXISTS waiting (location TEXT, lead TEXT, request TEXT, PRIMARY KEY (location, lead, request))
-WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-"""
 furthest_ms: Final = 7 * 24 * 3_600_000  # no document is put on the agenda further ahead than a deletion is remembered
-
-
-class Pending(NamedTuple):
-    """A lead's question that waits for a call: the most urgent first, then the one due longest."""
-
-    lane: int
-    at: int
-    by: str  # email | phone | id in a search, get: the contact itself
-    value: str
-    width: int  # it shares a search with at most so many values
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +31,6 @@ class Out:
     headers: tuple[tuple[str, bytes], ...] = ()
     partition: int | None = None
     timestamp_ms: int | None = None  # kept when re-homed
-
-
-class Projection(NamedTuple):
-    """What the narrow tables say of one document."""
-
-    at: int | None = None  # when it needs attention next, whatever comes in
-    pending: Pending | None = None  # of a lead with an open question
-    waits: bool = False  # of a request that isn't answered yet
-
-
-nothing: Final = Projection()
 
 
 class Document(Protocol):
@@ -165,17 +132,17 @@ class Project(Protocol):
     def __call__(self, key: str, value: bytes) -> Projection: ...
 
 
-class Changes:
+class Changes(Tables):
     """What one turn reads and writes. Each document is read once, changed in memory, and written once, by `flush`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._sql = connection
+        super().__init__(connection)
         self._held: dict[str, Held] = {}
-        self._landed: list[tuple[str, int]] = []  # calls that are over: location and slot
         self.rows: list[Row] = []  # for the changelog, in the order written
         self.records: list[Out] = []  # to publish
         self.notes: list[Note] = []  # for logs and metrics
         self.busy: dict[str, None] = {}  # locations whose budget may have a use now, in the order they came up
+        self.again: list[Answer] = []  # what is left of a page: it is heard in the next turn
         self.watched: list[tuple[str, str | None]] = []  # locations that wait for another token than this one
 
     def get(self, key: str) -> bytes | None:
@@ -209,6 +176,10 @@ class Changes:
         self.project(document.key, held.projected, projection)
         held.projected = projection
 
+    def touched(self, kind: type[D]) -> list[D]:
+        """The documents of this kind that the turn holds."""
+        return [held.document for held in self._held.values() if isinstance(held.document, kind)]
+
     def flush(self, *kinds: str) -> None:
         """Write every touched document of these kinds (none: of all) that changed, and what the projections now say."""
         written: list[Row] = []
@@ -224,101 +195,8 @@ class Changes:
             self._sql.executemany("INSERT OR REPLACE INTO document VALUES (?, ?)", kept)
         if gone := [(key,) for key, value in written if value is None]:
             self._sql.executemany("DELETE FROM document WHERE key = ?", gone)
-        if self._landed:  # by now most of their questions are answered, and deleted
-            self._sql.executemany("UPDATE pending SET slot = NULL WHERE location = ? AND slot = ?", self._landed)
-            self._landed.clear()
+        self.put_landed()
         self.rows += written
-
-    def project(self, key: str, old: Projection | None, new: Projection) -> None:
-        """Bring the narrow tables up to date with one document; `old` None: whatever they say."""
-        kind, _, rest = key.partition(" ")
-        if kind == "location":
-            self.remind_by(key, new.at)  # its next call may be due sooner
-        elif old is None or old.at != new.at:
-            self.remind(key, new.at)
-        if kind == "lead" and (old is None or old.pending != new.pending):
-            location, lead = rest.split(" ")
-            if new.pending is None:
-                self._sql.execute("DELETE FROM pending WHERE location = ? AND lead = ?", (location, lead))
-            else:
-                self._sql.execute(ask, (location, lead, *new.pending))
-        if kind == "request" and (old is None or old.waits != new.waits):
-            statement = "INSERT OR REPLACE INTO waiting VALUES (?, ?, ?)" if new.waits else unwait
-            self._sql.execute(statement, rest.split(" "))
-
-    def remind(self, key: str, at: int | None) -> None:
-        """Put a key on the agenda, or take it off."""
-        if at is None:
-            self._sql.execute("DELETE FROM agenda WHERE key = ?", (key,))
-        else:
-            self._sql.execute("INSERT OR REPLACE INTO agenda VALUES (?, ?)", (key, at))
-
-    def remind_by(self, key: str, at: int | None) -> None:
-        """Put a key on the agenda at this time, or sooner if it already stands there."""
-        if at is not None:
-            later = "INSERT INTO agenda VALUES (?, ?) ON CONFLICT DO UPDATE SET at = min(at, excluded.at)"
-            self._sql.execute(later, (key, at))
-
-    def due(self, now: int, limit: int) -> list[str]:
-        """Keys whose time has come, the earliest first."""
-        found = self._sql.execute("SELECT key FROM agenda WHERE at <= ? ORDER BY at LIMIT ?", (now, limit))
-        return [key for (key,) in found]
-
-    def wake_at(self) -> int | None:
-        at: int | None = self._sql.execute("SELECT min(at) FROM agenda").fetchone()[0]
-        return at
-
-    def waiting(self, location: str, lead: str, limit: int) -> list[str]:
-        """Request ids of this lead that are not answered."""
-        found = self._sql.execute(
-            "SELECT request FROM waiting WHERE location = ? AND lead = ? LIMIT ?", (location, lead, limit)
-        )
-        return [request for (request,) in found]
-
-    def first_pending(self, location: str) -> dict[int, int]:
-        """Since when each lane's first question has been due, by lane; those without one are left out."""
-        found = self._sql.execute(first_of_each_lane, {"location": location}).fetchone()
-        return {lane: at for lane, at in enumerate(found) if at is not None}
-
-    def pending(self, location: str, lane: int, now: int, limit: int) -> Iterator[tuple[str, Pending]]:
-        query = """SELECT lead, lane, at, by, value, width FROM pending
-                   WHERE location = ? AND lane = ? AND slot IS NULL AND at <= ? ORDER BY at LIMIT ?"""
-        for lead, *row in self._sql.execute(query, (location, lane, now, limit)):
-            yield lead, Pending(*row)
-
-    def queued(self, location: str) -> dict[int, int]:
-        """How many questions of each lane wait or are in flight."""
-        return dict(
-            self._sql.execute("SELECT lane, count(*) FROM pending WHERE location = ? GROUP BY lane", (location,))
-        )
-
-    def oldest_pending(self, location: str) -> int | None:
-        at: int | None = self._sql.execute("SELECT min(at) FROM pending WHERE location = ?", (location,)).fetchone()[0]
-        return at
-
-    def in_flight(self, location: str, leads: Iterable[str], slot: int) -> None:
-        """These leads are being asked about by the call in `slot`."""
-        mark = "UPDATE pending SET slot = ? WHERE location = ? AND lead = ?"
-        self._sql.executemany(mark, ((slot, location, lead) for lead in leads))
-
-    def landed(self, location: str, slot: int) -> None:
-        """The call in `slot` is over: whoever it asked about, and still has the question, waits again."""
-        self._landed.append((location, slot))
-
-
-ask: Final = """
-INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO UPDATE SET
-    slot = CASE WHEN (by, value) = (excluded.by, excluded.value) THEN slot END,
-    lane = excluded.lane, at = excluded.at, by = excluded.by, value = excluded.value, width = excluded.width
-"""  # the same question is under way already, whoever asks it now
-first_of_each_lane: Final = """
-SELECT
-    (SELECT min(at) FROM pending WHERE location = :location AND lane = 0 AND slot IS NULL),
-    (SELECT min(at) FROM pending WHERE location = :location AND lane = 1 AND slot IS NULL),
-    (SELECT min(at) FROM pending WHERE location = :location AND lane = 2 AND slot IS NULL),
-    (SELECT min(at) FROM pending WHERE location = :location AND lane = 3 AND slot IS NULL)
-"""  # an index look-up each, however many wait
-unwait: Final = "DELETE FROM waiting WHERE location = ? AND lead = ? AND request = ?"
 
 
 @dataclass(slots=True)

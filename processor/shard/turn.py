@@ -8,17 +8,22 @@ anyone can send it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from processor.highlevel.calls import Call
+from processor.highlevel.calls import Answer, Call
+from processor.shard.backfill import advance as advance_backfills
 from processor.shard.hear import Input, hear
+from processor.shard.job import Backfill, Job
 from processor.shard.lead import Lead
 from processor.shard.location import Location
 from processor.shard.notes import Note
 from processor.shard.plan import spend
+from processor.shard.progress import tell
 from processor.shard.report import report
 from processor.shard.request import Request
 from processor.shard.settle import settle
 from processor.shard.setup import Setup
-from processor.shard.state import Out, Projection, Row, State, nothing
+from processor.shard.state import Out, Row, State
+from processor.shard.sync_all import advance as advance_jobs
+from processor.shard.tables import Projection, nothing
 
 __all__ = ["Effects", "Out", "Shard"]
 
@@ -33,6 +38,7 @@ class Effects:
     watched: Sequence[
         tuple[str, str | None]
     ]  # locations whose token was refused, and its fingerprint: is it another now?
+    again: Sequence[Answer]  # what is left of a page, to be heard in the next turn
     notes: Sequence[Note]
     wake_at: int | None  # ms, when to turn again though nothing came in
 
@@ -50,11 +56,15 @@ class Shard:
         try:
             for lead in hear(changes, self.setup, inputs, now):  # facts go into documents
                 settle(changes, self.setup, lead, now)  # publish, ask or wait
+            advance_jobs(changes, self.setup, now)  # what that means for jobs
+            advance_backfills(changes, self.setup, now)
             changes.flush("lead", "request", "position")
             calls = spend(changes, self.setup, now, granting)  # a free slot first, then its best use
             report(changes, self.setup, now)
+            tell(changes, self.setup, now)
             changes.flush()
-            return Effects(changes.records, changes.rows, calls, changes.watched, changes.notes, changes.wake_at())
+            watched, again, notes = changes.watched, changes.again, changes.notes
+            return Effects(changes.records, changes.rows, calls, watched, again, notes, changes.wake_at())
         except BaseException:
             self.state.rollback()
             raise
@@ -65,6 +75,10 @@ def project(key: str, value: bytes) -> Projection:
     match key.split(" "):
         case ["lead", location, lead]:
             return Lead.decode(location, lead, value).projection()
+        case ["job", location, request]:
+            return Job.decode(location, request, value).projection()
+        case ["backfill", request]:
+            return Backfill.decode(request, value).projection()
         case ["request", location, lead, request]:
             return Request.decode(location, lead, request, value).projection()
         case ["location", location]:

@@ -10,7 +10,17 @@ from typing import Final
 import orjson
 from rich.console import Console
 
-from tests.bench import cost, heavy_and_light, interactive, latency, memory, neighbours, saturation
+from tests.bench import (
+    cost,
+    heavy_and_light,
+    interactive,
+    job_memory,
+    latency,
+    memory,
+    neighbours,
+    saturation,
+    sync_all,
+)
 from tests.bench.figures import Report, show
 from tests.bench.stage import Failed, Stage, stage
 
@@ -30,6 +40,10 @@ benches: Final[dict[str, tuple[Callable[[Stage, bool], Report], str]]] = {
     "beside_the_sick": (neighbours.beside_the_sick, "hanging, failing, throttled neighbours: p99 ≤ 1.5 × that without"),
     "interactive": (interactive.interactive, "Syncs under a backlog: permit p99 ≤ 400 ms, use ≥ 98 %"),
     "memory": (memory.memory, "200,000 leads need ≤ 30 % more memory than 20,000"),
+    "sync_all": (sync_all.sync_all, "Sync All of 100,000 leads: ≤ 280 calls, ≤ 90 s"),
+    "sync_all_interactive": (sync_all.sync_all_interactive, "a Sync meanwhile: p50 ≤ 0.4 s, p99 ≤ 1 s"),
+    "probe_in_a_million": (sync_all.probe_in_a_million, "1,000 leads of 1,000,000 contacts: ≤ 50 calls"),
+    "job_memory": (job_memory.job_memory, "Sync All of 300,000 leads needs ≤ 25 % more memory than of 10,000"),
 }
 
 
@@ -38,6 +52,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="NAME", help="which ones; none: all")
     parser.add_argument("--list", action="store_true", help="name them, and run none")
     parser.add_argument("--quick", action="store_true", help="shorter runs, of less weight")
+    parser.add_argument("--leads", type=int, metavar="N", help="of sync_all, sync_all_interactive, job_memory")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there, too")
     return parser
 
@@ -50,14 +65,14 @@ def main(given: Sequence[str] | None = None) -> int:
         parser.error(f"no such bench: {', '.join(unknown)}; there are {', '.join(benches)}")
     if arguments.list:
         for name, (_, promise) in benches.items():
-            console.print(f"{name:17} {promise}")
+            console.print(f"{name:20} {promise}")
         return 0
     reports, failed = [], False
     for name in arguments.names or benches:
         bench, _ = benches[name]
         aside.print(f"{name}…", style="dim")
         try:
-            with stage(lambda said: aside.print(said, style="dim")) as place:
+            with stage(lambda said: aside.print(said, style="dim"), arguments.leads) as place:
                 report = bench(place, arguments.quick)
         except Failed as why:
             failed = True

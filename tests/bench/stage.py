@@ -195,13 +195,16 @@ class Stage:
     config: KafkaConfig
     origin: str  # of the Kafka
     folder: Path
+    leads: int | None = None  # of a job, where a bench has one; None: as many as that bench thinks fit
 
     @contextmanager
-    def sandbox(self, contacts: Iterable[Json] = (), latency_ms: float = 0) -> Iterator[Sandbox]:
+    def sandbox(
+        self, contacts: Iterable[Json] = (), latency_ms: float = 0, options: Sequence[str] = ()
+    ) -> Iterator[Sandbox]:
         world = self.folder / "world.jsonl"
         with world.open("wb") as lines:
             lines.writelines(orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE) for one in contacts)
-        arguments = ["--world", str(world), "--latency-ms", str(latency_ms)]
+        arguments = ["--world", str(world), "--latency-ms", str(latency_ms), *options]
         with Sandbox(arguments, self.folder / "sandbox.log") as sandbox:
             yield sandbox
 
@@ -258,13 +261,13 @@ class Stage:
 
 
 @contextmanager
-def stage(say: Callable[[str], None]) -> Iterator[Stage]:
+def stage(say: Callable[[str], None], leads: int | None = None) -> Iterator[Stage]:
     """A Kafka of its own (or the one that KAFKA_BOOTSTRAP_SERVERS names), new topics, an empty state folder."""
     with tempfile.TemporaryDirectory(prefix="hydrant-bench-") as folder, kafka(say) as broker:
         prefix = f"bench-{uuid4().hex[:12]}."
         config = KafkaConfig(broker.bootstrap, prefix=prefix, group_id=f"{prefix}hydrant")
         asyncio.run(create_topics(config, partitions))
-        yield Stage(config, broker.origin, Path(folder))
+        yield Stage(config, broker.origin, Path(folder), leads)
 
 
 def get(url: str) -> bytes:

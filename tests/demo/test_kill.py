@@ -7,8 +7,8 @@ import pytest
 from processor.demo.kill import Kill
 from processor.demo.run import Run
 from processor.demo.seen import Answer
+from processor.demo.shown import latency
 from processor.demo.stage import Child, StageFailed
-from processor.demo.view import latency
 from processor.demo.world import world
 
 
@@ -39,7 +39,7 @@ def test_a_kill_is_told_as_it_stands() -> None:
     assert [
         "none yet",
         "worker 2, 3 s ago; a new one takes its place",
-        "worker 2, by kill -9; 8.0 s later a new one had its partitions",
+        "worker 2, kill -9; 8.0 s later a new one had its partitions",
     ] == [kill.told(13) for kill in (Kill(), Kill("worker 2", 10), Kill("worker 2", 10, 18))]
 
 
@@ -53,9 +53,7 @@ def test_syncs_that_fell_into_the_kill_are_told_apart() -> None:
         run.seen.answers.append(answer)
 
     assert ([250.0], [7_000.0]) == (run.latencies_ms, run.disturbed_ms)
-    assert " (p50 250 ms, p99 250 ms; 1 while a worker was dead: at most 7.0 s)" == latency(
-        run.latencies_ms, run.disturbed_ms
-    )
+    assert " (p50 250 ms, p99 250 ms; 1 amid the kill: ≤ 7.0 s)" == latency(run.latencies_ms, run.disturbed_ms)
 
 
 def test_a_child_that_was_killed_on_purpose_has_not_ended(child: Child) -> None:

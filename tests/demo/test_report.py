@@ -9,8 +9,9 @@ import pytest
 from processor.demo.report import Verdict, due, judge
 from processor.demo.seen import Answer, Buried, Result, Seen
 from processor.demo.spent import Arrival, Spent, over_budget, spent
+from processor.demo.summary import Summary
 from processor.demo.truth import Case, Should, Sync
-from processor.demo.view import Summary, View
+from processor.demo.view import View
 from processor.demo.world import World, world
 
 now_ms = 1_780_000_000_000

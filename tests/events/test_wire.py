@@ -148,7 +148,6 @@ def test_many_digits_are_a_number() -> None:
         (event("lead.synced"), ("unknown_type", "lead.synced: not an input")),
         (event("location.status"), ("unknown_type", "location.status: not an input")),
         (event("contact.changed"), ("unknown_type", "contact.changed: not served by this version")),
-        (event("sync.location.requested"), ("unknown_type", "sync.location.requested: not served by this version")),
         (event(id="e" * 257), ("invalid_field", "lead.changed: id: longer than 256 characters")),
         (event(data=...), ("invalid_field", "lead.changed: data: missing")),
         (event(data=None), ("invalid_field", "lead.changed: data: missing")),
@@ -213,9 +212,9 @@ def test_a_request_is_answered_though_it_is_buried() -> None:
     assert malformed(record(without_id)).request == RequestIds("request-1", "location-1", "lead-1", None)
 
 
-def test_a_job_that_is_not_served_is_answered() -> None:
-    job = event("sync.location.requested", {"request_id": "request-2", "location_id": "location-1"})
-    backfill = event("sync.backfill.requested", {"request_id": "request-3"})
+def test_a_job_is_answered_though_it_is_buried() -> None:
+    job = event("sync.location.requested", {"request_id": "request-2", "location_id": "location-1", "dry_run": 1})
+    backfill = event("sync.backfill.requested", {"request_id": "request-3", "include_messages": "no"})
 
     assert malformed(record(job)).request == RequestIds("request-2", "location-1", None, "event-1")
     assert malformed(record(backfill)).request == RequestIds("request-3", None, None, "event-1")
@@ -229,7 +228,7 @@ def test_a_job_that_is_not_served_is_answered() -> None:
         event("sync.lead.requested", sync | {"lead_id": 7}),
         event("sync.lead.requested", sync | {"request_id": "request-1\n"}),
         event("sync.location.requested", {"request_id": "request-2"}),
-        event("sync.cancel.requested", {"request_id": "request-2", "location_id": "location-1"}),
+        event("sync.cancel.requested", {"request_id": "request-2", "location_id": "location 1"}),
         event("lead.changed", sync),
         event("contact.changed", sync),
     ],

@@ -359,10 +359,10 @@ async def test_a_compressed_body_is_read() -> None:
 @pytest.mark.parametrize(
     ("body", "coding"),
     [
-        (gzip.compress(b" " * 2_000_000 + orjson.dumps(empty)), "gzip"),
-        (gzip.compress(orjson.dumps(empty))[:-9], "gzip"),
+        (gzip.compress(b" " * 2_000_000 + orjson.dumps(empty), mtime=0), "gzip"),
+        (gzip.compress(orjson.dumps(empty), mtime=0)[:-9], "gzip"),
         (orjson.dumps(empty), "gzip"),
-        (gzip.compress(gzip.compress(b" " * 2_000_000)), "gzip, gzip"),
+        (gzip.compress(gzip.compress(b" " * 2_000_000, mtime=0), mtime=0), "gzip, gzip"),
         (orjson.dumps(empty), "br"),
     ],
 )

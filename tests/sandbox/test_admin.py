@@ -79,6 +79,27 @@ async def test_contacts_are_added_changed_and_deleted(sandbox: Sandbox, client: 
     assert 1 == (await http.post("/contacts/search", json=plain)).json()["total"]
 
 
+async def test_many_contacts_change_at_one_moment(sandbox: Sandbox, client: Any) -> None:
+    """Added, changed, merged and deleted, in the order given."""
+    http, here = client(sandbox), {"location_id": "here"}
+    changes = [
+        {**here, "kind": "add", "contact": {"id": "joe", "email": "joe@example.com", "city": "Reno"}},
+        {**here, "kind": "change", "id": "joe", "contact": {"city": None}},
+        {**here, "kind": "merge", "id": jane_id, "into": "joe"},
+        {**here, "kind": "delete", "id": "nobody"},
+    ]
+    told = (await http.post("/_sandbox/changes", json=changes)).json()
+    joe = (await http.get("/contacts/joe")).json()["contact"]
+
+    assert 1_800_000_000_000 == told["at_ms"]
+    assert [("Reno",), (None,), ("Denver",), None] == [one and (one.get("city"),) for one in told["contacts"]]
+    assert ("joe@example.com", "Denver", [{"email": "Jane@Example.com"}, {"email": "j@example.org"}]) == tuple(
+        joe[name] for name in ("email", "city", "additionalEmails")
+    )
+    assert 400 == (await http.get(f"/contacts/{jane_id}")).status_code
+    assert 1 == (await http.post("/contacts/search", json=plain)).json()["total"]
+
+
 async def test_settings_change_while_it_runs(sandbox: Sandbox, client: Any, clock: Any) -> None:
     http = client(sandbox)
     await http.put("/_sandbox/settings", json={"index_lag_s": 7, "latency_ms": 1, "retry_after": "none"})
@@ -110,6 +131,14 @@ async def test_settings_change_while_it_runs(sandbox: Sandbox, client: Any, cloc
         ("POST", "contacts", {"location_id": "here"}),
         ("POST", "contacts", {"location_id": "here", "contact": {"address": "1 Main St"}}),
         ("PUT", f"contacts/there/{jane_id}", {}),
+        ("POST", "changes", {"location_id": "here", "kind": "delete", "id": jane_id}),
+        ("POST", "changes", [{"location_id": "here", "kind": "explode", "id": jane_id}]),
+        ("POST", "changes", [{"location_id": "here", "kind": "change", "id": jane_id}]),
+        ("POST", "changes", [{"location_id": "here", "kind": "merge", "id": jane_id, "into": jane_id}]),
+        ("POST", "changes", [{"location_id": "here", "kind": "merge", "id": jane_id, "into": "nobody"}]),
+        ("POST", "changes", [{"location_id": "there", "kind": "merge", "id": jane_id, "into": "nobody"}]),
+        ("PUT", "settings", {"churn": {"edit": 1}}),
+        ("PUT", "settings", {"location": "here", "churn": 5}),
         ("PUT", "settings", {"latency_ms": -1}),
         ("PUT", "settings", {"latency_ms": "5"}),
         ("PUT", "settings", {"retry_after": "soon"}),

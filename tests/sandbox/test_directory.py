@@ -57,6 +57,25 @@ def test_a_change_keeps_what_it_does_not_name(jane: dict[str, Any]) -> None:
     assert [] == list(directory.search_view("here", start).by_email.find("jane@example.com"))
 
 
+def test_of_two_merged_one_stays_and_takes_over_what_it_lacks(jane: dict[str, Any]) -> None:
+    """Its own fields stay; the other's e-mails and phones are kept beside them, and lead to it no longer as the other's."""
+    directory = Directory()
+    gone = directory.add("here", jane)
+    kept = directory.add("here", {"id": "kept", "email": "kept@example.com", "city": "Reno"})
+    merged = directory.merge("here", gone.id, kept.id, start)
+
+    assert merged == gone._replace(
+        id="kept",
+        added=kept.added,
+        updated=start // 1_000,
+        email="kept@example.com",
+        city="Reno",
+        additional_emails=("Jane@Example.com", "j@example.org"),
+    )
+    assert {"kept": merged} == dict(directory.search_view("here", start).by_id) == directory.contacts
+    assert "here" == directory.whose(gone.id)
+
+
 def test_a_change_of_nobody_adds_a_contact() -> None:
     directory = Directory()
 

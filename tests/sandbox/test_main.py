@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from processor.sandbox.__main__ import build, load, main, options
+from processor.sandbox.contacts import Mix
 from processor.sandbox.directory import Directory
 
 
@@ -14,7 +15,8 @@ def test_options_become_a_world(tmp_path: Path) -> None:
     world.write_bytes(orjson.dumps({"location_id": "a", "contact": {"id": "x", "email": "x@example.com"}}) + b"\n\n")
     given = (
         f"--auto-contacts 3 --location b --world {world} --token one --token a=two --limit 25 --daily 10000 "
-        "--latency-ms 50 --jitter-ms 10 --index-lag-s 7 --no-raw-names --seed 4 --retry-after date"
+        "--latency-ms 50 --jitter-ms 10 --index-lag-s 7 --no-raw-names --seed 4 --retry-after date "
+        "--mix shared_email=0.5 --mix gaps=0"
     )
     sandbox = build(options().parse_args(given.split()))
 
@@ -22,6 +24,7 @@ def test_options_become_a_world(tmp_path: Path) -> None:
     assert (25, 10_000) == (sandbox.gate.limits.per_window, sandbox.gate.limits.per_day)
     assert (50, 10, "date") == (sandbox.manner.latency_ms, sandbox.manner.jitter_ms, sandbox.manner.retry_after)
     assert (7, False, 4) == (sandbox.directory.index_lag_s, sandbox.directory.raw_names, sandbox.directory.seed)
+    assert Mix(shared_email=0.5, gaps=0) == sandbox.directory.mix
     assert 7 == len(sandbox.directory.contacts)
     assert "x@example.com" == sandbox.directory.contacts["x"].email
 
@@ -40,7 +43,8 @@ def test_a_wrong_line_of_the_world_is_named(tmp_path: Path, line: str) -> None:
 
 
 def test_a_wrong_option_ends_with_2(tmp_path: Path) -> None:
-    for wrong in (["--latency-ms", "-1"], ["--world", str(tmp_path / "none")], ["--port", "x"]):
+    mixes = (["--mix", mix] for mix in ("gaps=2", "gaps=x", "gaps", "oddness=0.1"))
+    for wrong in (*mixes, ["--latency-ms", "-1"], ["--world", str(tmp_path / "none")], ["--port", "x"]):
         with pytest.raises(SystemExit) as ended:
             main(wrong)
 

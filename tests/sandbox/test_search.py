@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from processor.sandbox import search
 from processor.sandbox.contacts import Mix, synthetic
-from processor.sandbox.index import Index
+from processor.sandbox.index import Index, ranked, sortable
 from processor.sandbox.problems import Problem
+from processor.sandbox.shapes import Contact, iso
 
 plain = {"locationId": "here", "pageLimit": 500}
 fields = (
@@ -120,6 +121,86 @@ def test_filters_are_paged_like_everything(index: Index) -> None:
         for field, direction in product(("dateAdded", "dateUpdated"), ("asc", "desc")):
             sort = [{"field": field, "direction": direction}]
             assert walk(index, pageLimit=5, sort=sort, **body) == [c.id for c in ask(index, sort=sort, **body).contacts]
+
+
+@pytest.mark.parametrize("direction", ["asc", "desc"])
+def test_what_changed_lately_is_paged_in_the_order_of_coming(index: Index, direction: str) -> None:
+    """Few or nearly all of them: each once, and every page's total is the number of all that match."""
+    updated = sorted(contact.updated for contact in index.by_id.values())
+    for since in (updated[5], updated[-20]):
+        late = {contact.id for contact in index.by_id.values() if contact.updated >= since}
+        body = {
+            "filters": [{"field": "dateUpdated", "operator": "range", "value": {"gte": iso(since)}}],
+            "sort": [{"field": "dateAdded", "direction": direction}],
+        }
+        ids = walk(index, pageLimit=7, **body)
+
+        assert [
+            one.id for one in ranked(index.by_id.values(), [("dateAdded", direction == "desc")]) if one.id in late
+        ] == ids
+        assert len(late) == ask(index, pageLimit=1, **body).total
+
+
+def test_pages_follow_a_change_that_comes_between_them() -> None:
+    """Matches are remembered from page to page, but no longer than they are right."""
+    index, everyone = Index(), list(synthetic("here", 20))
+    for contact in everyone:
+        index.put(contact)
+    body = {
+        "filters": [{"field": "source", "operator": "exists"}],
+        "sort": [{"field": "dateAdded", "direction": "asc"}],
+    }
+    before = ask(index, **body)
+    index.put(everyone[3]._replace(source=None))
+    changed = ask(index, **body)
+    index.drop(everyone[5].id)
+    dropped = ask(index, **body)
+
+    assert [20, 19, 18] == [before.total, changed.total, dropped.total]
+    assert {*everyone} - {everyone[3], everyone[5]} == {*dropped.contacts}
+
+
+@pytest.mark.parametrize("direction", ["asc", "desc"])
+def test_a_page_costs_the_same_however_deep_it_lies(direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 5,000 contacts fewer than 50 are looked at to find where a page begins."""
+    index = Index()
+    for contact in synthetic("here", 5_000):
+        index.put(contact)
+    order, looks = index.ordered("dateAdded"), list[str]()
+
+    def added(contact: Contact) -> int:
+        looks.append(contact.id)
+        return contact.added
+
+    monkeypatch.setitem(sortable, "dateAdded", added)
+    sort = [{"field": "dateAdded", "direction": direction}]
+    costs = set[bool]()
+    for place in (10, 2_500, 4_900):
+        looks.clear()
+        page = ask(index, pageLimit=5, sort=sort, searchAfter=[order[place].added, order[place].id])
+        costs.add(len(looks) < 50)
+        here = order[place + 1 : place + 6] if direction == "asc" else order[place - 5 : place][::-1]
+        assert (5_000, here) == (page.total, page.contacts)
+
+    assert {True} == costs
+
+
+def test_fifty_emails_are_found_in_one_group_and_counted(index: Index) -> None:
+    """Each that is known, once, also where it is asked for twice; who shares an e-mail is found with it."""
+    known = [contact for contact in index.by_id.values() if contact.email][:40]
+    twin = known[0]._replace(id="twin")
+    emails = [*((contact.email or "").lower() for contact in known), *(f"nobody{n}@example.com" for n in range(9))]
+    leaves = [{"field": "email", "operator": "eq", "value": email} for email in [*emails, emails[0]]]
+    body = {"filters": [{"group": "OR", "filters": leaves}], "pageLimit": 30}
+    alone = ask(index, **body)
+    index.put(twin)
+    together = ask(index, **body)
+    ids = walk(index, **body)
+    index.drop("twin")
+
+    assert (40, 30) == (alone.total, len(alone.contacts))
+    assert (41, 30) == (together.total, len(together.contacts))
+    assert sorted([*(contact.id for contact in known), "twin"]) == sorted(ids)
 
 
 def test_free_text_looks_into_names_emails_phones_and_companies(index: Index) -> None:

@@ -7,6 +7,7 @@ import pytest
 from processor.sandbox import settings
 from processor.sandbox.__main__ import options
 from processor.sandbox.asgi import Sandbox
+from processor.sandbox.churn import Churn
 from processor.sandbox.directory import Directory, Refusal
 from processor.sandbox.faults import Fault, Kind
 from processor.sandbox.server import app
@@ -189,5 +190,14 @@ def test_help_names_every_setting_and_every_fault() -> None:
 
     assert settings.help in told
     others = "day_resets_in_s", "tokens", "refusal", "index_lag_s", "raw_names"
-    named = {*settings.limits, *settings.of_all_only, *others, *Fault.__slots__, *get_args(Kind), *get_args(Refusal)}
+    ones = *settings.of_one_only, *Churn.__slots__
+    named = {
+        *settings.limits,
+        *settings.of_all_only,
+        *ones,
+        *others,
+        *Fault.__slots__,
+        *get_args(Kind),
+        *get_args(Refusal),
+    }
     assert set() == {name for name in named if name not in told}

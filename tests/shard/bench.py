@@ -4,7 +4,7 @@ clock, no network."""
 import itertools
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -12,8 +12,8 @@ import orjson
 from processor.events.contract import EVENTS
 from processor.events.wire import Event, Malformed, Record, decode
 from processor.highlevel.budget import Rate
-from processor.highlevel.calls import Answer, Call, Found, GetContact, Outcome, Search
-from processor.highlevel.contact import Contact, from_contact, from_search
+from processor.highlevel.calls import Answer, Call, Found, GetContact, Outcome, Page, Scan, Search
+from processor.highlevel.contact import Contact, as_time, from_contact, from_search
 from processor.shard.hear import Input, Reached
 from processor.shard.setup import Setup
 from processor.shard.state import State
@@ -41,6 +41,8 @@ class Bench:
     records: list[tuple[str, dict[str, Any]]] = field(default_factory=list)  # topic, value
     rows: dict[str, bytes | None] = field(default_factory=dict)  # the changelog, compacted
     notes: list[Any] = field(default_factory=list)
+    page: int = 500  # contacts of a scan's page
+    pages: list[Scan] = field(default_factory=list)  # that were asked for
     wake_at: int | None = None
 
     def __post_init__(self) -> None:
@@ -59,6 +61,8 @@ class Bench:
         self.rows |= dict(effects.rows)
         self.notes += effects.notes
         self.wake_at = effects.wake_at
+        if effects.again:
+            self.turn(*effects.again)
         return effects
 
     def event(self, kind: str, topic: str = "lead.changes", id: str = "", **data: Any) -> Event | Malformed:
@@ -111,8 +115,27 @@ class Bench:
             found = [contact for contact in self.contacts if contact["id"] == call.what.contact_id]
             contact = from_contact(found[0]) if found else None
             return Found((contact,), 1) if contact else Gone()
+        if isinstance(call.what, Scan):
+            return self.scan(call.what)
         hits = [self.hit(contact) for contact in self.contacts if matches(contact, call.what.wanted)]
-        return Found(tuple(hits), len(hits))
+        return Found(tuple(hits[: self.page]), len(hits))
+
+    def scan(self, asked: Scan) -> Outcome:
+        """A page of all contacts, as HighLevel sorts and filters them."""
+        self.pages.append(asked)
+        since = as_time(asked.updated_since) if asked.updated_since is not None else ""
+        known = sorted((one["dateAdded"], one["id"], one) for one in self.contacts if one["dateUpdated"] >= since)
+        behind = [one for *place, one in known if asked.after is None or tuple(place) > asked.after]
+        shown = behind[: self.page]
+        after = (shown[-1]["dateAdded"], shown[-1]["id"]) if shown else None
+        hits = tuple(replace(self.hit(one), origin="scan") for one in shown)
+        return Page(hits, len(known), len(shown) >= self.page, after)
+
+    def sync_all(self, request: str = "job-1", **fields: Any) -> None:
+        self.turn(self.event("sync.location.requested", "sync.requests", request_id=request, **fields))
+
+    def cancel(self, request: str = "job-1", **fields: Any) -> None:
+        self.turn(self.event("sync.cancel.requested", "sync.requests", request_id=request, **fields))
 
     def hit(self, contact: Payload) -> Contact:
         """The same contact as a search shows it."""

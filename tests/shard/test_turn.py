@@ -494,9 +494,9 @@ def test_a_malformed_request_is_buried_and_answered_all_the_same() -> None:
     assert [topic for topic, _ in bench.records] == ["dead.letters"]
 
 
-def test_a_job_that_this_version_does_not_serve_is_buried_and_told_so() -> None:
+def test_a_malformed_request_for_a_job_is_buried_and_told_so() -> None:
     bench = Bench()
-    bench.turn(bench.event("sync.location.requested", "sync.requests", request_id="job-1"))
+    bench.turn(bench.event("sync.location.requested", "sync.requests", request_id="job-1", include_messages="yes"))
 
     assert [said(failed, "request_id", "location_id", "reason") for failed in bench.take("sync.progress")] == [
         {"request_id": "job-1", "location_id": "location-1", "reason": "invalid"}

@@ -1,0 +1,230 @@
+"""The documents of jobs: a Sync All or a backfill's share of a location, and what a partition does for a backfill."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal, Self, TypeVar, cast
+
+import orjson
+
+from processor.highlevel.budget import Lane, backfill
+from processor.highlevel.budget import job as sync_all
+from processor.highlevel.contact import Cursor
+from processor.shard.lead import Lead
+from processor.shard.state import Changes
+from processor.shard.tables import Pending, Projection
+from processor.shard.tally import Tally
+
+remembered_ms: Final = 24 * 3_600_000  # DESIGN §3: the same request id is the same job
+tell_every_ms: Final = 1_000  # progress of a job, at most
+
+Stage = Literal["queued", "opening", "planning", "scanning", "deciding", "asking", "leaving", "over"]
+walks: Final = frozenset(("opening", "deciding", "leaving"))  # stages that go through its leads, some in a turn
+
+
+@dataclass(slots=True)
+class Told:
+    """What the screens were told last."""
+
+    started: int = 0  # ms, when `sync.started` was sent; 0: not yet
+    at: int = 0  # ms
+    number: int = 0  # of the event, so that its id is unique
+    held: str | None = None  # why it stands still
+    until: int | None = None  # ms, so long it will
+    anew: bool = False  # there is something to tell
+
+
+@dataclass(slots=True)
+class Job:
+    """A durable job over every lead of a location."""
+
+    location: str
+    id: str  # request id
+    lane: Lane = sync_all
+    cause: str = ""  # event id
+    since: int = 0  # ms, Kafka timestamp of the request
+    heard: int = 0  # ms, when we took it up
+    changes_end: int = 0  # lead.changes must be read up to here before it starts
+    dry: bool = False  # only planned
+    stage: Stage = "queued"
+    due: int = 0  # ms, when its next step is, whatever comes in
+    walked: str = ""  # the lead that a walk through its leads has come to
+    lent: int = 0  # leads whose pending change it serves
+    giving: str | None = None  # the lead that giving these back has come to
+    asks: dict[str, int] = field(default_factory=dict)  # leads that lack something: by what they are to be asked
+    gaps: dict[str, int] = field(default_factory=dict)  # of these, by field that is worth a GET
+    plan: str | None = None  # scan | probe
+    total: int = 0  # contacts of the location
+    page: int = 0  # the number of the scan's next page
+    after: Cursor | None = None  # what the page follows
+    scan_from: int = 0  # ms, when the scan's first page was asked for
+    last_pass: bool = False  # over contacts that were changed during the scan
+    attempts: int = 0  # at this page
+    ors: dict[str, int] = field(default_factory=dict)  # searches for several values: answered, refused
+    eta: int | None = None
+    reason: str | None = None
+    ended: int = 0  # ms, when its end was told
+    tally: Tally = field(default_factory=Tally)
+    told: Told = field(default_factory=Told)
+
+    @property
+    def key(self) -> str:
+        return f"job {self.location} {self.id}"
+
+    @property
+    def is_backfills(self) -> bool:
+        return self.lane == backfill
+
+    @property
+    def kind(self) -> str:
+        return "sync.backfill.requested" if self.is_backfills else "sync.location.requested"
+
+    @property
+    def wants_page(self) -> bool:
+        return self.stage == "scanning"
+
+    def to(self, stage: Stage, now: int) -> None:
+        """Go on to the next stage."""
+        self.stage, self.due, self.walked, self.told.anew = stage, now, "", True
+
+    def next_page(self, after: Cursor | None) -> None:
+        self.page, self.after, self.attempts = self.page + 1, after, 0
+
+    def scan_anew(self, now: int) -> None:
+        """From the first page. Answers to pages of before count no more."""
+        self.last_pass, self.scan_from = False, 0
+        self.next_page(None)
+        self.to("scanning", now)
+
+    def projection(self) -> Projection:
+        if self.stage == "over":
+            return Projection(at=self.ended + remembered_ms)
+        at = self.due if self.stage in (*walks, "queued") or self.giving is not None else None
+        if self.told.anew and self.told.started:
+            at = min(at or self.told.at + tell_every_ms, self.told.at + tell_every_ms)
+        page = Pending(self.lane, self.due, "page", str(self.page), 1) if self.wants_page else None
+        return Projection(at or None, page, job=(self.lane, self.heard))
+
+    def encode(self) -> bytes | None:
+        if self.stage == "over":
+            return None if self.ended < 0 else orjson.dumps({"stage": "over", "ended": self.ended})
+        return encode(self)
+
+    @classmethod
+    def decode(cls, location: str, request: str, stored: bytes) -> Self:
+        return cls(location, request, **decode(stored))
+
+    @classmethod
+    def of(cls, changes: Changes, location: str, request: str) -> "Job | None":
+        return held_or_stored(
+            changes, f"job {location} {request}", lambda stored: cls.decode(location, request, stored)
+        )
+
+
+@dataclass(slots=True)
+class Backfill:
+    """A partition's part of a backfill: a job in every location that it owns."""
+
+    id: str  # request id
+    cause: str = ""  # event id
+    since: int = 0  # ms, Kafka timestamp of the request
+    heard: int = 0  # ms
+    changes_end: int = 0
+    dry: bool = False
+    stage: Literal["queued", "listing", "asking", "leaving", "over"] = "queued"
+    due: int = 0  # ms, when its next step is
+    walked: str = ""  # the location that listing or leaving has come to
+    jobs: int = 0  # locations listed
+    over: int = 0  # of these, the ones that are done
+    held: int = 0  # of these, the ones that stand still
+    eta: int | None = None
+    ended: int = 0
+    tally: Tally = field(default_factory=Tally)
+    told: Told = field(default_factory=Told)
+
+    @property
+    def key(self) -> str:
+        return f"backfill {self.id}"
+
+    def to(self, stage: Literal["listing", "asking", "leaving", "over"], now: int) -> None:
+        self.stage, self.due, self.walked, self.told.anew = stage, now, "", True
+
+    def projection(self) -> Projection:
+        if self.stage == "over":
+            return Projection(at=self.ended + remembered_ms)
+        at = self.due if self.stage != "asking" else None
+        if self.told.anew and self.told.started:
+            at = min(at or self.told.at + tell_every_ms, self.told.at + tell_every_ms)
+        return Projection(at or None)
+
+    def encode(self) -> bytes | None:
+        if self.stage == "over":
+            return None if self.ended < 0 else orjson.dumps({"stage": "over", "ended": self.ended})
+        return encode(self)
+
+    @classmethod
+    def decode(cls, request: str, stored: bytes) -> Self:
+        return cls(request, **decode(stored))
+
+    @classmethod
+    def of(cls, changes: Changes, request: str) -> "Backfill | None":
+        return held_or_stored(changes, f"backfill {request}", lambda stored: cls.decode(request, stored))
+
+
+def encode(document: Job | Backfill) -> bytes:
+    """Defaults are left out."""
+    said = {one.name: getattr(document, one.name) for one in fields(document) if one.name not in ("id", "location")}
+    said["tally"], said["told"] = (
+        document.tally.encode(),
+        {name: value for name in Told.__slots__ if (value := getattr(document.told, name))},
+    )
+    return orjson.dumps({name: value for name, value in said.items() if value or name == "lane"})
+
+
+def decode(stored: bytes) -> Mapping[str, Any]:  # JSON is untyped
+    read: dict[str, Any] = orjson.loads(stored)
+    if "after" in read:
+        read["after"] = tuple(read["after"])
+    return read | {"tally": Tally.decode(read.get("tally", {})), "told": Told(**read.get("told", {}))}
+
+
+D = TypeVar("D", Job, Backfill)
+
+
+def held_or_stored(changes: Changes, key: str, decode: Callable[[bytes], D]) -> D | None:
+    """The document in this turn, if there is one."""
+    held = changes.held(key)
+    if held is not None:
+        return cast(D, held)  # a key's kind says what its document is
+    stored = changes.get(key)
+    if stored is None:
+        return None
+    document = decode(stored)
+    changes.hold(document, stored)
+    return document
+
+
+def active(changes: Changes, location: str) -> Job | None:
+    """The location's job that may make calls now."""
+    first = changes.first_job(location)
+    job = Job.of(changes, location, first) if first else None
+    if job is None or job.ended:
+        return None
+    whole = Backfill.of(changes, job.id) if job.is_backfills else None
+    return None if whole and whole.ended else job
+
+
+def served(changes: Changes, lead: Lead) -> list[Job]:
+    """The jobs that wait for this lead."""
+    asked = lead.open.jobs if lead.open else ()
+    found = (Job.of(changes, lead.location, request) for request in asked)
+    return [job for job in found if job and not job.ended]
+
+
+def tallies(changes: Changes, job: Job) -> list[Tally]:
+    """Where what happens in a job is counted: with it, and with the backfill that it is part of."""
+    counted = [job.tally]
+    job.told.anew = True
+    if job.is_backfills and (whole := Backfill.of(changes, job.id)):
+        whole.told.anew = True
+        counted.append(whole.tally)
+    return counted
