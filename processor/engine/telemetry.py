@@ -203,7 +203,7 @@ NOTES: Final[Mapping[str, Said]] = {
         "call answered",
         ("location", "kind", "outcome", "status", "trace_id", "network_ms", "contacts"),
         {"hydrant_answers_total": None, "hydrant_network_seconds": "network_ms"},
-        calm=("outcome", ("found", "gone")),
+        calm=("outcome", ("found", "page", "gone")),
     ),
     "tightened": Said(
         INFO, "others spend this location's budget, or its limit is lower", ("location", "ceiling", "until")

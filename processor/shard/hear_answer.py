@@ -8,12 +8,13 @@ from processor.highlevel.budget import window_ms
 from processor.highlevel.calls import Answer, Call, Scan
 from processor.highlevel.contact import Contact, digits
 from processor.shard.jitter import jittered
-from processor.shard.job import Job
+from processor.shard.job import Job, active
 from processor.shard.lead import Dead, Lead, Open, Question
 from processor.shard.ledger import Ledger
 from processor.shard.location import Location, Pause
 from processor.shard.notes import Note
 from processor.shard.resolve import Evidence, fold
+from processor.shard.scan import answered as ors_answered
 from processor.shard.scan import hear_page
 from processor.shard.settle import finish, learn
 from processor.shard.setup import Setup
@@ -73,6 +74,8 @@ def hear_answer(changes: Changes, setup: Setup, answer: Answer, now: int) -> Ite
         work.permit_ms += max(0, call.permit.granted - max(work.due, work.heard))
         work.network_ms += max(0, now - call.permit.granted)
     width = len({ask.value for ask in call.asks})
+    if width > 1 and isinstance(said, outcome.Found | outcome.Refused) and (job := active(changes, location.id)):
+        ors_answered(job, isinstance(said, outcome.Refused), now)
     match said:
         case outcome.Found(contacts, total) if total > len(contacts) and width > 1:
             narrow(asked, width)

@@ -15,6 +15,7 @@ from processor.shard.tables import Pending, Projection
 from processor.shard.tally import Tally
 
 remembered_ms: Final = 24 * 3_600_000  # DESIGN §3: the same request id is the same job
+refused_at_most: Final = 3  # searches for several values; a poisoned value among them refuses only its own
 tell_every_ms: Final = 1_000  # progress of a job, at most
 
 Stage = Literal["queued", "opening", "planning", "scanning", "deciding", "asking", "leaving", "over"]
@@ -77,6 +78,16 @@ class Job:
     @property
     def kind(self) -> str:
         return "sync.backfill.requested" if self.is_backfills else "sync.location.requested"
+
+    @property
+    def searches(self) -> int:
+        """Leads that a search, or a page of a scan, may tell something of."""
+        return sum(self.asks.values()) - self.asks.get("get", 0)
+
+    @property
+    def ors_refused(self) -> bool:
+        """HighLevel takes no search for several values: some were refused, and none was ever answered."""
+        return self.ors.get("refused", 0) >= refused_at_most and not self.ors.get("answered")
 
     @property
     def wants_page(self) -> bool:
@@ -172,19 +183,19 @@ class Backfill:
 
 def encode(document: Job | Backfill) -> bytes:
     """Defaults are left out."""
+    blank = type(document)("", "")
     said = {one.name: getattr(document, one.name) for one in fields(document) if one.name not in ("id", "location")}
-    said["tally"], said["told"] = (
-        document.tally.encode(),
-        {name: value for name in Told.__slots__ if (value := getattr(document.told, name))},
-    )
-    return orjson.dumps({name: value for name, value in said.items() if value or name == "lane"})
+    said = {name: value for name, value in said.items() if value != getattr(blank, name)}
+    for name, part in (("tally", document.tally), ("told", document.told)):
+        said[name] = {one.name: value for one in fields(part) if (value := getattr(part, one.name))}
+    return orjson.dumps(said)
 
 
 def decode(stored: bytes) -> Mapping[str, Any]:  # JSON is untyped
-    read: dict[str, Any] = orjson.loads(stored)
+    read: dict[str, Any] = {"tally": {}, "told": {}} | orjson.loads(stored)
     if "after" in read:
         read["after"] = tuple(read["after"])
-    return read | {"tally": Tally.decode(read.get("tally", {})), "told": Told(**read.get("told", {}))}
+    return read | {"tally": Tally(**read["tally"]), "told": Told(**read["told"])}
 
 
 D = TypeVar("D", Job, Backfill)

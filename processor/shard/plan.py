@@ -59,7 +59,8 @@ def spend_one(
             turns_page = job is not None and job.wants_page and lane == job.lane
             asking = [one for one in waiting if job is None or one != job.lane or not job.wants_page]
             lanes = [] if turns_page else sorted(asking, key=lambda one: (one != lane, one))
-        questions = compose(changes, setup, location, lanes, now)
+        size = 1 if location.breaker.open or (job and job.ors_refused) else setup.probe_size
+        questions = compose(changes, setup, location, lanes, size, now)
         permit = budget.grant(now, lane, waiting)
         if location.pause:
             location.pause.tried = now  # this call is the trial
@@ -92,12 +93,11 @@ def open_lanes(
 
 
 def compose(
-    changes: Changes, setup: Setup, location: Location, waiting: Iterable[Lane], now: int
+    changes: Changes, setup: Setup, location: Location, waiting: Iterable[Lane], size: int, now: int
 ) -> list[tuple[str, Pending]]:
-    """The first lane's first question and all that can ride along with it. A probe of the breaker asks one."""
+    """The first lane's first question and all that can ride along with it, up to `size` values."""
     chosen: list[tuple[str, Pending]] = []
     values: set[tuple[str, str]] = set()
-    size = 1 if location.breaker.open else setup.probe_size
     for lane in waiting:
         for lead, question in changes.pending(location.id, lane, now, setup.probe_size * leads_per_value):
             asked = (question.by, question.value)

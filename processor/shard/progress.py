@@ -11,6 +11,7 @@ from processor.shard.result import emit
 from processor.shard.setup import Setup
 from processor.shard.state import Changes
 
+settle_us: Final = 250  # of a lead, when a scan is decided: an estimate, for the ETA
 still_going: Final = ("sync.started", "sync.progressed", "sync.paused")
 
 
@@ -35,10 +36,11 @@ def tell_job(changes: Changes, setup: Setup, job: Job, now: int) -> None:
             whole.held += bool(held) - bool(told.held)
             whole.told.held, whole.told.until, whole.told.anew = held or whole.told.held, until, True
         told.held, told.until = held, until
-        if held or told.started:
-            say(changes, setup, job, "sync.paused" if held else "sync.progressed", now)
-    elif told.anew and told.started and now >= told.at + tell_every_ms:
-        say(changes, setup, job, "sync.progressed", now)
+        due = bool(held or told.started)
+    else:
+        due = bool(told.anew and told.started and now >= told.at + tell_every_ms)
+    if due:
+        say(changes, setup, job, "sync.paused" if held else "sync.progressed", now)
 
 
 def tell_backfill(changes: Changes, setup: Setup, whole: Backfill, now: int) -> None:
@@ -68,7 +70,8 @@ def say(changes: Changes, setup: Setup, job: Job, kind: str, now: int) -> None:
         told.started = now
     budget = Ledger.of(changes, setup, job.location, now).budget
     left = 0 if job.ended else max(tally.planned - tally.spent, int(not tally.complete))
-    job.eta = budget.done_by(left, now, job.lane) if job.plan else None
+    settled = (tally.leads - tally.leads_done) * settle_us // 1_000
+    job.eta = budget.done_by(left, now, job.lane) + settled if job.plan else None
     told.at, told.anew, told.number = now, False, told.number + 1
     if job.is_backfills:
         if (whole := Backfill.of(changes, job.id)) and job.eta:

@@ -11,7 +11,7 @@ from typing import Final
 from processor.highlevel.calls import Answer, Page, Scan, page_limit
 from processor.highlevel.contact import Contact, e164
 from processor.shard.hydrate import get_only
-from processor.shard.job import Job, tallies
+from processor.shard.job import Job, refused_at_most, tallies
 from processor.shard.lead import Lead, Open
 from processor.shard.progress import say
 from processor.shard.resolve import Evidence, fold, primary
@@ -60,19 +60,36 @@ def turn_page(changes: Changes, setup: Setup, job: Job, found: Page, now: int) -
 
 
 def choose(changes: Changes, setup: Setup, job: Job, first: Sequence[Contact], total: int, now: int) -> None:
-    """The cheaper of scan and probe, chosen once. `first`: the first page's contacts, none when it wasn't asked for."""
+    """The cheaper of scan and probe. `first`: the first page's contacts, none when it wasn't asked for."""
     job.total = total
-    searches = sum(job.asks.values()) - job.asks.get("get", 0)
-    probes = -(-searches // setup.probe_size)
+    searches = min(job.searches, job.tally.leads - job.tally.leads_done)
+    probes = -(-searches // (1 if job.ors_refused else setup.probe_size))
     pages = -(-total // page_limit) + 1  # and the last pass
     looked = 1 if job.wants_page else 0  # for the first page
     job.plan = "scan" if job.wants_page and pages <= looked + probes else "probe"
-    planned = (pages if job.plan == "scan" else looked + probes) + gets(job, first)
+    left = (pages - looked if job.plan == "scan" else probes) + gets(job, first)
+    more = job.tally.spent + left - job.tally.planned
     for tally in tallies(changes, job):
-        tally.planned += planned
+        tally.planned += more
     if job.plan == "probe" or job.dry:
         job.to("asking", now)
-    say(changes, setup, job, "sync.started", now)
+    if not job.told.started:
+        say(changes, setup, job, "sync.started", now)
+
+
+def answered(job: Job, refused: bool, now: int) -> None:
+    """A search for several values was answered, or refused. Where HighLevel takes none such, the plan is made anew."""
+    what = "refused" if refused else "answered"
+    job.ors[what] = job.ors.get(what, 0) + 1
+    if (
+        refused
+        and job.ors[what] == refused_at_most
+        and job.ors_refused
+        and job.plan == "probe"
+        and job.stage == "asking"
+    ):
+        job.plan = None
+        job.scan_anew(now)
 
 
 def gets(job: Job, first: Sequence[Contact]) -> int:

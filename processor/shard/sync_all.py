@@ -193,8 +193,7 @@ def advance(changes: Changes, setup: Setup, now: int) -> None:
 def look_before_planning(changes: Changes, setup: Setup, job: Job, now: int) -> None:
     """All leads are opened. Few questions are probed at once; else the first page of a scan tells how many contacts
     there are."""
-    searches = sum(job.asks.values()) - job.asks.get("get", 0)
-    if -(-searches // setup.probe_size) <= probes_without_looking:
+    if -(-job.searches // setup.probe_size) <= probes_without_looking:
         choose(changes, setup, job, (), 0, now)
     else:
         job.scan_anew(now)

@@ -1,8 +1,8 @@
 """What a job or backfill has come to, in numbers: every lead in exactly one outcome (DESIGN §3, `sync.*` progress)."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Self
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
 
 outcomes: Final = ("updated", "unchanged", "created", "not_found", "ambiguous", "failed")
 
@@ -43,10 +43,3 @@ class Tally:
             "calls_spent": self.spent,
             "calls_saved": max(0, self.looked_up - self.spent),
         }
-
-    def encode(self) -> dict[str, Any]:  # JSON is untyped
-        return {name: value for name, value in asdict(self).items() if value}
-
-    @classmethod
-    def decode(cls, stored: Mapping[str, Any]) -> Self:
-        return cls(**stored)

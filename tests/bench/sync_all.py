@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager
 from random import Random
 from typing import Final
 
+import orjson
+
 from tests.bench.crowd import Crowd, Told, phoneless
 from tests.bench.figures import Figure, Report, at_most, percentile
 from tests.bench.jobs import Course, follow, pause_s, sync
@@ -84,6 +86,7 @@ def sync_all_interactive(stage: Stage, quick: bool) -> Report:
         Figure("from a Sync to its answer: p50", percentile(waits, 0.5), "ms", at_most(400)),
         Figure("from a Sync to its answer: p99", percentile(waits, 0.99), "ms", at_most(1_000)),
         Figure("from a Sync to its answer: longest", max(waits), "ms"),
+        *spans(stage, course),
         Figure("Syncs while the job ran", len(waits)),
         Figure("from the job's request until it is completed", course.end.after_s, "s"),
         Figure("calls at the sandbox", totals["arrivals"]),
@@ -113,6 +116,28 @@ def probe_in_a_million(stage: Stage, quick: bool) -> Report:
         Figure("RSS of the sandbox with a million contacts", memory.rss, "MiB"),
     ]
     return report
+
+
+def spans(stage: Stage, course: Course) -> list[Figure]:
+    """Where the time of a fresh lead's Sync goes, as its result says. (Other leads' have been open since the job began.)"""
+    counted = [*course.answered][warm_up:]
+    results = [orjson.loads(record.value or b"")["data"] for record in stage.read("lead.updates")]
+    told = [
+        data["timings_ms"]
+        for data in results
+        if [cause.get("request_id") in counted for cause in data["causes"]] == [True]
+    ]
+    named = {
+        "queued": "fresh lead: until its Sync is heard",
+        "permit": "fresh lead: from there until its call is granted",
+        "network": "fresh lead: from there until its answer is heard",
+    }
+    return [
+        Figure(f"{what}: p{share * 100:.0f}", percentile([one[name] for one in told], share), "ms")
+        for name, what in named.items()
+        for share in (0.5, 0.99)
+        if told
+    ]
 
 
 def crowd_of(stage: Stage, quick: bool, by_second_email: bool = True) -> Crowd:

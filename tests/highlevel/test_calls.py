@@ -16,8 +16,10 @@ from processor.highlevel.calls import (
     GetContact,
     Gone,
     Outcome,
+    Page,
     Refused,
     Request,
+    Scan,
     Search,
     Throttled,
     Unauthorized,
@@ -31,6 +33,7 @@ now = 1_700_000_000_000
 date = "Tue, 14 Nov 2023 22:13:20 GMT"  # the same moment
 permit = Permit("loc-1", 7, now, now + 2_000)
 search = Call(permit, Search("loc-1", (("email", "jane@example.com"),)), (Ask("lead-1", "email", "jane@example.com"),))
+scan = Call(permit, Scan("loc-1", "job-1", 1), ())
 get = Call(permit, GetContact("loc-1", "c-1"), (Ask("lead-1", "id", "c-1"),))
 
 
@@ -74,6 +77,42 @@ def test_a_search_of_several_values() -> None:
 
     assert asked.body is not None
     assert [expected] == asked.body["filters"]
+
+
+def test_pages_of_a_scan() -> None:
+    """Oldest first, each after the last one's cursor; the last pass only takes what was changed since."""
+    asked = [
+        request(Scan("loc-1", "job-1", 1)).body,
+        request(Scan("loc-1", "job-1", 2, (1_700_000_000_000, "c-1"))).body,
+        request(Scan("loc-1", "job-1", 3, None, now)).body,
+    ]
+    every = {"locationId": "loc-1", "pageLimit": 500, "sort": [{"field": "dateAdded", "direction": "asc"}]}
+    changed = {"field": "dateUpdated", "operator": "range", "value": {"gte": "2023-11-14T22:13:20.000Z"}}
+
+    assert [
+        every,
+        every | {"searchAfter": (1_700_000_000_000, "c-1")},
+        every | {"filters": [changed]},
+    ] == asked
+
+
+@pytest.mark.parametrize(
+    ("reply", "page"),
+    [
+        ({"contacts": [], "total": 0}, (0, 0, False, None)),
+        ({"contacts": [{"id": "c-1", "searchAfter": [7, "c-1"]}], "total": 9}, (1, 9, False, (7, "c-1"))),
+        ({"contacts": [{"id": "c-1"}] * 500, "total": 600}, (500, 600, True, None)),
+        ({"contacts": [{"id": "c-1"}] * 500}, (500, 500, True, None)),
+        ({"contacts": [{"id": "c-1", "locationId": "loc-2", "searchAfter": [7, "c"]}]}, (0, 1, False, (7, "c"))),
+        ({"contacts": [{"id": "c-1", "searchAfter": {"a": 1}}], "total": "x"}, (1, 1, False, None)),
+    ],
+)
+def test_a_page_says_what_follows_it(reply: object, page: tuple[int, int, bool, object]) -> None:
+    said = outcome(scan, 200, reply)
+
+    assert isinstance(said, Page)
+    assert page == (len(said.contacts), said.total, said.full, said.after)
+    assert {contact.origin for contact in said.contacts} <= {"scan"}
 
 
 def test_a_search_of_nothing_is_none() -> None:

@@ -67,7 +67,7 @@ class Bench:
 
     def event(self, kind: str, topic: str = "lead.changes", id: str = "", **data: Any) -> Event | Malformed:
         offset = next(self.offsets)
-        data = {"location_id": here, **data}
+        data = {name: value for name, value in {"location_id": here, **data}.items() if value is not None}
         envelope = {"specversion": "1.0", "id": id or f"event-{offset}", "source": "test", "type": kind, "data": data}
         event = decode(Record(topic, 0, offset, self.now, here.encode(), orjson.dumps(envelope)))
         assert event is not None
@@ -117,14 +117,19 @@ class Bench:
             return Found((contact,), 1) if contact else Gone()
         if isinstance(call.what, Scan):
             return self.scan(call.what)
-        hits = [self.hit(contact) for contact in self.contacts if matches(contact, call.what.wanted)]
+        ours = [contact for contact in self.contacts if contact["locationId"] == call.what.location]
+        hits = [self.hit(contact) for contact in ours if matches(contact, call.what.wanted)]
         return Found(tuple(hits[: self.page]), len(hits))
 
     def scan(self, asked: Scan) -> Outcome:
         """A page of all contacts, as HighLevel sorts and filters them."""
         self.pages.append(asked)
         since = as_time(asked.updated_since) if asked.updated_since is not None else ""
-        known = sorted((one["dateAdded"], one["id"], one) for one in self.contacts if one["dateUpdated"] >= since)
+        known = sorted(
+            (one["dateAdded"], one["id"], one)
+            for one in self.contacts
+            if one["dateUpdated"] >= since and one["locationId"] == asked.location
+        )
         behind = [one for *place, one in known if asked.after is None or tuple(place) > asked.after]
         shown = behind[: self.page]
         after = (shown[-1]["dateAdded"], shown[-1]["id"]) if shown else None

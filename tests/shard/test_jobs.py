@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from processor.highlevel.budget import Rate
 from processor.highlevel.calls import GetContact, Lost, Refused, Scan, Search, Unavailable
 
-from .bench import Bench, contact, here, lacking, setup, whole
+from .bench import Bench, answered, contact, here, lacking, setup, whole
 
 
 def progress(bench: Bench) -> list[tuple[str, dict[str, Any]]]:
@@ -309,3 +310,127 @@ def test_a_lead_deleted_meanwhile_leaves_the_job() -> None:
     bench.later(10_000)
 
     assert (summary(bench)["leads_total"], outcomes(summary(bench))) == (9, {"updated": 9})
+
+
+def test_where_no_search_for_several_values_is_taken_the_plan_is_made_anew() -> None:
+    bench = Bench(setup(), people(600), raw_names=True)
+    load(bench, 120)
+    bench.sync_all()
+    while any(data["plan"] != "scan" for _, data in progress(bench)[-1:]) or not bench.pages[1:]:
+        bench.later(1) if not bench.calls else refuse_groups(bench)
+    bench.later(20_000)
+
+    assert (summary(bench)["plan"], outcomes(summary(bench))) == ("scan", {"updated": 120})
+    assert summary(bench)["calls_spent"] <= 1 + 3 + 3
+
+
+def refuse_groups(bench: Bench) -> None:
+    bench.now += 50
+    calls, bench.calls = bench.calls, []
+    wide = [call for call in calls if isinstance(call.what, Search) and len(call.what.wanted) > 1]
+    bench.turn(*(answered(call, Refused(422) if call in wide else bench.lookup(call)) for call in calls))
+
+
+def test_it_stands_still_while_the_days_share_is_spent_and_says_so() -> None:
+    """Of 40 calls a day jobs may have 30; the change that it took along has the rest, and is answered."""
+    bench = scanning(80, people(300), rate=Rate(90, 40, 0.25))
+    fields = {"created_at": "2020-01-01T00:00:00Z", **lacking("last_name"), "email": "jane1@example.com"}
+    bench.turn(bench.event("lead.changed", lead_id="changed", revision=1, **fields), granting=False)
+    bench.page = 10
+    bench.sync_all()
+    bench.later(30_000)
+
+    kind, data = progress(bench)[-1]
+    assert (kind, data["reason"], data["calls_spent"]) == ("sync.paused", "daily_budget", 30)
+    assert data["paused_until"] < data["eta"]
+    assert [one["lead_id"] for one in bench.take()] == ["changed"]
+
+    bench.later(26 * 3_600_000)
+    assert outcomes(summary(bench)) == {"updated": 81}
+
+
+def backfill(bench: Bench, request: str = "backfill-1", **fields: Any) -> None:
+    data = {"location_id": None, "request_id": request, **fields}
+    bench.turn(bench.event("sync.backfill.requested", "sync.requests", **data))
+
+
+def test_a_backfill_syncs_every_location_and_tells_of_the_partition() -> None:
+    bench = Bench(contacts=people(3), raw_names=True)
+    load(bench, 3)
+    load(bench, 2, location_id="location-2")
+    bench.contacts += [known(number, id=f"other-{number}", locationId="location-2") for number in (1, 2)]
+    backfill(bench)
+    bench.later(5_000)
+
+    assert stages(bench) == ["sync.started", "sync.completed"]
+    said = summary(bench)
+    assert (said["location_id"], said["partition"], said["partitions"]) == (None, 0, 1)
+    assert (said["leads_total"], outcomes(said), said["calls_spent"]) == (5, {"updated": 5}, 2)
+    assert {one["causes"][0]["type"] for one in bench.take()} == {"sync.backfill.requested"}
+
+
+def test_a_backfill_without_locations_is_completed_too() -> None:
+    bench = Bench()
+    backfill(bench)
+    bench.later(5_000)
+
+    assert stages(bench) == ["sync.started", "sync.completed"]
+
+
+def test_a_backfill_is_copied_to_every_other_partition_once() -> None:
+    bench = Bench(setup(partitions=3))
+    backfill(bench)
+
+    effects = bench.turn(bench.event("sync.backfill.requested", "sync.requests", location_id=None, request_id="b-2"))
+    assert [
+        (out.partition, [name for name, _ in out.headers]) for out in effects.records if out.topic == "sync.requests"
+    ] == [
+        (1, ["hydrant-fanned-out"]),
+        (2, ["hydrant-fanned-out"]),
+    ]
+
+
+def test_a_sync_all_goes_before_the_backfill_which_resumes_after_it() -> None:
+    bench = scanning(30, people(60))
+    bench.page = 10
+    backfill(bench)
+    while len(bench.pages) < 3:
+        bench.later(50)
+    bench.sync_all()
+    bench.later(20_000)
+
+    ends = [data["request_id"] for kind, data in progress(bench) if kind == "sync.completed"]
+    assert ends == ["job-1", "backfill-1"]
+    assert [outcomes(data) for kind, data in progress(bench) if kind == "sync.completed"] == [{"updated": 30}] * 2
+    assert len(bench.take()) == 30
+
+
+def test_a_backfill_goes_on_when_the_sync_all_before_it_is_cancelled() -> None:
+    bench = scanning(30, people(60))
+    bench.page = 10
+    backfill(bench)
+    while len(bench.pages) < 3:
+        bench.later(50)
+    bench.sync_all()
+    while len(bench.pages) < 6:
+        bench.later(50)
+    bench.cancel(location_id=here)
+    bench.later(20_000)
+
+    assert stages(bench)[-2:] == ["sync.cancelled", "sync.completed"]
+    assert (summary(bench)["request_id"], outcomes(summary(bench))) == ("backfill-1", {"updated": 30})
+    assert len(bench.take()) == 30
+
+
+def test_a_cancelled_backfill_makes_no_more_calls() -> None:
+    bench = scanning(30, people(60))
+    bench.page = 10
+    backfill(bench)
+    while len(bench.pages) < 3:
+        bench.later(50)
+    bench.cancel("backfill-1", location_id=None)
+    made = len(bench.made)
+    bench.later(20_000)
+
+    assert (stages(bench)[-1], len(bench.made), bench.take()) == ("sync.cancelled", made, [])
+    assert not any(key.startswith("lead ") and b'"open"' in (value or b"") for key, value in bench.rows.items())
