@@ -6,15 +6,16 @@ from itertools import count
 
 import pytest
 
-from processor import commands, jobs
+from processor import commands
+from processor.commands import jobs
+from processor.commands.jobs import Job, See, ask, ask_to_cancel, cancel, watch
+from processor.commands.progress import Progress, Said
 from processor.engine.log import Refused, Unreachable
 from processor.events.contract import EVENTS
 from processor.events.wire import Event, Record, decode, encode
-from processor.jobs import Job, See, ask, ask_to_cancel, cancel, watch
-from processor.progress import Progress, Said
 from processor.settings import read_settings
 from processor.topics import home
-from tests.log_in_memory import Kafka, Tail
+from tests.commands.log_in_memory import Kafka, Tail
 
 settings = read_settings({"KAFKA_TOPIC_PREFIX": "staging."})
 at_most_s = 10  # a watch that doesn't end fails rather than hangs

@@ -11,7 +11,7 @@ from processor.events.contract import EVENTS
 from processor.events.wire import Event, Record, decode, encode
 from processor.settings import WrongSetting, read_settings
 from processor.topics import home
-from tests.log_in_memory import Kafka, Tail
+from tests.commands.log_in_memory import Kafka, Tail
 
 settings = read_settings({"KAFKA_TOPIC_PREFIX": "staging."})
 request = SyncRequest("r1", "L1", "x", deadline_s=30)

@@ -12,11 +12,13 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from processor import cli, jobs, watching
-from processor.jobs import Job
-from processor.progress import Progress, Said
+from processor import cli
+from processor.cli import watching
+from processor.commands import jobs
+from processor.commands.jobs import Job
+from processor.commands.progress import Progress, Said
 from processor.settings import Settings
-from tests.job_script import beginning, noon, part, pausing, said, utc
+from tests.commands.job_script import beginning, noon, part, pausing, said, utc
 
 
 def hydrant(*arguments: str, **environ: str) -> Result:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from processor.exits import an_id, done, failed, say, settings, told
+from processor.cli.exits import an_id, done, failed, say, settings, told
 
 if TYPE_CHECKING:
-    from processor.jobs import Job
-    from processor.progress import Progress
+    from processor.commands.jobs import Job
+    from processor.commands.progress import Progress
     from processor.settings import Settings
 
 cancelled_within_s: Final = 10  # a worker stops a job's calls within 2 s
@@ -54,7 +54,7 @@ def sync_all(
               1 failed, cancelled, leads failed, or left before it was over
               2 an id, an option or a setting is wrong
     """
-    from processor.jobs import Job
+    from processor.commands.jobs import Job
 
     job = Job(request_id or str(uuid.uuid4()), location, messages, dry_run)
     start(settings(), job, watch, as_json, again=request_id is not None)
@@ -83,7 +83,7 @@ def backfill(
               1 failed, cancelled, leads failed, or left before it was over
               2 an id, an option or a setting is wrong
     """
-    from processor.jobs import Job
+    from processor.commands.jobs import Job
 
     job = Job(request_id or str(uuid.uuid4()), None, False, dry_run)
     start(settings(), job, watch, as_json, again=request_id is not None)
@@ -109,9 +109,9 @@ def cancel(
               2 an id, an option or a setting is wrong
     """
     given = settings()
-    from processor import jobs
-    from processor.shown_jobs import cancelled
-    from processor.watching import end
+    from processor.cli.shown_jobs import cancelled
+    from processor.cli.watching import end
+    from processor.commands import jobs
 
     if not wait:
         asyncio.run(jobs.ask_to_cancel(given, request, location))
@@ -128,10 +128,10 @@ def cancel(
 
 
 def start(given: "Settings", job: "Job", watch: bool, as_json: bool, *, again: bool) -> None:
-    from processor import jobs
-    from processor.progress import Progress
-    from processor.shown_jobs import how_far
-    from processor.watching import view
+    from processor.cli.shown_jobs import how_far
+    from processor.cli.watching import view
+    from processor.commands import jobs
+    from processor.commands.progress import Progress
 
     if not watch and not job.dry_run:
         asyncio.run(jobs.ask(given, job))

@@ -1,6 +1,6 @@
 """The command `hydrant`: what an operator says, turned into one call each, and what comes of it, told.
 
-Heavy imports are inside the commands, so that `--help` is instant. The commands of jobs are in `cli_jobs`, how all of
+Heavy imports are inside the commands, so that `--help` is instant. The commands of jobs are in `jobs`, how all of
 them end is in `exits`.
 """
 
@@ -14,8 +14,9 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from processor import __version__, cli_jobs
-from processor.exits import an_id, done, failed, say, settings, told
+from processor import __version__
+from processor.cli import jobs
+from processor.cli.exits import an_id, done, failed, say, settings, told
 
 no_answer_grace_s: Final = 5  # a worker answers at the deadline; the answer travels
 
@@ -124,7 +125,7 @@ def sync(
     """
     given = settings()
     from processor import commands
-    from processor.shown import good_outcomes, show_answer
+    from processor.cli.shown import good_outcomes, show_answer
 
     request = commands.SyncRequest(str(uuid.uuid4()), location, lead, messages, deadline, lane)
     if not wait:
@@ -142,9 +143,9 @@ def sync(
     raise typer.Exit(done if answer.data.get("outcome") in good_outcomes else failed)
 
 
-app.command("sync-all")(cli_jobs.sync_all)
-app.command("backfill")(cli_jobs.backfill)
-app.command("cancel")(cli_jobs.cancel)
+app.command("sync-all")(jobs.sync_all)
+app.command("backfill")(jobs.backfill)
+app.command("cancel")(jobs.cancel)
 
 
 @app.command()
@@ -163,7 +164,7 @@ def status(
     """
     given = settings()
     from processor import commands
-    from processor.shown import show_statuses
+    from processor.cli.shown import show_statuses
 
     found = asyncio.run(commands.status(given, location))
     if as_json:
@@ -253,7 +254,3 @@ def demo(
 
 def main() -> None:
     app(prog_name="hydrant")
-
-
-if __name__ == "__main__":
-    main()

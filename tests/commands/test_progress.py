@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from processor.progress import Progress, Said, outcomes
+from processor.commands.progress import Progress, Said, outcomes
 
 noon = 1_769_860_800_000  # 2026-01-31T12:00:00Z
 

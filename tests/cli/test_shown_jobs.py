@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console, RenderableType
 
-from processor.progress import Progress
-from processor.shown_jobs import board, how_far
-from tests.job_script import beginning, noon, part, pausing, said, utc
+from processor.cli.shown_jobs import board, how_far
+from processor.commands.progress import Progress
+from tests.commands.job_script import beginning, noon, part, pausing, said, utc
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from processor.progress import Said
+from processor.commands.progress import Said
 
 noon = 1_769_860_800_000  # 2026-01-31T12:00:00Z
 counts = {"updated": 95, "unchanged": 2, "created": 0, "not_found": 2, "ambiguous": 1, "failed": 0}

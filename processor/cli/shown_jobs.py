@@ -8,8 +8,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from processor.progress import Data, Progress, count, moment, outcomes
-from processor.shown import clock, distance, span
+from processor.cli.shown import clock, distance, span
+from processor.commands.progress import Data, Progress, count, moment, outcomes
 
 pauses_shown: Final = 4
 whys: Final[Mapping[str, str]] = {

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from processor import shown_jobs
-from processor.exits import say
-from processor.jobs import Job, now_ms
-from processor.progress import Progress, Said
-from processor.shown import clock
+from processor.cli import shown_jobs
+from processor.cli.exits import say
+from processor.cli.shown import clock
+from processor.commands.jobs import Job, now_ms
+from processor.commands.progress import Progress, Said
 
 line_every_ms: Final = 5_000  # where there is no terminal
 refresh_every_ms: Final = 200  # many partitions say much

@@ -13,12 +13,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from processor import __version__, cli, commands
+from processor.cli.shown import span
 from processor.commands import SyncAnswer, SyncRequest
 from processor.engine.health import PortTaken
 from processor.engine.log import Refused, Unreachable
 from processor.sandbox.__main__ import options
 from processor.settings import Settings, WrongSetting
-from processor.shown import span
 
 secret = "pit-0c9e4a52-canary"
 answered: Mapping[str, object] = {
@@ -113,7 +113,7 @@ def test_help_is_instant() -> None:
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert time.monotonic() - since < 3
-    assert {"pydantic", "aiokafka", "starlette", "uvicorn", "structlog", "httpx", "processor.jobs"}.isdisjoint(
+    assert {"pydantic", "aiokafka", "starlette", "uvicorn", "structlog", "httpx", "processor.commands.jobs"}.isdisjoint(
         shown.stdout.split()
     )
 

@@ -1,0 +1,5 @@
+"""`python -m processor.cli`: the command `hydrant`."""
+
+from processor.cli import main
+
+main()
