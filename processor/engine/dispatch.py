@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from processor.engine.ports import Api, Clock
-from processor.highlevel.calls import Answer, Call, Page, Throttled, Unsent
+from processor.highlevel.calls import Answer, Call, Exported, Page, Throttled, Unsent
 from processor.shard.hear import Token
 
 touches_at_most: Final = 400  # leads that the answers of one turn may touch: a turn is short
@@ -78,7 +78,12 @@ class Dispatch:
 
 
 def touched(one: Answer | Token) -> int:
-    """Leads at most; a page of contacts has a turn of its own."""
+    """Leads at most, or messages; a page of contacts has a turn of its own."""
     if isinstance(one, Token):
         return 0
-    return touches_at_most if isinstance(one.outcome, Page) else len(one.call.asks)
+    match one.outcome:
+        case Page():
+            return touches_at_most
+        case Exported(messages):
+            return len(one.call.asks) + len(messages)
+    return len(one.call.asks)

@@ -148,7 +148,20 @@ FIELDS: Final[Mapping[str, Guard]] = {
     **dict.fromkeys(("location", "lead", "request", "trace_id"), shaped(identifier)),
     **dict.fromkeys(("kind", "lane", "outcome", "plan", "previous", "reason", "resolved_by", "state"), shaped(code)),
     **dict.fromkeys(
-        ("calls", "cause_count", "ceiling", "contacts", "count", "end", "home", "inputs", "leads", "leads_done"), number
+        (
+            "calls",
+            "cause_count",
+            "ceiling",
+            "contacts",
+            "count",
+            "end",
+            "home",
+            "inputs",
+            "leads",
+            "leads_done",
+            "messages",
+        ),
+        number,
     ),
     **dict.fromkeys(("offset", "partition", "position", "records", "rows", "status", "until", "values"), number),
     **dict.fromkeys(("commit_ms", "lag_ms", "ms", "network_ms", "off_ms", "permit_ms"), number),
@@ -201,9 +214,9 @@ NOTES: Final[Mapping[str, Said]] = {
     "answered": Said(
         DEBUG,
         "call answered",
-        ("location", "kind", "outcome", "status", "trace_id", "network_ms", "contacts"),
+        ("location", "kind", "outcome", "status", "trace_id", "network_ms", "contacts", "messages"),
         {"hydrant_answers_total": None, "hydrant_network_seconds": "network_ms"},
-        calm=("outcome", ("found", "page", "gone")),
+        calm=("outcome", ("found", "page", "exported", "gone")),
     ),
     "tightened": Said(
         INFO, "others spend this location's budget, or its limit is lower", ("location", "ceiling", "until")

@@ -5,7 +5,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import quote
 
@@ -14,12 +14,15 @@ import orjson
 from processor.highlevel.budget import Permit
 from processor.highlevel.contact import Contact, Cursor, Origin, as_time, cursor, from_contact, from_search
 from processor.highlevel.limits import RateHeaders, rate_headers, retry_after
+from processor.highlevel.messages import Message, from_export
 
 By = Literal["email", "phone", "id"]  # HighLevel's filter fields have the same names
 Why = Literal["expired", "scope", "revoked", "version", "location", "missing", "unknown"]
 
 total_at_most: Final = 10**12  # beyond it a number is nonsense
 page_limit: Final = 500  # contacts in one answer of a search; the most HighLevel gives (contract.md §4.1)
+cursor_at_most: Final = 4_096  # characters of an export's
+conversations_version: Final = "2021-04-15"  # contract.md §1: of everything below /conversations
 contacts_version: Final = "2021-07-28"  # contract.md §1: the Version header of everything below /contacts
 
 whys: Final[tuple[tuple[str, Why], ...]] = (  # [?] contract.md §1, §3: texts as users saw them, the first that is found
@@ -79,7 +82,23 @@ class Scan:
     updated_since: int | None = None  # ms; only contacts that were changed since
 
 
-What = Search | GetContact | Scan
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A page of SMS messages, oldest first: of one contact, or of the whole location."""
+
+    location: str
+    contact: str | None = None
+    since: int | None = None  # ms; None: from the start
+    cursor: str | None = None  # None: the first page
+    job: str | None = None  # request id of the job that reads the whole location
+    number: int = 0  # of the page in its job: an answer to an old one is not applied
+
+    def __repr__(self) -> str:
+        return f"Export({self.location}, {self.contact or self.job})"
+
+
+What = Search | GetContact | Scan | Export
+Kind = Literal["search", "contact", "messages"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -91,7 +110,9 @@ class Call:
     asks: tuple[Ask, ...]
 
     @property
-    def kind(self) -> Literal["search", "contact"]:
+    def kind(self) -> Kind:
+        if isinstance(self.what, Export):
+            return "messages"
         return "contact" if isinstance(self.what, GetContact) else "search"
 
     def __repr__(self) -> str:
@@ -106,6 +127,7 @@ class Request:
     path: str
     version: str
     body: Mapping[str, object] | None
+    query: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Request({self.method} {self.path})"
@@ -133,6 +155,18 @@ class Page:
 
     def __repr__(self) -> str:
         return f"Page({len(self.contacts)} of {self.total})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Exported:
+    """A page of messages. `total` counts all that the export passes."""
+
+    messages: tuple[Message, ...]
+    total: int
+    cursor: str | None  # what continues it; None: this was the last page
+
+    def __repr__(self) -> str:
+        return f"Exported({len(self.messages)} of {self.total})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +218,7 @@ class Unsent:
     why: str
 
 
-Outcome = Found | Page | Gone | Throttled | Unauthorized | Refused | Unavailable | Lost | Unsent
+Outcome = Found | Page | Exported | Gone | Throttled | Unauthorized | Refused | Unavailable | Lost | Unsent
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +231,7 @@ class Answer:
     headers: RateHeaders | None
     trace_id: str | None
     token: str | None = None  # fingerprint of the token that spoke for us; None: there was none
-    heard: int = 0  # contacts of a page that earlier turns have heard: it is too much for one
+    heard: int = 0  # contacts or messages of a page that earlier turns have heard: it is too much for one
 
 
 def request(what: What) -> Request:
@@ -225,6 +259,12 @@ def request(what: What) -> Request:
             return Request("POST", "/contacts/search", contacts_version, page)
         case GetContact(_, contact_id):
             return Request("GET", f"/contacts/{segment(contact_id)}", contacts_version, None)
+        case Export(location, contact, since, after):
+            query = {"locationId": location, "channel": "SMS", "limit": str(page_limit)}
+            query |= {"sortBy": "createdAt", "sortOrder": "asc"}
+            more = {"contactId": contact, "startDate": None if since is None else as_time(since), "cursor": after}
+            query |= {name: value for name, value in more.items() if value is not None}
+            return Request("GET", "/conversations/messages/export", conversations_version, None, query)
 
 
 def any_of(filters: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, object]]:
@@ -250,7 +290,7 @@ def _outcome(call: Call, status: int, headers: Mapping[str, str], reply: object,
     message = _message(reply)
     match status:
         case _ if 200 <= status < 300:
-            return _contact(call.what, reply) if isinstance(call.what, GetContact) else _hits(call.what, reply)
+            return _reply(call.what, reply)
         case 429:
             return Throttled(retry_after(headers, now_ms))
         case 401:
@@ -266,14 +306,38 @@ def _outcome(call: Call, status: int, headers: Mapping[str, str], reply: object,
     return Unavailable(f"status {status}")
 
 
+def _reply(what: What, reply: object) -> Outcome:
+    match what:
+        case GetContact():
+            return _contact(what, reply)
+        case Export():
+            return _messages(what, reply)
+    return _hits(what, reply)
+
+
+def _messages(what: Export, reply: object) -> Outcome:
+    given = reply.get("messages") if isinstance(reply, dict) else None
+    if not isinstance(reply, dict) or not isinstance(given, list):
+        return Unavailable("not an export's reply")
+    found = (from_export(one, what.location) for one in given if isinstance(one, dict))
+    messages = tuple(one for one in found if one and what.contact in (None, one.contact))
+    total, after = _total(reply), reply.get("nextCursor")
+    usable = isinstance(after, str) and 0 < len(after) <= cursor_at_most
+    return Exported(messages, max(total or 0, len(given)), after if usable else None)
+
+
+def _total(reply: Mapping[str, object]) -> int | None:
+    said = reply.get("total")
+    return int(said) if isinstance(said, int | float) and abs(said) <= total_at_most else None
+
+
 def _hits(what: Search | Scan, reply: object) -> Outcome:
     hits = reply.get("contacts") if isinstance(reply, dict) else None
     if not isinstance(reply, dict) or not isinstance(hits, list):
         return Unavailable("not a search's reply")
     origin: Origin = "scan" if isinstance(what, Scan) else "search"
     contacts = _ours(what, (from_search(hit, origin) for hit in hits if isinstance(hit, dict)))
-    said, full = reply.get("total"), len(hits) >= page_limit
-    total = int(said) if isinstance(said, int | float) and abs(said) <= total_at_most else None
+    total, full = _total(reply), len(hits) >= page_limit
     if isinstance(what, Scan):
         after = cursor(hits[-1]) if hits and isinstance(hits[-1], dict) else None
         return Page(contacts, max(total or 0, len(hits)), full, after)

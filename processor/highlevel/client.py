@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from types import SimpleNamespace, TracebackType
 from typing import Final, Self
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import certifi
@@ -92,7 +93,8 @@ class Client:
             return unanswered(call, Unsent("late"))
         try:
             asked = request(call.what)
-            url = URL(self._base_url + asked.path, encoded=True)
+            query = f"?{urlencode(asked.query, quote_via=quote)}" if asked.query else ""
+            url = URL(self._base_url + asked.path + query, encoded=True)
             content = None if asked.body is None else orjson.dumps(asked.body)
         except (ValueError, TypeError):  # an id or a value that has no form in HTTP
             return unanswered(call, Refused(0, "unspeakable"))

@@ -108,27 +108,27 @@ def _contact(payload: Payload, names: Mapping[str, str], origin: Origin) -> Cont
     contact_id = payload.get("id")
     if not isinstance(contact_id, str) or not id_form.fullmatch(contact_id) or payload.get("deleted") is True:
         return None
-    fields = {ours: value for ours, theirs in names.items() if (value := _text(payload.get(theirs)))}
+    fields = {ours: value for ours, theirs in names.items() if (value := short_text(payload.get(theirs)))}
     email = fields.get("email", "").lower() or None
     phone = fields.get("phone")
     emails = dict.fromkeys(other.lower() for other in _several(payload.get("additionalEmails"), "email"))
     phones = dict.fromkeys(_several(payload.get("additionalPhones"), "phone"))
     return Contact(
         id=contact_id,
-        location=_text(payload.get("locationId")),
+        location=short_text(payload.get("locationId")),
         email=email,
         other_emails=tuple(other for other in emails if other != email)[:others_limit],
         phone=phone,
         other_phones=tuple(other for other in phones if other != phone)[:others_limit],
-        updated=_ms(payload.get("dateUpdated")),
-        added=_ms(payload.get("dateAdded")),
+        updated=moment(payload.get("dateUpdated")),
+        added=moment(payload.get("dateAdded")),
         fields=fields,
         origin=origin,
         search_after=cursor(payload),
     )
 
 
-def _text(value: object) -> str | None:
+def short_text(value: object) -> str | None:
     if not isinstance(value, str):
         return None
     text = value.strip()
@@ -138,12 +138,12 @@ def _text(value: object) -> str | None:
 def _several(values: object, name: str) -> Iterator[str]:
     """Texts of a list: strings in search, objects in GET (contract.md §4.1; [?] objects of phones, taken alike)."""
     for value in values if isinstance(values, list) else ():
-        if text := _text(value.get(name) if isinstance(value, dict) else value):
+        if text := short_text(value.get(name) if isinstance(value, dict) else value):
             yield text
 
 
-def _ms(value: object) -> int | None:
-    if (text := _text(value)) is None:
+def moment(value: object) -> int | None:
+    if (text := short_text(value)) is None:
         return None
     try:
         moment = datetime.fromisoformat(text)

@@ -34,7 +34,7 @@ def backfill_requested(changes: Changes, data: SyncBackfillRequested, event: Eve
     """The same request id is the same backfill."""
     if Backfill.of(changes, data.request_id) is None:
         since, end = event.record.timestamp_ms, event.changes_end or 0
-        whole = Backfill(data.request_id, event.id, since, now, end, dry=data.dry_run, due=now)
+        whole = Backfill(data.request_id, event.id, since, now, end, data.dry_run, data.include_messages, due=now)
         changes.hold(whole, None)
         changes.refresh(whole)
 
@@ -69,7 +69,7 @@ def list_locations(changes: Changes, setup: Setup, whole: Backfill, now: int) ->
     for location in found:
         if Job.of(changes, location, whole.id) is None:
             whole.jobs += 1
-            share = Job(location, whole.id, backfill, whole.cause, whole.since, dry=whole.dry)
+            share = Job(location, whole.id, backfill, whole.cause, whole.since, dry=whole.dry, messages=whole.messages)
             admit(changes, share, now)
     whole.walked = found[-1] if found else whole.walked
     if len(found) < locations_at_once:

@@ -168,6 +168,7 @@ def sync_requested(changes: Changes, data: SyncLeadRequested, event: Event, now:
         return ()
     work = lead.work(since, now)
     work.asked += 1
+    work.wants_messages |= data.include_messages
     work.lane = interactive if data.lane == "interactive" else work.lane
     if lead.revision is None:
         work.due = work.due or now + unknown_for_ms

@@ -5,13 +5,16 @@ from typing import Final
 
 from processor.highlevel import calls as outcome
 from processor.highlevel.budget import window_ms
-from processor.highlevel.calls import Answer, Call, Scan
+from processor.highlevel.calls import Answer, Call, Export, Scan
 from processor.highlevel.contact import Contact, digits
+from processor.shard.export import hear_export
+from processor.shard.export import refused as export_refused
 from processor.shard.jitter import jittered
 from processor.shard.job import Job, active
 from processor.shard.lead import Dead, Lead, Open, Question
 from processor.shard.ledger import Ledger
 from processor.shard.location import Location, Pause
+from processor.shard.messages import take_in
 from processor.shard.notes import Note
 from processor.shard.resolve import Evidence, fold
 from processor.shard.scan import answered as ors_answered
@@ -22,6 +25,7 @@ from processor.shard.state import Changes
 from processor.shard.sync_all import end
 
 attempts_at_most: Final = 8
+questions: Final = {"contact": "get", "messages": "export"}  # by the kind of call; a search's are many
 retry_first_ms: Final = 1_000
 retry_at_most_ms: Final = 60_000
 not_linked_again_ms: Final = 600_000  # DESIGN §7: a contact that is gone isn't linked again for so long
@@ -29,11 +33,12 @@ not_linked_again_ms: Final = 600_000  # DESIGN §7: a contact that is gone isn't
 
 def hear_answer(changes: Changes, setup: Setup, answer: Answer, now: int) -> Iterable[Lead]:
     call, said, permit = answer.call, answer.outcome, answer.call.permit
-    if answer.heard and isinstance(call.what, Scan):
-        hear_scan(changes, setup, call.what, answer, now)
+    if answer.heard:
+        hear_page_of_job(changes, setup, answer, now)
         return ()
     location, budget = Location.of(changes, permit.location), Ledger.of(changes, setup, permit.location, now).budget
-    if not isinstance(said, outcome.Page):
+    of_job = isinstance(call.what, Scan) or (isinstance(call.what, Export) and call.what.job is not None)
+    if not of_job:
         changes.landed(location.id, permit.slot)
     changes.busy[location.id] = None
     if not budget.land(permit.slot, now, answered=answer.status is not None):
@@ -49,21 +54,26 @@ def hear_answer(changes: Changes, setup: Setup, answer: Answer, now: int) -> Ite
         location.breaker.close()
     match said:
         case outcome.Unsent():
+            changes.landed(location.id, permit.slot)
             return ()
         case outcome.Throttled(retry_after_ms):
             wait = jittered(retry_after_ms or window_ms, location.key, permit.slot)
             budget.freeze(now + wait)
             throttled = {"location": location.id, "retry_after_ms": retry_after_ms, "until": now + wait}
             changes.notes.append(Note("throttled", throttled))
+            changes.landed(location.id, permit.slot)
             return ()
+        case outcome.Unauthorized("scope") if call.kind == "messages":
+            location.no_messages_since = now
         case outcome.Unauthorized(why):
             location.pause = Pause(why, permit.granted, answer.token)
+            changes.landed(location.id, permit.slot)
             return ()
-        case outcome.Found() | outcome.Page() | outcome.Gone() | outcome.Refused():
+        case outcome.Found() | outcome.Page() | outcome.Exported() | outcome.Gone() | outcome.Refused():
             if location.pause and permit.granted >= location.pause.tried:
                 location.pause = None  # the trial succeeded
-    if isinstance(call.what, Scan):
-        hear_scan(changes, setup, call.what, answer, now, counted)
+    if of_job:
+        hear_page_of_job(changes, setup, answer, now, counted)
         return ()
     asked = list(still_asked(changes, call))
     if asked:
@@ -81,11 +91,26 @@ def hear_answer(changes: Changes, setup: Setup, answer: Answer, now: int) -> Ite
             narrow(asked, width)
         case outcome.Found(contacts):
             found(asked, call, contacts, now)
+        case outcome.Exported(messages, _, cursor):
+            for lead, work in asked:
+                take_in(changes, lead, work, call.asks[0].value, messages, now)
+                work.cursor = None if cursor == work.cursor else cursor
+                if work.cursor is None:
+                    work.messages = "imported" if work.imported else "none"
+        case outcome.Unauthorized():
+            for _, work in asked:
+                work.messages = "failed"
         case outcome.Gone():
             gone(asked, call, now)
         case outcome.Refused(why="internal_error"):  # hearing this very answer raised
             for lead, _ in asked:
                 finish(changes, lead, "failed", "internal_error", now)
+        case outcome.Refused() if call.kind == "messages":
+            for _, work in asked:
+                work.attempts += 1
+                if work.cursor is None or work.attempts >= attempts_at_most:
+                    work.messages = "failed"
+                work.cursor = None  # it has expired: again from the last message
         case outcome.Refused() if width > 1:
             narrow(asked, width)
         case outcome.Refused():
@@ -100,31 +125,43 @@ def hear_answer(changes: Changes, setup: Setup, answer: Answer, now: int) -> Ite
     return [lead for lead, _ in asked]
 
 
-def hear_scan(changes: Changes, setup: Setup, asked: Scan, answer: Answer, now: int, counted: bool = True) -> None:
-    """A page of a job's scan, or what became of it. A job fails only when HighLevel refuses the page itself."""
-    said, slot = answer.outcome, answer.call.permit.slot
+def hear_page_of_job(changes: Changes, setup: Setup, answer: Answer, now: int, counted: bool = True) -> None:
+    """A page of contacts or messages, or what became of it."""
+    asked, said, slot = answer.call.what, answer.outcome, answer.call.permit.slot
     left = None
-    if isinstance(said, outcome.Page):
+    if isinstance(asked, Scan) and isinstance(said, outcome.Page):
         left = hear_page(changes, setup, asked, answer, said, now)
-    elif (job := Job.of(changes, asked.location, asked.job)) and job.wants_page and job.page == asked.number:
-        if isinstance(said, outcome.Refused):
-            why = "internal_error" if said.why == "internal_error" else "refused"
-            end(changes, setup, job, "sync.failed", now, why)
-        elif counted:
-            job.attempts += 1
-            delay = min(retry_first_ms << min(job.attempts - 1, 16), retry_at_most_ms)
-            job.due = now + jittered(delay, job.key, slot)
+    elif isinstance(asked, Export) and isinstance(said, outcome.Exported):
+        left = hear_export(changes, asked, answer, said, now)
+    elif isinstance(asked, Scan | Export):
+        page_failed(changes, setup, asked, answer, now, counted)
     if left is None:
-        changes.landed(asked.location, slot)  # only now may the next page be asked for
+        changes.landed(answer.call.permit.location, slot)  # only now may the next page be asked for
     else:
         changes.again.append(left)
+
+
+def page_failed(changes: Changes, setup: Setup, asked: Scan | Export, answer: Answer, now: int, counted: bool) -> None:
+    """A job fails only when HighLevel refuses a page of contacts itself."""
+    said = answer.outcome
+    job = Job.of(changes, asked.location, asked.job or "")
+    if job is None or not job.wants_page or job.page != asked.number:
+        return
+    if isinstance(asked, Export) and isinstance(said, outcome.Refused | outcome.Unauthorized):
+        export_refused(changes, asked, now, scope=isinstance(said, outcome.Unauthorized))
+    elif isinstance(said, outcome.Refused):
+        end(changes, setup, job, "sync.failed", now, "internal_error" if said.why == "internal_error" else "refused")
+    elif counted:
+        job.attempts += 1
+        delay = min(retry_first_ms << min(job.attempts - 1, 16), retry_at_most_ms)
+        job.due = now + jittered(delay, job.key, answer.call.permit.slot)
 
 
 def still_asked(changes: Changes, call: Call) -> Iterator[tuple[Lead, Open]]:
     """The leads whose question this still is: an answer to an old one is not applied."""
     for ask in call.asks:
         lead = Lead.of(changes, call.permit.location, ask.lead)
-        if lead.open and lead.open.question == Question("get" if call.kind == "contact" else ask.by, ask.value):
+        if lead.open and lead.open.question == Question(questions.get(call.kind, ask.by), ask.value):
             yield lead, lead.open
 
 
@@ -169,6 +206,9 @@ def narrow(asked: Iterable[tuple[Lead, Open]], width: int) -> None:
 def retry(changes: Changes, lead: Lead, work: Open, width: int, unavailable: bool, now: int) -> None:
     """Growing, jittered delays; a search that fails twice may hold one poisoned value, so it is halved."""
     work.attempts += 1
+    if work.attempts >= attempts_at_most and work.question and work.question.by == "export":
+        work.messages = "failed"
+        return
     if work.attempts >= attempts_at_most:
         finish(changes, lead, "failed", "unavailable", now)
         return
@@ -188,5 +228,6 @@ def note(changes: Changes, answer: Answer, now: int) -> None:
         "trace_id": answer.trace_id,
         "network_ms": max(0, now - answer.call.permit.granted),
         "contacts": len(said.contacts) if isinstance(said, outcome.Found | outcome.Page) else 0,
+        "messages": len(said.messages) if isinstance(said, outcome.Exported) else 0,
     }
     changes.notes.append(Note("answered", fields))

@@ -18,8 +18,23 @@ remembered_ms: Final = 24 * 3_600_000  # DESIGN §3: the same request id is the 
 refused_at_most: Final = 3  # searches for several values; a poisoned value among them refuses only its own
 tell_every_ms: Final = 1_000  # progress of a job, at most
 
-Stage = Literal["queued", "opening", "planning", "scanning", "deciding", "asking", "leaving", "over"]
-walks: Final = frozenset(("opening", "deciding", "leaving"))  # stages that go through its leads, some in a turn
+Stage = Literal[
+    "queued",
+    "opening",
+    "planning",
+    "scanning",
+    "deciding",
+    "asking",
+    "exporting",
+    "closing",
+    "messaging",
+    "leaving",
+    "over",
+]
+walks: Final = frozenset(
+    ("opening", "deciding", "closing", "leaving")
+)  # stages that go through its leads, some in a turn
+going: Final = frozenset(("scanning", "deciding", "asking", "exporting", "closing", "messaging"))  # it is under way
 
 
 @dataclass(slots=True)
@@ -46,6 +61,7 @@ class Job:
     heard: int = 0  # ms, when we took it up
     changes_end: int = 0  # lead.changes must be read up to here before it starts
     dry: bool = False  # only planned
+    messages: bool = False  # they are wanted, too
     stage: Stage = "queued"
     due: int = 0  # ms, when its next step is, whatever comes in
     walked: str = ""  # the lead that a walk through its leads has come to
@@ -61,6 +77,12 @@ class Job:
     last_pass: bool = False  # over contacts that were changed during the scan
     attempts: int = 0  # at this page
     ors: dict[str, int] = field(default_factory=dict)  # searches for several values: answered, refused
+    readers: int = 0  # leads whose messages are wanted, when all else was known
+    reads: str | None = None  # location | contacts: what is exported
+    cursor: str | None = None  # what continues the location's export
+    message_at: int = 0  # ms, of the last message heard
+    anew: int = 0  # times that the cursor was refused
+    messages_failed: bool = False
     eta: int | None = None
     reason: str | None = None
     ended: int = 0  # ms, when its end was told
@@ -91,14 +113,14 @@ class Job:
 
     @property
     def wants_page(self) -> bool:
-        return self.stage == "scanning"
+        return self.stage in ("scanning", "exporting")
 
     def to(self, stage: Stage, now: int) -> None:
         """Go on to the next stage."""
         self.stage, self.due, self.walked, self.told.anew = stage, now, "", True
 
     def next_page(self, after: Cursor | None) -> None:
-        self.page, self.after, self.attempts = self.page + 1, after, 0
+        self.page, self.after, self.cursor, self.attempts = self.page + 1, after, None, 0
 
     def scan_anew(self, now: int) -> None:
         """From the first page. Answers to pages of before count no more."""
@@ -141,6 +163,7 @@ class Backfill:
     heard: int = 0  # ms
     changes_end: int = 0
     dry: bool = False
+    messages: bool = False
     stage: Literal["queued", "listing", "asking", "leaving", "over"] = "queued"
     due: int = 0  # ms, when its next step is
     walked: str = ""  # the location that listing or leaving has come to

@@ -16,11 +16,14 @@ from processor.shard.tables import Pending, Projection, nothing
 forgotten_after_ms: Final = 7 * 24 * 3_600_000  # DESIGN §3: a deleted lead's revision is kept 7 days
 facts: Final = ("contact_id", *HYDRATABLE)
 causes_kept: Final = 32  # DESIGN §3: the latest of those that aren't requests
+messages_lane: Final = 2  # the lane of a job's messages lies so far behind its own, in the table of what is pending
+leads_per_value: Final = 4  # that a job's page looks for by the same value; more are asked about one by one
+checkpoints_kept: Final = 4
 width_unlimited: Final = 1_000
 
 
 class Question(NamedTuple):
-    by: str  # email | phone | id in a search, get: the contact itself
+    by: str  # email | phone | id in a search, get: the contact itself, export: its messages
     value: str
 
 
@@ -51,6 +54,15 @@ class Seen:
 
 
 @dataclass(slots=True)
+class Checkpoint:
+    """How far a contact's messages have been imported."""
+
+    at: int = 0  # ms, of the newest message; 0: none was imported
+    floor: int = 0  # ms, everything sent before has been seen
+    recent: dict[str, int] = field(default_factory=dict)  # ids of those sent since, and when
+
+
+@dataclass(slots=True)
 class Open:
     """The lead's open work: why, how urgent, and how far it has come."""
 
@@ -73,6 +85,10 @@ class Open:
     network_ms: int = 0
     covered: bool = False  # a scan of all contacts, whole when it ends, looks for it
     hits: Evidence | None = None  # what that scan has found so far
+    wants_messages: bool = False  # somebody asked for them
+    messages: str | None = None  # what came of it: imported | none | failed
+    imported: int = 0  # messages, in this work
+    cursor: str | None = None  # what continues the export
     evidence: Evidence | None = None  # of the answer heard in this very turn; settled before it ends
 
     def start_over(self) -> None:
@@ -80,11 +96,17 @@ class Open:
         self.attempts = self.first_look = self.due = 0
         self.payload = self.searched = self.evidence = None
         self.width = width_unlimited
+        self.messages = self.cursor = None
         self.uncover()
 
     def uncover(self) -> None:
         """What a scan has found, or will, says nothing of it."""
         self.covered, self.hits = False, None
+
+    @property
+    def looked_up(self) -> bool:
+        """HighLevel had to be asked about the contact."""
+        return self.looked or bool(self.question and self.question.by != "export")
 
     @property
     def wanted(self) -> bool:
@@ -120,6 +142,7 @@ class Lead:
     fetched: Seen | None = None  # by the last GET
     dead: Dead | None = None
     open: Open | None = None
+    checkpoints: dict[str, Checkpoint] = field(default_factory=dict)  # by contact, the latest few
     expires: int | None = None  # ms; a document that only remembers
 
     @property
@@ -151,6 +174,13 @@ class Lead:
     def lacks_nothing(self) -> bool:
         """Upstream knows all that there is to know; most changes are of such leads."""
         return self.contact_id is not None and not self.learned and not self.gaps()
+
+    def checkpoint(self, contact: str) -> Checkpoint:
+        """Of this contact, the latest; of former ones a few are kept, since a link may come back."""
+        self.checkpoints[contact] = self.checkpoints.pop(contact, Checkpoint())
+        for former in list(self.checkpoints)[:-checkpoints_kept]:
+            del self.checkpoints[former]
+        return self.checkpoints[contact]
 
     def identity(self) -> tuple[str, str]:
         """What the lead is looked up by. While it stays the same, what was learned holds."""
@@ -189,7 +219,7 @@ class Lead:
         """Deleted: only the revision and the sequence are remembered, for a while."""
         for name in (*stored, "open"):
             if name != "sequence":
-                setattr(self, name, {} if name in ("snapshot", "learned") else None)
+                setattr(self, name, {} if name in ("snapshot", "learned", "checkpoints") else None)
         self.revision, self.created = revision, 0
         self.deleted, self.expires = now, now + forgotten_after_ms
 
@@ -218,10 +248,13 @@ class Lead:
             return Projection(at=work.due)  # waits for the lead itself to come
         if work.question is None:
             return nothing
+        lane, exports = work.lane, work.question.by == "export"
+        if exports and lane >= job:
+            lane += messages_lane  # a job reads messages when all else is known
         sought = work.lane >= job and (work.covered or work.question.by == "get")
         hit = work.hits.best.id if sought and work.hits and work.hits.best else None
         at = max(work.due, work.heard)
-        return Projection(pending=Pending(work.lane, at, *work.question, work.width, sought, hit))
+        return Projection(pending=Pending(lane, at, *work.question, work.width, sought, hit))
 
     def encode(self) -> bytes | None:
         """Defaults are left out: most documents hold a snapshot and little else."""
@@ -241,6 +274,8 @@ class Lead:
         for name, kind in nested.items():
             if name in read:
                 read[name] = kind(**read[name])
+        if "checkpoints" in read:
+            read["checkpoints"] = {contact: Checkpoint(**said) for contact, said in read["checkpoints"].items()}
         return cls(location, lead, **read)
 
     @classmethod

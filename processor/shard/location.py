@@ -33,6 +33,7 @@ class Location:
     id: str
     pause: Pause | None = None
     breaker: Breaker = field(default_factory=Breaker)
+    no_messages_since: int = 0  # ms, when HighLevel last said that the token's scope lacks messages
     state: str = "ok"  # as last reported
     since: int = 0
     reported: int = 0
@@ -47,6 +48,11 @@ class Location:
         if self.pause:
             return self.pause.tried + (trial_asked_ms if asked else trial_every_ms)
         return max(self.breaker.probe_at, budget.landed_by(now)) if self.breaker.open else now
+
+    def serves_messages(self, now: int, asked: bool) -> bool:
+        """Whether messages may be asked for; while the token's scope lacks them, now and then a call tries."""
+        wait = trial_asked_ms if asked else trial_every_ms
+        return not self.no_messages_since or now >= self.no_messages_since + wait
 
     def failed(self, granted: int, slot: int, now: int) -> None:
         """A call granted then brought no answer, or none that says anything."""

@@ -5,10 +5,13 @@ from typing import Final
 
 from processor.highlevel.budget import Budget, Lane, Permit, backfill, interactive, lane_names
 from processor.highlevel.budget import job as sync_all
-from processor.highlevel.calls import Ask, By, Call, GetContact, Search
+from processor.highlevel.calls import Ask, By, Call, Export, GetContact, Search
+from processor.shard.export import page as export_page
 from processor.shard.job import Job, active, tallies
+from processor.shard.lead import Lead, messages_lane
 from processor.shard.ledger import Ledger
 from processor.shard.location import Location
+from processor.shard.messages import since
 from processor.shard.notes import Note
 from processor.shard.scan import page
 from processor.shard.setup import Setup
@@ -16,6 +19,7 @@ from processor.shard.state import Changes
 from processor.shard.tables import Pending
 
 leads_per_value: Final = 4  # leads that ask the same share a value; more than that wait for the next call
+alone_in_a_call: Final = ("get", "export")
 leads_per_get: Final = 400
 nobody: Final[tuple[tuple[By, str], ...]] = (("id", "none"),)  # a contact that there isn't
 look_again_ms: Final = 1_000  # while nothing is granted at all
@@ -57,8 +61,7 @@ def spend_one(
             turns_page, lanes = False, []
         else:
             turns_page = job is not None and job.wants_page and lane == job.lane
-            asking = [one for one in waiting if job is None or one != job.lane or not job.wants_page]
-            lanes = [] if turns_page else sorted(asking, key=lambda one: (one != lane, one))
+            lanes = [] if turns_page else tables_lanes(sorted(waiting, key=lambda one: (one != lane, one)), job)
         size = 1 if location.breaker.open or (job and job.ors_refused) else setup.probe_size
         questions = compose(changes, setup, location, lanes, size, now)
         permit = budget.grant(now, lane, waiting)
@@ -69,10 +72,10 @@ def spend_one(
                 tally.spent += 1
         if job and turns_page:
             job.scan_from = job.scan_from or now
-            calls.append(Call(permit, page(job), ()))
+            calls.append(Call(permit, page(job) if job.stage == "scanning" else export_page(job), ()))
             changes.in_flight(location.id, [f"job {job.id}"], permit.slot)
         else:
-            calls.append(call(permit, questions))
+            calls.append(call(changes, permit, questions))
             changes.in_flight(location.id, [lead for lead, _ in questions], permit.slot)
         note(changes, calls[-1], lane, now - first[lane])
 
@@ -87,9 +90,24 @@ def open_lanes(
     at = None
     if job.wants_page:
         at = changes.page_due(location, job.id)
-    elif job.stage == "asking" and changes.flying(location, job.lane) < setup.job_concurrency:
-        at = first.get(job.lane)
+    elif lanes := tables_lanes([job.lane], job):
+        due = [first[lane] for lane in lanes if lane in first]
+        if due and changes.flying(location, *lanes) < setup.job_concurrency:
+            at = min(due)
     return kept if at is None else kept | {job.lane: at}
+
+
+def tables_lanes(lanes: Sequence[Lane], job: Job | None) -> list[Lane]:
+    """Where the questions of these lanes stand that may be asked now: a job's messages come when all else is known."""
+    found: list[Lane] = []
+    for lane in lanes:
+        if job is None or lane != job.lane:
+            found.append(lane)
+        elif job.stage == "messaging":
+            found += [lane, lane + messages_lane]
+        elif job.stage == "asking":
+            found.append(lane)
+    return found
 
 
 def compose(
@@ -101,7 +119,9 @@ def compose(
     for lane in waiting:
         for lead, question in changes.pending(location.id, lane, now, setup.probe_size * leads_per_value):
             asked = (question.by, question.value)
-            alone = question.by == "get" or (bool(values) and chosen[0][1].by == "get")
+            alone = question.by in alone_in_a_call or (bool(values) and chosen[0][1].by in alone_in_a_call)
+            if values and question.by == "export":
+                continue
             if asked not in values and values and (alone or len(values) >= min(size, question.width)):
                 continue
             size = min(size, question.width)
@@ -114,11 +134,16 @@ def compose(
     return chosen
 
 
-def call(permit: Permit, questions: Sequence[tuple[str, Pending]]) -> Call:
+def call(changes: Changes, permit: Permit, questions: Sequence[tuple[str, Pending]]) -> Call:
     """The call that asks all this at once; without any question one that asks after nobody."""
     if not questions:
         return Call(permit, Search(permit.location, nobody), ())
-    first = questions[0][1]
+    name, first = questions[0]
+    if first.by == "export":
+        lead = Lead.of(changes, permit.location, name)
+        cursor = lead.open.cursor if lead.open else None
+        start = None if cursor else since(lead, first.value)
+        return Call(permit, Export(permit.location, first.value, start, cursor), (Ask(name, "id", first.value),))
     if first.by == "get":
         asks = tuple(Ask(lead, "id", question.value) for lead, question in questions)
         return Call(permit, GetContact(permit.location, first.value), asks)

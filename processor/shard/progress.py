@@ -3,7 +3,7 @@
 from typing import Final
 
 from processor.events.fields import rfc3339
-from processor.shard.job import Backfill, Job, tell_every_ms
+from processor.shard.job import Backfill, Job, going, tell_every_ms
 from processor.shard.ledger import Ledger
 from processor.shard.location import Location
 from processor.shard.notes import Note
@@ -19,7 +19,7 @@ def tell(changes: Changes, setup: Setup, now: int) -> None:
     """Of every job that this turn touched: that it stands still or goes on again at once, else how far it is, now and
     then."""
     for job in changes.touched(Job):
-        if not job.ended and job.stage in ("scanning", "deciding", "asking"):
+        if not job.ended and job.stage in going:
             tell_job(changes, setup, job, now)
     for whole in changes.touched(Backfill):
         if whole.told.started and not whole.ended:

@@ -48,8 +48,8 @@ def publish(
         "replaces": replaces,
         "resolved_by": (lead.resolved_by if "contact_id" in lead.learned else "lead") if linked else None,
         "hydrated_from": lead.hydrated_from,
-        "messages": "not_asked",
-        "messages_imported": 0,
+        "messages": (work.messages if work else None) or "not_asked",
+        "messages_imported": work.imported if work else 0,
         "calls": dict(work.calls) if work else {},
         "causes": [{"id": one.cause, "type": "sync.lead.requested", "request_id": one.id} for one in requests]
         + [{"id": one.cause, "type": one.kind, "request_id": one.id} for one in jobs]
@@ -69,7 +69,7 @@ def publish(
             "outcome": outcome,
             "lead_updated": bool(learned),
             "filled": [name for name in learned if learned[name] is not None],
-            "messages_imported": 0,
+            "messages_imported": work.imported if work else 0,
             "reason": reason,
         }
         unique = f"{lead.id}:{lead.sequence}:{request.id}"

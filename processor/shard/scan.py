@@ -12,13 +12,12 @@ from processor.highlevel.calls import Answer, Page, Scan, page_limit
 from processor.highlevel.contact import Contact, e164
 from processor.shard.hydrate import get_only
 from processor.shard.job import Job, refused_at_most, tallies
-from processor.shard.lead import Lead, Open
+from processor.shard.lead import Lead, Open, leads_per_value
 from processor.shard.progress import say
 from processor.shard.resolve import Evidence, fold, primary
 from processor.shard.setup import Setup
 from processor.shard.state import Changes
 
-leads_per_value: Final = 4  # that a scan looks for by the same e-mail, phone or contact; more are probed
 contacts_at_once: Final = 250  # of a page, in a turn
 touches_at_once: Final = 400  # leads, in a turn
 lag_ms: Final = 120_000  # contract.md §4.1: so much may search lag behind, at the very most

@@ -7,7 +7,8 @@ from processor.highlevel.budget import change, job
 from processor.highlevel.contact import Contact, value_limit
 from processor.shard.hydrate import hydrate, search_is_idle, worth_a_get
 from processor.shard.job import served, tallies
-from processor.shard.lead import Lead, Memory, Open, Question, Seen, facts
+from processor.shard.lead import Lead, Memory, Open, Question, Seen, facts, leads_per_value
+from processor.shard.location import Location
 from processor.shard.request import Request
 from processor.shard.resolve import Ambiguous, Linked, resolve
 from processor.shard.result import publish, said
@@ -69,8 +70,26 @@ def settle(changes: Changes, setup: Setup, lead: Lead, now: int) -> None:
             answer_jobs(changes, lead, "not_found", "may_lag", now, told)
             lead.open.question, lead.open.due, lead.open.lane = lead.lookup(), at, change
             changes.busy[lead.location] = None
+        case Done(None, _) if lead.contact_id and lead.open.wants_messages and lead.open.messages is None:
+            ask_messages(changes, lead, lead.open, lead.contact_id, now)
         case Done(outcome, reason):
             finish(changes, lead, outcome, reason, now)
+
+
+def ask_messages(changes: Changes, lead: Lead, work: Open, contact: str, now: int) -> None:
+    """All is known of the contact; now what was said by SMS."""
+    location = Location.of(changes, lead.location)
+    if not location.serves_messages(now, asked=work.asked > 0):
+        work.messages = "failed"  # the token's scope lacks them; what came of the contact stands
+        finish(changes, lead, None, None, now)
+        return
+    question = Question("export", contact)
+    if work.question != question:
+        work.question = question
+        others = [name for name in changes.sought(lead.location, *question, leads_per_value + 1) if name != lead.id]
+        work.covered = len(others) < leads_per_value
+        changes.refresh(lead)  # the next lead of the same contact has to see it
+    changes.busy[lead.location] = None
 
 
 def decide(lead: Lead, work: Open, fetch_fields: frozenset[str], now: int) -> Decision:
@@ -190,7 +209,7 @@ def answer_jobs(changes: Changes, lead: Lead, outcome: str | None, reason: str |
     filled = [name for name, value in learned.items() if value is not None]
     for one in jobs:
         for tally in tallies(changes, one):
-            tally.count(found, filled, looked_up=work.question is not None)
+            tally.count(found, filled, work.looked_up, work.imported)
     work.jobs = []
     work.give_back()
 

@@ -13,11 +13,13 @@ from processor.events.contract import SyncCancelRequested, SyncLocationRequested
 from processor.events.wire import Event
 from processor.highlevel.budget import change
 from processor.highlevel.budget import job as sync_all
-from processor.shard.job import Backfill, Job, tallies, walks
-from processor.shard.lead import Lead, Open, Question
+from processor.shard.export import begin as begin_export
+from processor.shard.export import close
+from processor.shard.job import Backfill, Job, going, tallies, walks
+from processor.shard.lead import Lead, Open, Question, leads_per_value
 from processor.shard.progress import say
 from processor.shard.resolve import Evidence
-from processor.shard.scan import choose, leads_per_value
+from processor.shard.scan import choose
 from processor.shard.settle import Ask, decide, learn
 from processor.shard.setup import Setup
 from processor.shard.state import Changes, Position
@@ -29,7 +31,12 @@ probes_without_looking: Final = 2  # no scan costs less, however few contacts th
 def location_requested(changes: Changes, data: SyncLocationRequested, event: Event, now: int) -> None:
     """A Sync All. The same request id is the same job."""
     if Job.of(changes, data.location_id, data.request_id) is None:
-        begin(changes, Job(data.location_id, data.request_id, cause=event.id, dry=data.dry_run), event, now)
+        begin(
+            changes,
+            Job(data.location_id, data.request_id, cause=event.id, dry=data.dry_run, messages=data.include_messages),
+            event,
+            now,
+        )
 
 
 def begin(changes: Changes, job: Job, event: Event, now: int) -> None:
@@ -78,6 +85,8 @@ def step(changes: Changes, setup: Setup, job: Job, now: int, limit: int) -> Sequ
             return open_leads(changes, setup, job, now, limit)
         case "deciding":
             return decide_leads(changes, job, now, limit)
+        case "closing":
+            return close(changes, job, now, limit)
     return ()
 
 
@@ -91,6 +100,7 @@ def open_leads(changes: Changes, setup: Setup, job: Job, now: int, limit: int) -
         work = replace(lead.open or Open(job.since, now)) if job.dry else lead.work(job.since, now)
         if job.id not in work.jobs:
             work.jobs = [*work.jobs, job.id]
+        work.wants_messages |= job.messages
         if fresh:
             work.lane = job.lane
         elif job.lane == sync_all and work.lane >= change and not work.asked:
@@ -165,10 +175,10 @@ def leave_leads(changes: Changes, job: Job, now: int, limit: int) -> Sequence[Le
 
 def give_back(changes: Changes, job: Job, limit: int) -> None:
     """The job stands still, while the day still has calls for changes: those that it took along are theirs again."""
-    found = changes.askers(job.location, job.giving or "", limit, job.lane)
+    found = changes.askers(job.location, job.giving or "", limit)
     for name in found:
         lead = Lead.of(changes, job.location, name)
-        if lead.open and lead.open.causes:
+        if lead.open and lead.open.causes and lead.open.lane == job.lane:
             lead.open.give_back()
     job.giving = found[-1] if found else job.giving
     changes.busy[job.location] = None
@@ -183,11 +193,19 @@ def advance(changes: Changes, setup: Setup, now: int) -> None:
             look_before_planning(changes, setup, job, now)
         if job.stage == "asking" and job.dry:
             end(changes, setup, job, "sync.cancelled", now, "dry_run")
-        elif job.stage in ("scanning", "asking") and job.tally.complete and not job.ended and not job.dry:
+        elif job.stage in going and job.tally.complete and not job.ended and not job.dry:
             end(changes, setup, job, "sync.completed", now)
+        elif job.stage == "asking" and job.messages and all_asked(changes, job):
+            begin_export(changes, job, now)
         changes.refresh(job)
-        if job.stage in ("scanning", "asking"):
+        if job.stage in going:
             changes.busy[job.location] = None
+
+
+def all_asked(changes: Changes, job: Job) -> bool:
+    """Nothing but messages is missing of the job's own questions."""
+    own = changes.first_pending(job.location).get(job.lane)
+    return own is None and not changes.flying(job.location, job.lane) and job.tally.leads_done < job.tally.leads
 
 
 def look_before_planning(changes: Changes, setup: Setup, job: Job, now: int) -> None:

@@ -31,9 +31,9 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 class Pending(NamedTuple):
     """A question that waits for a call: the most urgent first, then the one due longest."""
 
-    lane: int
+    lane: int  # of the budget; a job's messages have lanes of their own, two behind
     at: int
-    by: str  # email | phone | id in a search, get: the contact itself, page: of a scan
+    by: str  # email | phone | id in a search, get: the contact itself, export: its messages, page: of a job
     value: str
     width: int  # it shares a search with at most so many values
     sought: bool = False  # a scan looks for it
@@ -169,9 +169,14 @@ class Tables:
         row = self._sql.execute(query, (location, f"job {request}")).fetchone()
         return row[0] if row else None
 
-    def flying(self, location: str, lane: int) -> int:
-        """Calls of this lane in flight."""
-        query = "SELECT count(DISTINCT slot) FROM pending WHERE location = ? AND slot IS NOT NULL AND lane = ?"
+    def flying(self, location: str, *lanes: int) -> int:
+        """Calls of these lanes in flight."""
+        query = "SELECT DISTINCT slot, lane FROM pending WHERE location = ? AND slot IS NOT NULL"
+        return len({slot for slot, lane in self._sql.execute(query, (location,)) if lane in lanes})
+
+    def count(self, location: str, lane: int) -> int:
+        """Questions of this lane that wait."""
+        query = "SELECT count(*) FROM pending INDEXED BY pending_next WHERE location = ? AND lane = ? AND slot IS NULL"
         count: int = self._sql.execute(query, (location, lane)).fetchone()[0]
         return count
 
@@ -221,7 +226,9 @@ SELECT
     (SELECT min(at) FROM pending WHERE location = :location AND lane = 0 AND slot IS NULL),
     (SELECT min(at) FROM pending WHERE location = :location AND lane = 1 AND slot IS NULL),
     (SELECT min(at) FROM pending WHERE location = :location AND lane = 2 AND slot IS NULL),
-    (SELECT min(at) FROM pending WHERE location = :location AND lane = 3 AND slot IS NULL)
+    (SELECT min(at) FROM pending WHERE location = :location AND lane = 3 AND slot IS NULL),
+    (SELECT min(at) FROM pending WHERE location = :location AND lane = 4 AND slot IS NULL),
+    (SELECT min(at) FROM pending WHERE location = :location AND lane = 5 AND slot IS NULL)
 """  # an index look-up each, however many wait
 unwait: Final = "DELETE FROM waiting WHERE location = ? AND lead = ? AND request = ?"
 # left to itself, SQLite takes these for a walk through the location

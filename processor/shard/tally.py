@@ -13,6 +13,7 @@ class Tally:
     done: dict[str, int] = field(default_factory=dict)  # by outcome
     filled: dict[str, int] = field(default_factory=dict)  # leads by field
     looked_up: int = 0  # of those done, the ones that HighLevel had to be asked about
+    messages: int = 0  # imported
     planned: int = 0  # calls
     spent: int = 0
 
@@ -24,10 +25,11 @@ class Tally:
     def complete(self) -> bool:
         return self.leads_done >= self.leads
 
-    def count(self, outcome: str, filled: Iterable[str], looked_up: bool) -> None:
+    def count(self, outcome: str, filled: Iterable[str], looked_up: bool, messages: int) -> None:
         """One lead has its outcome."""
         self.done[outcome] = self.done.get(outcome, 0) + 1
         self.looked_up += looked_up
+        self.messages += messages
         for name in filled:
             self.filled[name] = self.filled.get(name, 0) + 1
 
@@ -38,7 +40,7 @@ class Tally:
             "leads_done": self.leads_done,
             **{outcome: self.done.get(outcome, 0) for outcome in outcomes},
             "filled": dict(self.filled),
-            "messages_imported": 0,
+            "messages_imported": self.messages,
             "calls_planned": max(self.planned, self.spent),
             "calls_spent": self.spent,
             "calls_saved": max(0, self.looked_up - self.spent),

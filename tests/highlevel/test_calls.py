@@ -12,6 +12,8 @@ from processor.highlevel.calls import (
     Answer,
     Ask,
     Call,
+    Export,
+    Exported,
     Found,
     GetContact,
     Gone,
@@ -33,8 +35,14 @@ now = 1_700_000_000_000
 date = "Tue, 14 Nov 2023 22:13:20 GMT"  # the same moment
 permit = Permit("loc-1", 7, now, now + 2_000)
 search = Call(permit, Search("loc-1", (("email", "jane@example.com"),)), (Ask("lead-1", "email", "jane@example.com"),))
+export = Call(permit, Export("loc-1", "c-1"), (Ask("lead-1", "id", "c-1"),))
 scan = Call(permit, Scan("loc-1", "job-1", 1), ())
 get = Call(permit, GetContact("loc-1", "c-1"), (Ask("lead-1", "id", "c-1"),))
+
+
+def sms(name: str, **changes: object) -> dict[str, object]:
+    given = {"id": name, "contactId": "c-1", "locationId": "loc-1", "messageType": "TYPE_SMS"}
+    return given | {"dateAdded": "2024-03-27T18:13:49.000Z"} | changes
 
 
 def outcome(call: Call, status: int, reply: object, headers: dict[str, str] | None = None) -> Outcome:
@@ -113,6 +121,46 @@ def test_a_page_says_what_follows_it(reply: object, page: tuple[int, int, bool, 
     assert isinstance(said, Page)
     assert page == (len(said.contacts), said.total, said.full, said.after)
     assert {contact.origin for contact in said.contacts} <= {"scan"}
+
+
+def test_an_export_of_a_contact_and_of_a_location() -> None:
+    every = {"locationId": "loc-1", "channel": "SMS", "limit": "500", "sortBy": "createdAt", "sortOrder": "asc"}
+    asked = [
+        request(Export("loc-1", "c-1")),
+        request(Export("loc-1", "c-1", since=now)),
+        request(Export("loc-1", cursor="abc=", job="job-1", number=3)),
+    ]
+
+    assert {("GET", "/conversations/messages/export", "2021-04-15", None)} == {
+        (one.method, one.path, one.version, one.body) for one in asked
+    }
+    assert [
+        every | {"contactId": "c-1"},
+        every | {"contactId": "c-1", "startDate": "2023-11-14T22:13:20.000Z"},
+        every | {"cursor": "abc="},
+    ] == [one.query for one in asked]
+
+
+@pytest.mark.parametrize(
+    ("reply", "exported"),
+    [
+        ({"messages": [], "total": 0, "nextCursor": None}, ([], 0, None)),
+        ({"messages": [sms("m-1"), sms("m-2")], "total": 7, "nextCursor": "abc"}, (["m-1", "m-2"], 7, "abc")),
+        ({"messages": [sms("m-1", contactId="c-2"), sms("m-2", locationId="loc-2")]}, ([], 2, None)),
+        ({"messages": [sms("m-1", messageType="TYPE_CALL"), sms("m 2"), "x"], "nextCursor": ""}, ([], 3, None)),
+        ({"messages": [sms("m-1")], "nextCursor": "c" * 5_000, "total": "many"}, (["m-1"], 1, None)),
+    ],
+)
+def test_an_exports_page(reply: object, exported: tuple[list[str], int, str | None]) -> None:
+    said = outcome(export, 200, reply)
+
+    assert isinstance(said, Exported)
+    assert exported == ([message.id for message in said.messages], said.total, said.cursor)
+
+
+def test_what_is_no_exports_reply_is_unavailable() -> None:
+    assert isinstance(outcome(export, 200, {"messages": "none"}), Unavailable)
+    assert isinstance(outcome(export, 200, []), Unavailable)
 
 
 def test_a_search_of_nothing_is_none() -> None:

@@ -12,13 +12,30 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from processor.highlevel.budget import Permit
-from processor.highlevel.calls import Call, Found, GetContact, Outcome, Refused, Search, Unauthorized, parse, request
+from processor.highlevel.calls import (
+    Call,
+    Export,
+    Exported,
+    Found,
+    GetContact,
+    Outcome,
+    Refused,
+    Search,
+    Unauthorized,
+    parse,
+    request,
+)
 
 folder = Path(__file__).parents[2] / ".." / "shared" / "highlevel" / "openapi"
 if not folder.is_dir():
     pytest.skip(f"HighLevel's OpenAPI documents aren't at {folder}", allow_module_level=True)
 
-files = ("v2/contacts.json", "history/contacts-search-2025-08-26.json", "common/common-schemas.json")
+files = (
+    "v2/contacts.json",
+    "v2/conversations.json",
+    "history/contacts-search-2025-08-26.json",
+    "common/common-schemas.json",
+)
 documents: dict[str, Any] = {name: json.loads((folder / name).read_text()) for name in files}
 root = "https://openapi.invalid/"
 registry: Registry[Any] = Registry().with_resources(
@@ -26,6 +43,9 @@ registry: Registry[Any] = Registry().with_resources(
 )
 permit = Permit("502goXVW3lIExEQPOnd3", 0, 0, 2_000)
 search = Call(permit, Search("502goXVW3lIExEQPOnd3", (("email", "john@example.com"),)), ())
+export = Call(
+    permit, Export("502goXVW3lIExEQPOnd3", "ve9EPM428h8vShlRW1KT", since=1_700_000_000_000, cursor="eyJ9"), ()
+)
 get = Call(permit, GetContact("502goXVW3lIExEQPOnd3", "c/1 ?"), ())
 
 
@@ -44,7 +64,8 @@ def example(name: str, schema: str) -> dict[str, Any]:
 
 def operation(method: str, path: str) -> tuple[dict[str, Any], list[str]]:
     """The operation that a path belongs to, and the values of its path parameters."""
-    for template, operations in documents["v2/contacts.json"]["paths"].items():
+    paths = documents["v2/contacts.json"]["paths"] | documents["v2/conversations.json"]["paths"]
+    for template, operations in paths.items():
         form = re.sub(r"\\\{\w+\\\}", "([^/?#]+)", re.escape(template))
         if (matched := re.fullmatch(form, path)) and method.lower() in operations:
             return operations[method.lower()], list(matched.groups())
@@ -140,3 +161,37 @@ def test_an_error_is_read(status: int, schema: str, expected: Outcome) -> None:
 
 def outcome(call: Call, status: int, reply: object) -> Outcome:
     return parse(call, status, {}, orjson.dumps(reply), 0).outcome
+
+
+def test_an_export_is_an_operation_of_highlevels() -> None:
+    """Its query holds what is required, and nothing that isn't one of the parameters, in their forms."""
+    asked = request(export.what)
+    found, _ = operation(asked.method, asked.path)
+    parameters = {one["name"]: one for one in found["parameters"] if one["in"] == "query"}
+    [version] = [one for one in found["parameters"] if one["in"] == "header"]
+
+    assert found["operationId"] == "export-messages-by-location"
+    assert asked.version in version["schema"]["enum"]
+    assert {name for name, one in parameters.items() if one["required"]} <= asked.query.keys() <= parameters.keys()
+    for name, value in asked.query.items():
+        schema = parameters[name]["schema"]
+        Draft202012Validator(schema).validate(int(value) if schema["type"] == "number" else value)
+
+
+def test_a_typed_reply_of_an_export_is_read() -> None:
+    message = example("v2/conversations.json", "GetMessageResponseDto") | {
+        "messageType": "TYPE_SMS",
+        "direction": "inbound",
+        "status": "delivered",
+        "source": "app",
+        "attachments": ["https://example.com/a.png"],
+        "contentType": "text/plain",
+        "locationId": "502goXVW3lIExEQPOnd3",
+    }
+    validate("v2/conversations.json", "GetMessageResponseDto", message)
+    reply = {"messages": [message], "total": 1, "nextCursor": None}
+    validate("v2/conversations.json", "ExportMessagesResponseDto", {"messages": [message], "total": 1})
+    said = parse(export, 200, {}, orjson.dumps(reply), 0).outcome
+
+    assert isinstance(said, Exported)
+    assert [(one.id, one.type, one.body) for one in said.messages] == [(message["id"], "TYPE_SMS", message["body"])]

@@ -12,8 +12,9 @@ import orjson
 from processor.events.contract import EVENTS
 from processor.events.wire import Event, Malformed, Record, decode
 from processor.highlevel.budget import Rate
-from processor.highlevel.calls import Answer, Call, Found, GetContact, Outcome, Page, Scan, Search
+from processor.highlevel.calls import Answer, Call, Export, Exported, Found, GetContact, Outcome, Page, Scan, Search
 from processor.highlevel.contact import Contact, as_time, from_contact, from_search
+from processor.highlevel.messages import Message
 from processor.shard.hear import Input, Reached
 from processor.shard.setup import Setup
 from processor.shard.state import State
@@ -43,6 +44,8 @@ class Bench:
     notes: list[Any] = field(default_factory=list)
     page: int = 500  # contacts of a scan's page
     pages: list[Scan] = field(default_factory=list)  # that were asked for
+    messages: list[Message] = field(default_factory=list)  # as HighLevel holds them
+    exports: list[Export] = field(default_factory=list)  # that were asked for
     wake_at: int | None = None
 
     def __post_init__(self) -> None:
@@ -79,6 +82,8 @@ class Bench:
         self.turn(self.event("lead.changed", lead_id=lead, revision=revision, **fields))
 
     def sync(self, lead_id: str = "lead-1", request: str = "request-1", **fields: Any) -> None:
+        """Without messages, unless told."""
+        fields = {"include_messages": False, **fields}
         self.turn(self.event("sync.lead.requested", "sync.requests", lead_id=lead_id, request_id=request, **fields))
 
     def later(self, ms: int) -> None:
@@ -117,6 +122,8 @@ class Bench:
             return Found((contact,), 1) if contact else Gone()
         if isinstance(call.what, Scan):
             return self.scan(call.what)
+        if isinstance(call.what, Export):
+            return self.export(call.what)
         ours = [contact for contact in self.contacts if contact["locationId"] == call.what.location]
         hits = [self.hit(contact) for contact in ours if matches(contact, call.what.wanted)]
         return Found(tuple(hits[: self.page]), len(hits))
@@ -136,7 +143,23 @@ class Bench:
         hits = tuple(replace(self.hit(one), origin="scan") for one in shown)
         return Page(hits, len(known), len(shown) >= self.page, after)
 
+    def export(self, asked: Export) -> Outcome:
+        """A page of messages, as HighLevel sorts and filters them. A cursor is the last message's place."""
+        self.exports.append(asked)
+        start, after = asked.since or 0, asked.cursor.split(" ") if asked.cursor else None
+        known = sorted(
+            (one.sent, one.id, one)
+            for one in self.messages
+            if asked.contact in (None, one.contact) and (one.sent >= start or after)
+        )
+        behind = [one for sent, name, one in known if after is None or (sent, name) > (int(after[0]), after[1])]
+        shown = tuple(behind[: self.page])
+        more = len(behind) > len(shown)
+        return Exported(shown, len(known), f"{shown[-1].sent} {shown[-1].id}" if more else None)
+
     def sync_all(self, request: str = "job-1", **fields: Any) -> None:
+        """Without messages, unless told."""
+        fields = {"include_messages": False, **fields}
         self.turn(self.event("sync.location.requested", "sync.requests", request_id=request, **fields))
 
     def cancel(self, request: str = "job-1", **fields: Any) -> None:
