@@ -192,10 +192,11 @@ def sandbox(
         list[str] | None,
         typer.Option(help="SHARE=0.1 of the synthetic contacts, as its own help names them; repeatable."),
     ] = None,
+    messages: Annotated[float, typer.Option(min=0, help="SMS, on average, of each contact there at start.")] = 0.0,
     location: Annotated[
         list[str] | None, typer.Option(help="Make this location's contacts at start; repeatable.")
     ] = None,
-    world: Annotated[Path | None, typer.Option(help="Contacts as JSON lines: location_id and contact.")] = None,
+    world: Annotated[Path | None, typer.Option(help="JSON lines: location_id, and contact or message.")] = None,
     token: Annotated[list[str] | None, typer.Option(help="TOKEN for all, or LOCATION=TOKEN; repeatable.")] = None,
     latency_ms: Annotated[float, typer.Option(min=0, help="Of every answer.")] = 0.0,
     jitter_ms: Annotated[float, typer.Option(min=0, help="At most so much more.")] = 0.0,

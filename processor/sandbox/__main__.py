@@ -38,8 +38,10 @@ def options() -> argparse.ArgumentParser:
         metavar="SHARE=0.1",
         help=f"of the synthetic contacts: {', '.join(Mix.__slots__)}",
     )
+    add("--messages", type=float, default=0.0, metavar="N", help="SMS, on average, of each contact there at start")
     add("--location", action="append", default=[], metavar="ID", help="make this location's contacts at start")
-    add("--world", type=Path, metavar="FILE", help='JSON lines: {"location_id": …, "contact": {… in GET\'s shape …}}')
+    shapes = 'JSON lines: {"location_id": …, "contact": {… in GET\'s shape …}}, or "message" and export\'s shape'
+    add("--world", type=Path, metavar="FILE", help=shapes)
     add(
         "--token",
         action="append",
@@ -65,6 +67,7 @@ def build(arguments: argparse.Namespace) -> Sandbox:
         mix=Mix(**dict(map(_share, arguments.mix))),
         index_lag_s=arguments.index_lag_s,
         raw_names=arguments.raw_names,
+        messages=arguments.messages,
         tokens=dict(map(_token, arguments.token)),
     )
     for location in arguments.location:
@@ -87,7 +90,10 @@ def load(directory: Directory, world: Path) -> None:
             if line.strip():
                 try:
                     item = orjson.loads(line)
-                    directory.add(item["location_id"], item["contact"])
+                    if "message" in item:
+                        directory.say(item["location_id"], item["message"])
+                    else:
+                        directory.add(item["location_id"], item["contact"])
                 except (ValueError, KeyError, TypeError, AttributeError) as wrong:
                     raise ValueError(f"{world.name}: line {number}: {wrong}") from None
 

@@ -1,4 +1,4 @@
-"""Steering a running world under `/_sandbox/`: its record, faults, contacts and settings. 400 `{"error"}` says what is wrong."""
+"""Steering a running world under `/_sandbox/`: its record, faults, contacts, messages and settings. 400 `{"error"}` says what is wrong."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -10,6 +10,7 @@ from starlette.routing import Route, Router
 
 from processor.sandbox import faults, settings
 from processor.sandbox.asgi import Sandbox
+from processor.sandbox.messages import full as exported
 from processor.sandbox.record import Record
 from processor.sandbox.shapes import full
 
@@ -35,6 +36,9 @@ class Admin:
                 _route("POST", "/_sandbox/contacts", self.add_contacts),
                 _route("POST", "/_sandbox/changes", self.change_contacts),
                 _route("GET", "/_sandbox/churn", self.churn),
+                _route("GET", "/_sandbox/messages", self.messages),
+                _route("POST", "/_sandbox/messages", self.add_messages),
+                _route("GET", "/_sandbox/chatter", self.chatter),
                 _route("PUT", one, self.change_contact),
                 _route("DELETE", one, self.delete_contact),
                 _route("PUT", "/_sandbox/settings", self.settings),
@@ -123,6 +127,34 @@ class Admin:
             return {"location": location, "searches": 0, "changes": []}
         changes = [change.as_json() for change in churning.changes]
         return {"location": location, "searches": churning.searches, "changes": changes}
+
+    async def add_messages(self, request: Request) -> Any:
+        """A list of `{"location_id", "message"}`, or one: said at one moment; those before a wrong one are said."""
+        given, now = await _json(request), self.sandbox.now()
+        say = self.sandbox.directory.say
+        return {
+            "at_ms": now / 1_000,
+            "ids": [
+                say(_text(item, "location_id"), _object(item.get("message")), now).id
+                for item in map(_object, given if isinstance(given, list) else [given])
+            ],
+        }
+
+    async def messages(self, request: Request) -> Any:
+        """All of a location's or a contact's, in no order, whether or not export shows them."""
+        location, contact = (request.query_params.get(name, "") for name in ("location", "contact"))
+        history = self.sandbox.directory.location(location).history if location else ()
+        return {
+            "location": location,
+            "messages": [exported(message) for message in history if contact in ("", message.contact)],
+        }
+
+    async def chatter(self, request: Request) -> Any:
+        """What the location's chatter said so far."""
+        location = request.query_params.get("location", "")
+        chattering = self.sandbox.directory.location(location).chattering if location else None
+        pages, sayings = (chattering.pages, chattering.sayings) if chattering else (0, [])
+        return {"location": location, "pages": pages, "sayings": [saying.as_json() for saying in sayings]}
 
     async def settings(self, request: Request) -> Any:
         settings.change(self.sandbox, _object(await _json(request)))

@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import orjson
 
-from processor.sandbox import churn, search
+from processor.sandbox import chatter, churn, export, search
 from processor.sandbox.directory import Directory
 from processor.sandbox.problems import Problem, refusal
 from processor.sandbox.shapes import full, hit
 
 version: Final = "2021-07-28"  # of the contacts family, contract.md §1
+message_version: Final = "2021-04-15"  # of the conversations family
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Request:
     path: str
     headers: Mapping[str, str]  # names in lower case
     body: bytes = b""
+    query: str = ""  # as it came, escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +40,20 @@ class Call:
 
 def recognise(directory: Directory, request: Request) -> Call:
     """Whose budget the call spends: its token's location, else the one it names, else the one its contact is in."""
-    kind, contact_id, body = "other", "", None
+    kind, named, contact_id, body = "other", "", "", None
     if request.method == "POST" and request.path == "/contacts/search":
         kind, body = "search", _json(request.body)
+    elif request.method == "GET" and request.path == "/conversations/messages/export":
+        kind = "messages"
+        [named, *_] = export.named(request.query).get("locationId", [""])
     elif request.method == "GET" and request.path.startswith("/contacts/"):
         contact_id = request.path.removeprefix("/contacts/")
         kind = "contact" if contact_id and "/" not in contact_id else "other"
     location = directory.tokens.get(_token(request) or "")
-    if location is None and isinstance(body, dict) and isinstance(body.get("locationId"), str):
-        location = body["locationId"]
-    return Call(kind, location or directory.whose(contact_id) or "", request, body, contact_id)
+    if isinstance(body, dict) and isinstance(body.get("locationId"), str):
+        named = body["locationId"]
+    location = location or named or directory.whose(contact_id) or ""
+    return Call(kind, location, request, body, contact_id)
 
 
 def answer(directory: Directory, call: Call, now: int) -> dict[str, Any]:
@@ -82,8 +88,21 @@ def _contact(directory: Directory, call: Call, own: str | None, now: int) -> dic
     return {"contact": full(contact)}
 
 
+def _messages(directory: Directory, call: Call, own: str | None, now: int) -> dict[str, Any]:
+    if call.location and not directory.grants_messages(call.location):
+        raise refusal("scope")
+    query = export.parse(call.request.query)
+    location = query.what.location
+    if own not in (None, location):
+        raise Problem(403)
+    place, life_s = directory.location(location), directory.cursor_life_of(location)
+    page = export.run(query, place.history.settle(now), place.chains, now, life_s).as_json()
+    chatter.after_export(directory, location, now)
+    return page
+
+
 Operation = Callable[[Directory, Call, str | None, int], dict[str, Any]]
-operations: Final[dict[str, Operation]] = {"search": _search, "contact": _contact}
+operations: Final[dict[str, Operation]] = {"search": _search, "contact": _contact, "messages": _messages}
 
 
 def _authorised(directory: Directory, call: Call) -> str | None:
@@ -91,7 +110,7 @@ def _authorised(directory: Directory, call: Call) -> str | None:
     given = call.request.headers.get("version")
     if not given:
         raise Problem(401, "version header was not found.")
-    if given != version:
+    if given != (message_version if call.kind == "messages" else version):
         raise Problem(401, "version header is invalid")
     token = _token(call.request)
     if token is None:

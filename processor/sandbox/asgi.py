@@ -69,7 +69,8 @@ class Sandbox:
         wire = Wire(scope, receive, send)
         body = await wire.body()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        call = recognise(self.directory, Request(scope["method"], path, headers, body))
+        query = scope.get("query_string", b"").decode("latin-1")
+        call = recognise(self.directory, Request(scope["method"], path, headers, body, query))
         arrival = self.gate.arrive(call.location, call.kind, self.now())
         status = await self._serve(wire, call, arrival.verdict)
         if status:

@@ -17,7 +17,7 @@ class Fault:
 
     kind: Kind
     location: str | None = None
-    call: str | None = None  # "search" or "contact"
+    call: str | None = None  # "search", "contact" or "messages"
     email: str | None = None  # a search that names it: poisoned
     filters_over: int | None = None  # a search with more filters than that
     probability: float = 1.0

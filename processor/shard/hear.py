@@ -33,7 +33,8 @@ from processor.topics import home
 
 unknown_for_ms: Final = 10_000  # DESIGN §3: an unknown lead is waited for
 due_at_once: Final = 400  # keys of the agenda in a turn: a turn is short
-touches_at_once: Final = 400  # leads; a job's walk takes what others leave of them
+touches_at_once: Final = 200  # documents in a turn that jobs walk in: an interactive lead waits for it
+walked_at_least: Final = 50  # leads, whatever else goes on
 recheck_ms: Final = 250  # lead.changes isn't read up to the request's arrival yet
 
 
@@ -77,7 +78,7 @@ def hear(changes: Changes, setup: Setup, inputs: Iterable[Input], now: int) -> I
             case Token():
                 leads = hear_token(changes, one)
         touched.update((lead.key, lead) for lead in leads)
-    touched.update((lead.key, lead) for lead in hear_time(changes, setup, now, len(touched)))
+    touched.update((lead.key, lead) for lead in hear_time(changes, setup, now))
     if counts:
         changes.notes.append(Note("heard", {"counts": counts, "lag_ms": now - oldest}))
     return touched.values()
@@ -187,7 +188,7 @@ def hear_token(changes: Changes, token: Token) -> Iterable[Lead]:
     return ()
 
 
-def hear_time(changes: Changes, setup: Setup, now: int, touched: int) -> Sequence[Lead]:
+def hear_time(changes: Changes, setup: Setup, now: int) -> Sequence[Lead]:
     """What the time itself brings: deadlines, leads that didn't come, steps of jobs, documents that only remembered."""
     leads: list[Lead] = []
     jobs: list[Job] = []
@@ -208,9 +209,11 @@ def hear_time(changes: Changes, setup: Setup, now: int, touched: int) -> Sequenc
             elif lead.revision is None:
                 unknown(changes, lead, now)
             leads.append(lead)
+    room = max(touches_at_once - changes.size, walked_at_least)
     for job in jobs:
-        if (room := touches_at_once - touched - len(leads)) > 0:  # the others are due in the next turn
+        if room > 0:  # the others are due in the next turn
             leads += step(changes, setup, job, now, room)
+        room = touches_at_once - changes.size
     return leads
 
 

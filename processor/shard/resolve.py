@@ -19,17 +19,18 @@ class Evidence:
     rank: int = 0
     agrees: bool = False  # the best hit has the lead's phone
     phones: tuple[str, ...] = ()  # different phones of the hits of this rank, by their digits
+    several: bool = False  # there was more than one hit, of whatever rank
 
     def encode(self) -> Sequence[Any]:
         """For state: of the best hit, what linking and hydrating take from it."""
         best = self.best
         seen = [best.id, best.updated, best.origin, best.fields] if best else None
-        return [seen, self.rank, self.agrees, self.phones]
+        return [seen, self.rank, self.agrees, self.phones, self.several]
 
     @classmethod
     def decode(cls, stored: Sequence[Any]) -> Self:  # JSON is untyped
-        seen, matched, agrees, phones = stored
-        return cls(shown(*seen) if seen else None, matched, agrees, tuple(phones))
+        seen, matched, agrees, phones, several = stored
+        return cls(shown(*seen) if seen else None, matched, agrees, tuple(phones), several)
 
 
 def shown(contact_id: str, updated: int | None, origin: Origin, fields: Mapping[str, str]) -> Contact:
@@ -66,8 +67,11 @@ def rank(contact: Contact, by: str, value: str) -> int:
 def fold(evidence: Evidence, contact: Contact, by: str, value: str, phone: str | None) -> Evidence:
     """Add one hit. The order in which hits come changes nothing."""
     matched = rank(contact, by, value)
-    if not matched or matched < evidence.rank:
+    if not matched:
         return evidence
+    several = evidence.several or (evidence.best is not None and evidence.best.id != contact.id)
+    if matched < evidence.rank:
+        return replace(evidence, several=several)
     if matched > evidence.rank:
         evidence = Evidence(rank=matched)
     theirs = digits(contact.phone) if contact.phone else ""
@@ -77,7 +81,7 @@ def fold(evidence: Evidence, contact: Contact, by: str, value: str, phone: str |
         phones = (*phones, theirs)
     if evidence.best is None or order(contact, agrees) < order(evidence.best, evidence.agrees):
         evidence = replace(evidence, best=contact, agrees=agrees)
-    return replace(evidence, phones=phones)
+    return replace(evidence, phones=phones, several=several)
 
 
 def order(contact: Contact, agrees: bool) -> tuple[bool, int, str]:

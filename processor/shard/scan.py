@@ -18,7 +18,7 @@ from processor.shard.resolve import Evidence, fold, primary
 from processor.shard.setup import Setup
 from processor.shard.state import Changes
 
-contacts_at_once: Final = 250  # of a page, in a turn
+contacts_at_once: Final = 170  # of a page, in a turn: an interactive lead waits for it
 touches_at_once: Final = 400  # leads, in a turn
 lag_ms: Final = 120_000  # contract.md §4.1: so much may search lag behind, at the very most
 
@@ -145,5 +145,8 @@ def distrust(changes: Changes, job: Job, contact: Contact) -> int:
     for name in concerned:
         work = Lead.of(changes, job.location, name).open
         if work and work.hits and work.hits.best and work.hits.best.updated != contact.updated:
-            work.uncover()
+            if work.hits.several:
+                work.uncover()
+            else:
+                work.hits = None  # it may be one again, as it is now
     return len(concerned)

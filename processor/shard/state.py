@@ -176,6 +176,11 @@ class Changes(Tables):
         self.project(document.key, held.projected, projection)
         held.projected = projection
 
+    @property
+    def size(self) -> int:
+        """How many documents the turn holds."""
+        return len(self._held)
+
     def touched(self, kind: type[D]) -> list[D]:
         """The documents of this kind that the turn holds."""
         return [held.document for held in self._held.values() if isinstance(held.document, kind)]

@@ -11,7 +11,7 @@ from tests.bench.stage import Memory, Stage, Worker
 from tests.bench.sync_all import load
 
 few: Final = 10_000
-usual: Final = 300_000  # the bar speaks of a million; that takes half an hour
+usual: Final = 300_000  # the bar speaks of a million; that takes a quarter of an hour
 usual_quick: Final = 50_000
 settle_s: Final = 5.0
 

@@ -40,9 +40,10 @@ def repeated(told: Sequence[Record]) -> Iterator[str]:
 
 
 def unanswered(requests: Collection[str], told: Sequence[Record]) -> Iterator[str]:
-    """Requests that weren't answered just once on both topics, or that nobody made."""
+    """Syncs that weren't answered just once on both topics, or that nobody asked for."""
     results = data(told, "lead.updates", "lead.synced")
-    named = Counter(cause["request_id"] for one in results for cause in one["causes"] if "request_id" in cause)
+    causes = [cause for one in results for cause in one["causes"]]
+    named = Counter(cause["request_id"] for cause in causes if cause["type"] == "sync.lead.requested")
     answers = Counter(one["request_id"] for one in data(told, "sync.progress", "sync.answered"))
     for request in sorted({*requests, *named, *answers}):
         if (named[request], answers[request]) != ((1, 1) if request in requests else (0, 0)):

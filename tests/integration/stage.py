@@ -110,15 +110,21 @@ class Stage:
     def last_words(self) -> list[tuple[str, str]]:
         return [(one.name, one.last_words()) for one in self.workers]
 
-    async def flaws(self, known: Collection[Lead], requests: Collection[str] = ()) -> list[str]:
-        """What went wrong, a line each. These leads must have been found and filled, these requests answered once.
-
-        Ends the workers: what they do last counts, too."""
+    async def told(self) -> list[Record]:
+        """All that there is on the output topics. Ends the workers: what they do last counts, too."""
         for worker in self.workers:
             await asyncio.to_thread(worker.end)
         await self._settled()
         async with Tail(self.config, outputs, start="start", follow=False) as tail:
-            told = [record async for record in tail]
+            return [record async for record in tail]
+
+    async def flaws(self, known: Collection[Lead], requests: Collection[str] = ()) -> list[str]:
+        """What went wrong, a line each. These leads must have been found and filled, these requests answered once.
+
+        Ends the workers."""
+        return self.judged(await self.told(), known, requests)
+
+    def judged(self, told: Sequence[Record], known: Collection[Lead] = (), requests: Collection[str] = ()) -> list[str]:
         found = [*wrong(known, told), *repeated(told), *unanswered(requests, told)]
         for highlevel in self.highlevels:
             log = highlevel.log()

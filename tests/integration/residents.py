@@ -1,0 +1,85 @@
+"""The leads of a location and the contacts that HighLevel has: of each lead, what must come of it in a job. Nobody's data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from tests.bench import leads
+from tests.integration.canaries import Lead, lacking
+
+Kind = Literal["plain", "absent", "twins", "whole", "by phone", "linked"]
+whole: Final = 11  # a number that lacks nothing
+rare: Final[Mapping[int, Kind]] = {3: "absent", 8: "twins", whole: "whole", 14: "by phone", 17: "linked"}
+rarely: Final = 20  # each of the rare ones is one lead in so many
+gaps: Final[Mapping[Kind, tuple[str, ...]]] = {"whole": (), "by phone": (*lacking, "email"), "linked": ("city",)}
+outcomes: Final[Mapping[Kind, str]] = {"absent": "not_found", "twins": "ambiguous", "whole": "unchanged"}
+strangers_since: Final = 50_000  # their numbers, beyond those of all leads
+second: Final = 1_000_000  # between the ids of a contact and of its twin
+
+
+@dataclass(frozen=True, slots=True)
+class Resident(Lead):
+    """A lead that upstream knows something of."""
+
+    @property
+    def kind(self) -> Kind:
+        return rare.get(self.number % rarely, "plain")
+
+    @property
+    def outcome(self) -> str:
+        return outcomes.get(self.kind, "updated")
+
+    @property
+    def gained(self) -> dict[str, str]:
+        """The `changes` of its result."""
+        had = gaps.get(self.kind, lacking) if self.outcome == "updated" else ()
+        return {name: self.everything[name] for name in had}
+
+    @property
+    def everything(self) -> dict[str, str]:
+        return {"contact_id": leads.contact_id(self.number), **self.person}
+
+    def known(self, revision: int = 1, **more: object) -> dict[str, object]:
+        ids = {"location_id": self.location, "lead_id": self.id, "revision": revision, "created_at": leads.years_ago}
+        unknown = gaps.get(self.kind, lacking)
+        return {**ids, **{name: value for name, value in self.everything.items() if name not in unknown}, **more}
+
+    @property
+    def contacts(self) -> "list[Contact]":
+        if self.kind == "absent":
+            return []
+        return [Contact(self.location, self.number, twin) for twin in ((1, 2) if self.kind == "twins" else (0,))]
+
+
+@dataclass(frozen=True, slots=True)
+class Contact(Lead):
+    """What HighLevel has of a person. Twins have one e-mail, and telephones that aren't the lead's."""
+
+    twin: int = 0
+
+    def contact(self) -> leads.Json:
+        made = Lead(self.location, self.number).contact()
+        shown = {**made["contact"], "dateAdded": leads.years_ago}
+        if self.twin:
+            other = {"id": leads.contact_id(self.number + second * self.twin), "phone": f"+1555{self.number:06d}{self.twin}"}
+            shown |= other
+        return {**made, "contact": shown}
+
+
+@dataclass(frozen=True, slots=True)
+class Town:
+    """A location with so many leads, and so many contacts beside theirs that are nobody's lead."""
+
+    location: str
+    size: int
+    strangers: int = 0
+    since: int = 0  # its leads are numbered from here on: no two towns have a number in common
+
+    @property
+    def leads(self) -> list[Resident]:
+        return [Resident(self.location, self.since + each) for each in range(self.size)]
+
+    @property
+    def contacts(self) -> list[Contact]:
+        nobodys = [Contact(self.location, strangers_since + self.since + each) for each in range(self.strangers)]
+        return [one for lead in self.leads for one in lead.contacts] + nobodys
