@@ -69,6 +69,7 @@ METRICS: Final[Mapping[str, Metric]] = {
     "hydrant_network_seconds": Metric("histogram", "From grant to answer", ("kind",), calls_s),
     "hydrant_throttled_total": Metric("counter", "429 answers: the location pauses"),
     "hydrant_status_changes_total": Metric("counter", "Locations that entered this state", ("state",)),
+    "hydrant_messages_total": Metric("counter", "SMS messages imported (lead.message.imported)"),
     "hydrant_jobs_total": Metric("counter", "Sync Alls and backfills that entered this state", ("state",)),
     "hydrant_dead_letters_total": Metric("counter", "Events buried in dead.letters", ("reason",)),
     "hydrant_rehomed_total": Metric("counter", "Events sent on to their location's home partition"),
@@ -231,6 +232,7 @@ NOTES: Final[Mapping[str, Said]] = {
         {"hydrant_status_changes_total": None},
         calm=("state", ("ok",)),
     ),
+    "imported": Said(DEBUG, "messages imported", ("location", "lead", "count"), {"hydrant_messages_total": "count"}),
     "job": Said(
         INFO,
         "job",

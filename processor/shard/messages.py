@@ -9,6 +9,7 @@ from typing import Final
 from processor.events.fields import rfc3339
 from processor.highlevel.messages import Message
 from processor.shard.lead import Checkpoint, Lead, Open
+from processor.shard.notes import Note
 from processor.shard.result import emit
 from processor.shard.state import Changes
 
@@ -29,7 +30,9 @@ def take_in(changes: Changes, lead: Lead, work: Open, contact: str, messages: It
     for message in fresh:
         remember(checkpoint, message)
         publish(changes, lead, message, now)
-    work.imported += len(fresh)
+    if fresh:
+        work.imported += len(fresh)
+        changes.notes.append(Note("imported", {"location": lead.location, "lead": lead.id, "count": len(fresh)}))
     return len(fresh)
 
 
