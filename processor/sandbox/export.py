@@ -12,9 +12,8 @@ from processor.sandbox.messages import Channel, Message, full
 from processor.sandbox.problems import unprocessable
 from processor.sandbox.shapes import milliseconds
 
-known: Final = frozenset(
-    "locationId limit cursor sortBy sortOrder conversationId contactId channel startDate endDate".split()
-)
+_names = "locationId limit cursor sortBy sortOrder conversationId contactId channel startDate endDate"
+known: Final = frozenset(_names.split())
 fewest: Final = 10
 most: Final = 500
 usual: Final = 100

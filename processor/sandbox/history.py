@@ -39,8 +39,6 @@ class History:
         if seen_from is None:
             self._put(message)
             return
-        if self._pending:
-            seen_from = max(seen_from, self._pending[-1][0])  # the index takes changes in their order
         self._pending.append((seen_from, message))
 
     def load(self, contact: str, said: list[Message]) -> None:
@@ -54,7 +52,7 @@ class History:
                 self._put(message)
 
     def settle(self, now: int) -> "History":
-        """As export sees it now (µs)."""
+        """As export sees it now (µs). The index takes changes in their order: one waits for those before it."""
         while self._pending and self._pending[0][0] <= now:
             self._put(self._pending.popleft()[1])
         return self

@@ -39,12 +39,12 @@ texts: Final = {
     "status": "status",
     "source": "source",
 }
-numbered: Final = (
+_numbered = (
     "CALL SMS EMAIL SMS_REVIEW_REQUEST WEBCHAT SMS_NO_SHOW_REQUEST CAMPAIGN_SMS CAMPAIGN_CALL CAMPAIGN_EMAIL "
     "CAMPAIGN_VOICEMAIL FACEBOOK CAMPAIGN_FACEBOOK CAMPAIGN_MANUAL_CALL CAMPAIGN_MANUAL_SMS GMB CAMPAIGN_GMB REVIEW "
     "INSTAGRAM WHATSAPP CUSTOM_SMS CUSTOM_EMAIL CUSTOM_PROVIDER_SMS CUSTOM_PROVIDER_EMAIL IVR_CALL"
-).split()  # in the order of the spec's enum: 1 call, 2 SMS, 10 voicemail, 22 custom-provider SMS
-numbers: Final = {f"TYPE_{name}": number for number, name in enumerate(numbered, 1)}
+)  # in the order of the spec's enum: 1 call, 2 SMS, 10 voicemail, 22 custom-provider SMS
+numbers: Final = {f"TYPE_{name}": number for number, name in enumerate(_numbered.split(), 1)}
 unnumbered: Final = 99  # any other type: nothing says which number it has
 never_exported: Final = frozenset(("TYPE_SMS_REVIEW_REQUEST", "TYPE_GROUP_SMS"))  # contract.md §5.1
 marks: Final[tuple[tuple[str, Channel], ...]] = (

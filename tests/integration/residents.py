@@ -61,7 +61,10 @@ class Contact(Lead):
         made = Lead(self.location, self.number).contact()
         shown = {**made["contact"], "dateAdded": leads.years_ago}
         if self.twin:
-            other = {"id": leads.contact_id(self.number + second * self.twin), "phone": f"+1555{self.number:06d}{self.twin}"}
+            other = {
+                "id": leads.contact_id(self.number + second * self.twin),
+                "phone": f"+1555{self.number:06d}{self.twin}",
+            }
             shown |= other
         return {**made, "contact": shown}
 

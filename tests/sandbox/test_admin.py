@@ -100,6 +100,40 @@ async def test_many_contacts_change_at_one_moment(sandbox: Sandbox, client: Any)
     assert 1 == (await http.post("/contacts/search", json=plain)).json()["total"]
 
 
+async def test_messages_are_said_and_told(sandbox: Sandbox, client: Any, clock: Any) -> None:
+    """Many at once, one that changes, some that export never shows; also while export doesn't see them yet."""
+    http, here = client(sandbox), {"location_id": "here"}
+    await http.put("/_sandbox/settings", json={"location": "here", "index_lag_s": 7})
+    many = [{**here, "message": {"id": f"m{number}", "contactId": jane_id}} for number in range(20)]
+    said = await http.post("/_sandbox/messages", json=many)
+    one = await http.post(
+        "/_sandbox/messages", json={**here, "message": {"contactId": "joe", "messageType": "TYPE_CALL"}}
+    )
+    clock.advance(7)
+
+    async def shown() -> list[str]:
+        query = {"locationId": "here", "channel": "SMS"}
+        answer = await http.get("/conversations/messages/export", params=query, headers={"Version": "2021-04-15"})
+        return sorted(f"{one['id']} {one.get('status')}" for one in answer.json()["messages"])
+
+    assert sorted(f"m{number} None" for number in range(20)) == await shown()
+    await http.post(
+        "/_sandbox/messages", json={**here, "message": {"id": "m3", "contactId": jane_id, "status": "read"}}
+    )
+    told = [
+        (await http.get("/_sandbox/messages", params=asked)).json()["messages"]
+        for asked in ({"location": "here"}, {"location": "here", "contact": "joe"}, {})
+    ]
+    clock.advance(7)
+
+    assert "m3 read" in await shown()
+    assert {"at_ms": 1_800_000_000_000, "ids": [f"m{number}" for number in range(20)]} == said.json()
+    [call] = told[1]
+    assert (one.json()["ids"], "joe", "TYPE_CALL") == ([call["id"]], call["contactId"], call["messageType"])
+    assert [22, 0] == [len(told[0]), len(told[2])]
+    assert {"messages": 2} == (await http.get("/_sandbox/report")).json()["locations"]["here"]["calls"]
+
+
 async def test_settings_change_while_it_runs(sandbox: Sandbox, client: Any, clock: Any) -> None:
     http = client(sandbox)
     await http.put("/_sandbox/settings", json={"index_lag_s": 7, "latency_ms": 1, "retry_after": "none"})
@@ -131,6 +165,10 @@ async def test_settings_change_while_it_runs(sandbox: Sandbox, client: Any, cloc
         ("POST", "contacts", {"location_id": "here"}),
         ("POST", "contacts", {"location_id": "here", "contact": {"address": "1 Main St"}}),
         ("PUT", f"contacts/there/{jane_id}", {}),
+        ("POST", "messages", {"message": {"contactId": "jane"}}),
+        ("POST", "messages", {"location_id": "here"}),
+        ("POST", "messages", {"location_id": "here", "message": {}}),
+        ("POST", "messages", [{"location_id": "here", "message": {"contactId": "jane", "dateAdded": "soon"}}]),
         ("POST", "changes", {"location_id": "here", "kind": "delete", "id": jane_id}),
         ("POST", "changes", [{"location_id": "here", "kind": "explode", "id": jane_id}]),
         ("POST", "changes", [{"location_id": "here", "kind": "change", "id": jane_id}]),
@@ -139,6 +177,12 @@ async def test_settings_change_while_it_runs(sandbox: Sandbox, client: Any, cloc
         ("POST", "changes", [{"location_id": "there", "kind": "merge", "id": jane_id, "into": "nobody"}]),
         ("PUT", "settings", {"churn": {"edit": 1}}),
         ("PUT", "settings", {"location": "here", "churn": 5}),
+        ("PUT", "settings", {"chatter": {"new": 1}}),
+        ("PUT", "settings", {"location": "here", "chatter": {"new": "x"}}),
+        ("PUT", "settings", {"message_scope": "no"}),
+        ("PUT", "settings", {"message_scope": None}),
+        ("PUT", "settings", {"cursor_life_s": -1}),
+        ("PUT", "settings", {"cursor_life_s": None}),
         ("PUT", "settings", {"latency_ms": -1}),
         ("PUT", "settings", {"latency_ms": "5"}),
         ("PUT", "settings", {"retry_after": "soon"}),

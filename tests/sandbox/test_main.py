@@ -7,6 +7,7 @@ import pytest
 
 from processor.sandbox.__main__ import build, load, main, options
 from processor.sandbox.contacts import Mix
+from processor.sandbox.conversations import synthetic
 from processor.sandbox.directory import Directory
 
 
@@ -29,11 +30,35 @@ def test_options_become_a_world(tmp_path: Path) -> None:
     assert "x@example.com" == sandbox.directory.contacts["x"].email
 
 
+def test_contacts_have_said_as_much_as_asked_and_the_world_says_more(tmp_path: Path) -> None:
+    """Synthetic contacts and the world's; in the world's order, whichever comes first."""
+    world = tmp_path / "world.jsonl"
+    lines = [{"message": {"contactId": "y", "body": "Hi"}}, {"contact": {"id": "x"}}, {"contact": {"id": "y"}}]
+    world.write_bytes(b"\n".join(orjson.dumps({"location_id": "a", **line}) for line in lines))
+    given = f"--messages 2.5 --auto-contacts 20 --location b --world {world} --seed 4"
+    directory = build(options().parse_args(given.split())).directory
+
+    def synthetic_ones(location: str, *contacts: str) -> set[str]:
+        return {one.id for contact in contacts for one in synthetic(location, contact, 2.5, 4)}
+
+    there = {one.id for one in directory.location("b").history}
+    contacts = {one.id for one in directory.contacts.values() if one.location == "b"}
+    here = {one.id: one.body for one in directory.location("a").history}
+    own = {one.id for one in directory.contacts.values() if one.location == "a"}
+    assert {"x", "y"} < own
+    assert 20 == len(contacts)
+    assert synthetic_ones("b", *contacts) == there
+    assert ["Hi"] == [here[id] for id in here.keys() - synthetic_ones("a", *own)]
+    assert synthetic_ones("a", *own) < here.keys()
+
+
 def test_without_options_one_token_serves_everyone() -> None:
     assert {"sandbox": None} == build(options().parse_args([])).directory.tokens
 
 
-@pytest.mark.parametrize("line", ["{", "[]", "{}", '{"location_id": "a", "contact": {"email": 3}}'])
+@pytest.mark.parametrize(
+    "line", ["{", "[]", "{}", '{"location_id": "a", "contact": {"email": 3}}', '{"location_id": "a", "message": {}}']
+)
 def test_a_wrong_line_of_the_world_is_named(tmp_path: Path, line: str) -> None:
     world = tmp_path / "world.jsonl"
     world.write_text(f'{{"location_id": "a", "contact": {{}}}}\n{line}\n')
@@ -44,7 +69,13 @@ def test_a_wrong_line_of_the_world_is_named(tmp_path: Path, line: str) -> None:
 
 def test_a_wrong_option_ends_with_2(tmp_path: Path) -> None:
     mixes = (["--mix", mix] for mix in ("gaps=2", "gaps=x", "gaps", "oddness=0.1"))
-    for wrong in (*mixes, ["--latency-ms", "-1"], ["--world", str(tmp_path / "none")], ["--port", "x"]):
+    for wrong in (
+        *mixes,
+        ["--latency-ms", "-1"],
+        ["--messages", "-1"],
+        ["--world", str(tmp_path / "none")],
+        ["--port", "x"],
+    ):
         with pytest.raises(SystemExit) as ended:
             main(wrong)
 

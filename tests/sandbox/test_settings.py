@@ -7,6 +7,7 @@ import pytest
 from processor.sandbox import settings
 from processor.sandbox.__main__ import options
 from processor.sandbox.asgi import Sandbox
+from processor.sandbox.chatter import Chatter
 from processor.sandbox.churn import Churn
 from processor.sandbox.directory import Directory, Refusal
 from processor.sandbox.faults import Fault, Kind
@@ -189,8 +190,8 @@ def test_help_names_every_setting_and_every_fault() -> None:
     told = options().format_help()
 
     assert settings.help in told
-    others = "day_resets_in_s", "tokens", "refusal", "index_lag_s", "raw_names"
-    ones = *settings.of_one_only, *Churn.__slots__
+    others = "day_resets_in_s", "tokens", "refusal", *settings.as_everyones
+    ones = *settings.of_one_only, *Churn.__slots__, *Chatter.__slots__
     named = {
         *settings.limits,
         *settings.of_all_only,

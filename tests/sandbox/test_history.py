@@ -1,0 +1,140 @@
+from typing import Any
+
+import pytest
+
+from processor.sandbox.directory import Directory
+from processor.sandbox.history import Field, History, stretch
+from processor.sandbox.messages import Channel, Message, parse
+
+second = 1_000_000  # µs
+start = 1_800_000_000 * second
+
+
+def message(id: str, added: int, contact: str = "jane", **given: Any) -> Message:
+    return parse("here", {"contactId": contact, **given}, added, id)
+
+
+def ids(history: History, field: Field = "createdAt", channel: Channel | None = "SMS", **of: str) -> str:
+    return " ".join(one.id for one in history.order(field, channel, **of))
+
+
+@pytest.mark.parametrize("asked_before", [True, False])
+def test_every_order_is_by_time_and_then_by_id(asked_before: bool) -> None:
+    """Also when messages come after it was asked for: late ones, and several in one millisecond."""
+    history = History()
+    if asked_before:
+        assert "" == ids(history) == ids(history, "updatedAt")
+    for one in (message("b", 5), message("d", 7), message("a", 5, "joe"), message("c", 5), message("late", 1, "joe")):
+        history.put(one)
+
+    assert "late a b c d" == ids(history) == ids(history, "updatedAt")
+    assert "b c d" == ids(history, contact="jane")
+    assert "late a" == ids(history, contact="joe")
+    assert "" == ids(history, contact="nobody")
+
+
+def test_a_conversation_is_one_contacts() -> None:
+    history = History()
+    for one in (message("a", 1), message("b", 2, conversationId="talk"), message("c", 3, "joe")):
+        history.put(one)
+
+    assert "b" == ids(history, conversation="talk") == ids(history, conversation="talk", contact="jane")
+    assert "" == ids(history, conversation="talk", contact="joe") == ids(history, conversation="none")
+
+
+def test_each_channel_has_its_own() -> None:
+    history = History()
+    for id, kind in (("a", "SMS"), ("b", "TYPE_CALL"), ("c", "TYPE_EMAIL"), ("d", "TYPE_SMS_REVIEW_REQUEST")):
+        history.put(message(id, 1, messageType=kind))
+
+    assert ["a", "b", "c", "a b"] == [ids(history, channel=channel) for channel in ("SMS", "Call", "Email", None)]
+    assert ["a", "b", "c", "a b"] == [
+        ids(history, channel=channel, contact="jane") for channel in ("SMS", "Call", "Email", None)
+    ]
+
+
+def test_a_message_takes_the_place_of_the_one_with_its_id() -> None:
+    """A status changes later: its time stays, it moves in the order of updates."""
+    history = History()
+    first, other = message("a", 1), message("b", 2)
+    history.put(first)
+    history.put(other)
+    assert "a b" == ids(history) == ids(history, "updatedAt")
+
+    changed = first._replace(status="delivered", updated=3)
+    history.put(changed)
+
+    assert "a b" == ids(history) == ids(history, contact="jane")
+    assert "b a" == ids(history, "updatedAt") == ids(history, "updatedAt", contact="jane")
+    assert {changed, other} == set(history)
+
+
+def test_what_was_always_there_is_loaded_before_or_after_others() -> None:
+    history = History()
+    history.load("jane", [message("a", 1), message("c", 3)])
+    assert "a c" == ids(history) == ids(history, contact="jane")
+
+    history.load("jane", [message("b", 2)])
+    history.load("joe", [message("d", 4, "joe")])
+
+    assert "a b c d" == ids(history)
+    assert "a b c" == ids(history, contact="jane")
+
+
+def test_a_stretch_holds_both_its_ends() -> None:
+    order = [message("a", 1), message("b", 2), message("c", 2), message("d", 4)]
+
+    asked = ((None, None), (2, None), (None, 2), (2, 2), (3, 3), (3, 2), (5, None))
+    assert [(0, 4), (1, 4), (0, 3), (1, 3), (3, 3), (3, 3), (4, 4)] == [
+        stretch(order, "createdAt", first, last) for first, last in asked
+    ]
+
+
+def test_export_lags_as_search_does() -> None:
+    directory = Directory(index_lag_s=7)
+    directory.say("here", {"id": "always", "contactId": "jane"})
+    directory.say("here", {"id": "new", "contactId": "jane"}, start)
+    history = directory.location("here").history
+
+    assert "always" == ids(history.settle(start + 7 * second - 1))
+    assert {"always", "new"} == {one.id for one in history}
+    assert "always new" == ids(history.settle(start + 7 * second))
+
+
+def test_the_index_takes_messages_in_their_order_also_when_its_lag_shrinks() -> None:
+    directory = Directory(index_lag_s=7)
+    directory.say("here", {"id": "a", "contactId": "jane", "status": "sent"}, start)
+    directory.index_lag_s = 0
+    directory.say("here", {"id": "a", "contactId": "jane", "status": "read"}, start + second)
+    history = directory.location("here").history
+
+    assert "" == ids(history.settle(start + 6 * second))
+    assert ["read"] == [one.status for one in history.settle(start + 7 * second)]
+
+
+def test_messages_without_an_id_get_different_ones() -> None:
+    directory = Directory()
+
+    assert 3 == len({directory.say("here", {"contactId": "jane"}).id for _ in range(3)})
+
+
+def test_only_contacts_that_were_always_there_have_said_something(jane: dict[str, Any]) -> None:
+    directory = Directory(messages=1_000)
+    directory.add("here", jane)
+    directory.add("here", {"id": "new"}, start)
+
+    assert {jane["id"]} == {one.contact for one in directory.location("here").history}
+
+
+def test_a_contact_that_is_added_again_says_nothing_again(jane: dict[str, Any]) -> None:
+    """What has changed since stays as it is."""
+    directory = Directory(messages=1_000)
+    directory.add("here", jane)
+    history = directory.location("here").history
+    changed = next(iter(history))._replace(body="changed")
+    directory.say("here", changed)
+    before = sorted(history)
+    directory.add("here", jane)
+
+    assert changed in before
+    assert before == sorted(history)
