@@ -73,6 +73,7 @@ class Open:
     network_ms: int = 0
     covered: bool = False  # a scan of all contacts, whole when it ends, looks for it
     hits: Evidence | None = None  # what that scan has found so far
+    scan: int = 0  # which of the job's scans it was
     evidence: Evidence | None = None  # of the answer heard in this very turn; settled before it ends
 
     def start_over(self) -> None:
@@ -91,12 +92,13 @@ class Open:
         """Somebody waits for what comes of it."""
         return bool(self.causes or self.asked or self.jobs)
 
-    def leave(self, request: str) -> None:
-        """A job waits no more: the rest of the work is for others, and as urgent as theirs."""
+    def leave(self, request: str, lane: int) -> None:
+        """A job of this lane waits no more: the rest of the work is for others, and as urgent as theirs."""
         if request in self.jobs:
             self.jobs.remove(request)
-            self.hits = None
-            self.give_back()
+            if self.lane == lane:  # else a more urgent one has it, and keeps what it found
+                self.hits = None
+                self.give_back()
 
     def give_back(self) -> None:
         """Work that a job took along is the change lane's again; what only jobs want is the lowest one's."""

@@ -17,7 +17,7 @@ from processor.shard.job import Backfill, Job, tallies, walks
 from processor.shard.lead import Lead, Open, Question
 from processor.shard.progress import say
 from processor.shard.resolve import Evidence
-from processor.shard.scan import choose, leads_per_value
+from processor.shard.scan import choose, found_by, leads_per_value
 from processor.shard.settle import Ask, decide, learn
 from processor.shard.setup import Setup
 from processor.shard.state import Changes, Position
@@ -40,7 +40,7 @@ def begin(changes: Changes, job: Job, event: Event, now: int) -> None:
 
 def admit(changes: Changes, job: Job, now: int) -> None:
     first = changes.first_job(job.location)
-    job.heard = job.due = now
+    job.heard, job.due = max(now, changes.last_heard(job.location) + 1), now  # whatever the former owner's clock
     changes.hold(job, None)
     changes.refresh(job)
     overtaken = Job.of(changes, job.location, first) if first and changes.first_job(job.location) == job.id else None
@@ -91,6 +91,7 @@ def open_leads(changes: Changes, setup: Setup, job: Job, now: int, limit: int) -
         work = replace(lead.open or Open(job.since, now)) if job.dry else lead.work(job.since, now)
         if job.id not in work.jobs:
             work.jobs = [*work.jobs, job.id]
+        work.hits = None
         if fresh:
             work.lane = job.lane
         elif job.lane == sync_all and work.lane >= change and not work.asked:
@@ -132,7 +133,7 @@ def decide_leads(changes: Changes, job: Job, now: int, limit: int) -> Sequence[L
         work = lead.open
         if work is None or work.question is None or not work.covered or work.lane != job.lane:
             continue
-        hits = work.hits or Evidence()
+        hits = found_by(job, work) or Evidence()
         work.uncover()
         work.looked = True
         if work.question.by == "id":
@@ -154,7 +155,7 @@ def leave_leads(changes: Changes, job: Job, now: int, limit: int) -> Sequence[Le
     for name in found:
         lead = Lead.of(changes, job.location, name)
         if lead.open:
-            lead.open.leave(job.id)
+            lead.open.leave(job.id, job.lane)
             lead.open = lead.open if lead.open.wanted else None
     job.walked = found[-1] if found else job.walked
     changes.busy[job.location] = None
