@@ -348,7 +348,7 @@ breakages = [
     (copies_forgotten, Seeds(shared_jobs), "told_to_all"),
     (asked_again_run_again, Seeds(jobs), "ends_once"),
     (cancels_unheard, Seeds(jobs), "ends_once"),
-    (earlier_hits_kept, Seeds(stalled), "no_lead_skipped"),
+    (earlier_hits_kept, Seeds(stalled, 170), "no_lead_skipped"),
     (leads_torn_from_another_job, Seeds(jobs, 60), "all_done"),
 ]
 
