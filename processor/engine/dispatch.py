@@ -20,6 +20,8 @@ class Dispatch:
         self._api, self._clock, self._tasks, self._arrived = api, clock, tasks, arrived
         self._flying: set[Task[None]] = set()
         self._answers: deque[Answer | Token] = deque()
+        self._pages: deque[Answer | Token] = deque()  # that take long to hear
+        self._page_waits = False
         self._throttled: dict[str, int] = {}  # location → ms of its last 429
 
     def send(self, call: Call) -> None:
@@ -34,17 +36,23 @@ class Dispatch:
             self._arrived()
 
     def take(self) -> Sequence[Answer | Token]:
-        """Answers for one turn."""
+        """Answers for one turn; what a 429 says doesn't wait for pages, nor a page for ever."""
         taken: list[Answer | Token] = []
         touches = 0
         while self._answers and (not taken or touches + touched(self._answers[0]) <= touches_at_most):
             taken.append(self._answers.popleft())
             touches += touched(taken[-1])
+        if self._pages and (self._page_waits or not taken):
+            taken.append(self._pages.popleft())
+            self._page_waits = False
+        else:
+            self._page_waits = bool(self._pages)
         return taken
 
     def put_back(self, answers: Iterable[Answer]) -> None:
         """Their turn wasn't committed, or nobody knows: they are heard again, which changes nothing if it was."""
-        self._answers.extendleft(reversed([*answers]))
+        for answer in reversed([*answers]):
+            self._queue(answer).appendleft(answer)
 
     def abandon(self) -> None:
         """The partition is no longer ours, or the time to drain is over: nobody will hear these answers."""
@@ -54,10 +62,15 @@ class Dispatch:
     @property
     def idle(self) -> bool:
         """No call is in flight and no answer unheard."""
-        return not self._flying and not self._answers
+        return not (self._flying or self._answers or self._pages)
 
     async def _send(self, call: Call) -> None:
-        self._answers.append(await self._answer(call))
+        answer = await self._answer(call)
+        self._queue(answer).append(answer)
+
+    def _queue(self, answer: Answer) -> deque[Answer | Token]:
+        long = isinstance(answer.outcome, Page | Exported) and not answer.call.asks
+        return self._pages if long else self._answers
 
     def _landed(self, task: Task[None]) -> None:
         self._flying.discard(task)
@@ -78,12 +91,7 @@ class Dispatch:
 
 
 def touched(one: Answer | Token) -> int:
-    """Leads at most, or messages; a page of contacts has a turn of its own."""
+    """Leads at most, or messages."""
     if isinstance(one, Token):
         return 0
-    match one.outcome:
-        case Page():
-            return touches_at_most
-        case Exported(messages):
-            return len(one.call.asks) + len(messages)
-    return len(one.call.asks)
+    return len(one.call.asks) + (len(one.outcome.messages) if isinstance(one.outcome, Exported) else 0)

@@ -86,7 +86,7 @@ class Budget:
 
     def free_at(self, now: int, lane: Lane = interactive) -> int:
         """The earliest time at which a call can be granted as things stand; `now` when one can be granted now."""
-        self.day.roll(now, len(self.slots))
+        self.day.roll(now, self._recent)
         at = max(now, self.frozen_until, self._paced_ms())
         if len(self.slots) >= self.rate.per_window:
             at = max(at, self.slots[-self.rate.per_window].granted + window_ms)
@@ -239,6 +239,10 @@ class Budget:
 
     def _in_flight(self, slot: Slot, now: int) -> bool:
         return not slot.landed and slot.granted + send_within_ms + answer_within_ms > now
+
+    def _recent(self, now: int) -> int:
+        """Calls that HighLevel may count yet."""
+        return sum(slot.until > now for slot in self.slots)
 
     def _countable(self, index: int) -> int:
         """Most of our calls that the server can have counted when this one arrived: those that counted here when it was

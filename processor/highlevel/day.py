@@ -4,6 +4,7 @@ Nobody documents when HighLevel's day begins: hourly buckets of the last 25 hour
 itself (`Daily-Reset`), they are cleared at that moment. What it says is left only tightens, until its day ends.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -52,13 +53,14 @@ class Day:
             self.left = left if self.left is None else min(self.left, left)
             self.left_until = self.resets_at if self.resets_at > now else now + left_holds_ms
 
-    def roll(self, now: int, recent: int) -> None:
-        """Time passes; `recent` calls may still be on their way, and so count in HighLevel's new day."""
+    def roll(self, now: int, recent: Callable[[int], int]) -> None:
+        """Time passes. `recent(now)` calls may still be on their way, and so count in HighLevel's new day."""
         if self.left is not None and now >= self.left_until:
             self.left = None
         if self.resets_at and now >= self.resets_at:
             if now - self.cleared >= cleared_every_ms:
-                self.hours, self.cleared = {now // hour_ms: recent} if recent else {}, now
+                still = recent(now)
+                self.hours, self.cleared = {now // hour_ms: still} if still else {}, now
             self.resets_at = 0
 
     def free_at(self, now: int, per_day: int, kept: int) -> int:

@@ -230,7 +230,9 @@ def overdue(changes: Changes, setup: Setup, ids: Sequence[str], now: int) -> Non
     if lead.open:
         lead.open.asked -= 1
         if not lead.open.asked:
-            lead.open.lane = change
+            lead.open.lane = (
+                change if lead.open.causes else min((job.lane for job in served(changes, lead)), default=change)
+            )
             lead.open = lead.open if lead.open.wanted else None
 
 

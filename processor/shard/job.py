@@ -74,6 +74,7 @@ class Job:
     page: int = 0  # the number of the scan's next page
     after: Cursor | None = None  # what the page follows
     scan_from: int = 0  # ms, when the scan's first page was asked for
+    scans: int = 0  # begun so far
     last_pass: bool = False  # over contacts that were changed during the scan
     attempts: int = 0  # at this page
     ors: dict[str, int] = field(default_factory=dict)  # searches for several values: answered, refused
@@ -124,7 +125,7 @@ class Job:
 
     def scan_anew(self, now: int) -> None:
         """From the first page. Answers to pages of before count no more."""
-        self.last_pass, self.scan_from = False, 0
+        self.last_pass, self.scan_from, self.scans = False, 0, self.scans + 1
         self.next_page(None)
         self.to("scanning", now)
 
@@ -241,17 +242,20 @@ def active(changes: Changes, location: str) -> Job | None:
     """The location's job that may make calls now."""
     first = changes.first_job(location)
     job = Job.of(changes, location, first) if first else None
-    if job is None or job.ended:
-        return None
+    return job if job and not has_ended(changes, job) else None
+
+
+def has_ended(changes: Changes, job: Job) -> bool:
+    """Its end was told, or that of the backfill that it is part of."""
     whole = Backfill.of(changes, job.id) if job.is_backfills else None
-    return None if whole and whole.ended else job
+    return bool(job.ended or (whole and whole.ended))
 
 
 def served(changes: Changes, lead: Lead) -> list[Job]:
     """The jobs that wait for this lead."""
     asked = lead.open.jobs if lead.open else ()
     found = (Job.of(changes, lead.location, request) for request in asked)
-    return [job for job in found if job and not job.ended]
+    return [job for job in found if job and not has_ended(changes, job)]
 
 
 def tallies(changes: Changes, job: Job) -> list[Tally]:

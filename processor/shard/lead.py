@@ -85,6 +85,7 @@ class Open:
     network_ms: int = 0
     covered: bool = False  # a scan of all contacts, whole when it ends, looks for it
     hits: Evidence | None = None  # what that scan has found so far
+    scan: int = 0  # which of the job's scans it was
     wants_messages: bool = False  # somebody asked for them
     messages: str | None = None  # what came of it: imported | none | failed
     imported: int = 0  # messages, in this work
@@ -113,12 +114,13 @@ class Open:
         """Somebody waits for what comes of it."""
         return bool(self.causes or self.asked or self.jobs)
 
-    def leave(self, request: str) -> None:
-        """A job waits no more: the rest of the work is for others, and as urgent as theirs."""
+    def leave(self, request: str, lane: int) -> None:
+        """A job of this lane waits no more: the rest of the work is for others, and as urgent as theirs."""
         if request in self.jobs:
             self.jobs.remove(request)
-            self.hits = None
-            self.give_back()
+            if self.lane == lane:  # else a more urgent one has it, and keeps what it found
+                self.hits = None
+                self.give_back()
 
     def give_back(self) -> None:
         """Work that a job took along is the change lane's again; what only jobs want is the lowest one's."""

@@ -110,7 +110,7 @@ def join(changes: Changes, job: Job, contacts: Sequence[Contact], start: int, no
             for name in changes.sought(job.location, by, value, leads_per_value + 1):
                 lead = Lead.of(changes, job.location, name)
                 if lead.open and lead.open.covered:
-                    hit(lead, lead.open, contact, by, value, job.last_pass, now)
+                    hit(job, lead, lead.open, contact, by, value, now)
                     touches += 1
     return len(contacts)
 
@@ -126,14 +126,20 @@ def names(job: Job, contact: Contact) -> Iterator[tuple[str, str]]:
         yield from (("phone", phone) for phone in dict.fromkeys(phones) if phone)
 
 
-def hit(lead: Lead, work: Open, contact: Contact, by: str, value: str, last_pass: bool, now: int) -> None:
+def found_by(job: Job, work: Open) -> Evidence | None:
+    """What this scan has found for a lead; an earlier one's hits may be none any more."""
+    return work.hits if work.scan == job.scans else None
+
+
+def hit(job: Job, lead: Lead, work: Open, contact: Contact, by: str, value: str, now: int) -> None:
     if by == "id":
-        work.hits = Evidence(contact, primary)
+        work.hits, work.scan = Evidence(contact, primary), job.scans
         return
     if lead.dead and lead.dead.contact_id == contact.id and now < lead.dead.until:
         return
-    before = work.hits
-    if before is None or before.best is None or not last_pass:
+    before = found_by(job, work)
+    if before is None or before.best is None or not job.last_pass:
+        work.scan = job.scans
         work.hits = fold(before or Evidence(), contact, by, value, lead.known("phone"))
     elif before.best.id != contact.id:
         work.uncover()  # it may have been folded in as it was before
@@ -144,8 +150,9 @@ def distrust(changes: Changes, job: Job, contact: Contact) -> int:
     concerned = changes.hit_by(job.location, contact.id, touches_at_once)
     for name in concerned:
         work = Lead.of(changes, job.location, name).open
-        if work and work.hits and work.hits.best and work.hits.best.updated != contact.updated:
-            if work.hits.several:
+        hits = found_by(job, work) if work else None
+        if work and hits and hits.best and hits.best.updated != contact.updated:
+            if hits.several:
                 work.uncover()
             else:
                 work.hits = None  # it may be one again, as it is now

@@ -16,10 +16,10 @@ from processor.highlevel.budget import job as sync_all
 from processor.shard.export import begin as begin_export
 from processor.shard.export import close
 from processor.shard.job import Backfill, Job, going, tallies, walks
-from processor.shard.lead import Lead, Open, Question, leads_per_value
+from processor.shard.lead import Lead, Open, Question, leads_per_value, messages_lane
 from processor.shard.progress import say
 from processor.shard.resolve import Evidence
-from processor.shard.scan import choose
+from processor.shard.scan import choose, found_by
 from processor.shard.settle import Ask, decide, learn
 from processor.shard.setup import Setup
 from processor.shard.state import Changes, Position
@@ -47,7 +47,7 @@ def begin(changes: Changes, job: Job, event: Event, now: int) -> None:
 
 def admit(changes: Changes, job: Job, now: int) -> None:
     first = changes.first_job(job.location)
-    job.heard = job.due = now
+    job.heard, job.due = max(now, changes.last_heard(job.location) + 1), now  # whatever the former owner's clock
     changes.hold(job, None)
     changes.refresh(job)
     overtaken = Job.of(changes, job.location, first) if first and changes.first_job(job.location) == job.id else None
@@ -100,6 +100,7 @@ def open_leads(changes: Changes, setup: Setup, job: Job, now: int, limit: int) -
         work = replace(lead.open or Open(job.since, now)) if job.dry else lead.work(job.since, now)
         if job.id not in work.jobs:
             work.jobs = [*work.jobs, job.id]
+        work.hits = None
         work.wants_messages |= job.messages
         if fresh:
             work.lane = job.lane
@@ -142,7 +143,7 @@ def decide_leads(changes: Changes, job: Job, now: int, limit: int) -> Sequence[L
         work = lead.open
         if work is None or work.question is None or not work.covered or work.lane != job.lane:
             continue
-        hits = work.hits or Evidence()
+        hits = found_by(job, work) or Evidence()
         work.uncover()
         work.looked = True
         if work.question.by == "id":
@@ -164,7 +165,7 @@ def leave_leads(changes: Changes, job: Job, now: int, limit: int) -> Sequence[Le
     for name in found:
         lead = Lead.of(changes, job.location, name)
         if lead.open:
-            lead.open.leave(job.id)
+            lead.open.leave(job.id, job.lane)
             lead.open = lead.open if lead.open.wanted else None
     job.walked = found[-1] if found else job.walked
     changes.busy[job.location] = None
@@ -195,17 +196,17 @@ def advance(changes: Changes, setup: Setup, now: int) -> None:
             end(changes, setup, job, "sync.cancelled", now, "dry_run")
         elif job.stage in going and job.tally.complete and not job.ended and not job.dry:
             end(changes, setup, job, "sync.completed", now)
-        elif job.stage == "asking" and job.messages and all_asked(changes, job):
+        elif job.stage == "asking" and only_messages_are_missing(changes, job):
             begin_export(changes, job, now)
         changes.refresh(job)
         if job.stage in going:
             changes.busy[job.location] = None
 
 
-def all_asked(changes: Changes, job: Job) -> bool:
-    """Nothing but messages is missing of the job's own questions."""
-    own = changes.first_pending(job.location).get(job.lane)
-    return own is None and not changes.flying(job.location, job.lane) and job.tally.leads_done < job.tally.leads
+def only_messages_are_missing(changes: Changes, job: Job) -> bool:
+    """Of the job's own questions."""
+    first = changes.first_pending(job.location)
+    return job.lane + messages_lane in first and job.lane not in first and not changes.flying(job.location, job.lane)
 
 
 def look_before_planning(changes: Changes, setup: Setup, job: Job, now: int) -> None:

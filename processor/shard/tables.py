@@ -158,6 +158,11 @@ class Tables:
         row = self._sql.execute(query, (location,)).fetchone()
         return row[0] if row else None
 
+    def last_heard(self, location: str) -> int:
+        """When the location's latest job that isn't over was heard of; 0: there is none."""
+        at: int | None = self._sql.execute("SELECT max(heard) FROM job WHERE location = ?", (location,)).fetchone()[0]
+        return at or 0
+
     def jobs(self, request: str, after: str, limit: int) -> list[str]:
         """Locations with a job of this request that isn't over."""
         query = "SELECT location FROM job WHERE request = ? AND location > ? ORDER BY location LIMIT ?"

@@ -34,9 +34,9 @@ def test_a_named_reset_clears_the_day() -> None:
     day.hear(RateHeaders(daily_reset_ms=5_000), in_flight=0, now=start)
     assert start + 5_000 == day.free_at(start, per_day=10, kept=0)
 
-    day.roll(start + 4_999, recent=3)
+    day.roll(start + 4_999, recent=lambda _: 3)
     assert day.sent(start + 4_999) == 10
-    day.roll(start + 5_000, recent=3)
+    day.roll(start + 5_000, recent=lambda _: 3)
     assert day.sent(start + 5_000) == 3  # they may count in the new day
 
 
@@ -44,10 +44,10 @@ def test_the_day_is_cleared_at_most_once_in_23_hours() -> None:
     """A header that is wrong each time must not open the day each time."""
     day = spent(Day(), 10)
     day.hear(RateHeaders(daily_reset_ms=1), in_flight=0, now=start)
-    day.roll(start + 1, recent=0)
+    day.roll(start + 1, recent=lambda _: 0)
     spent(day, 10, start + 1)
     day.hear(RateHeaders(daily_reset_ms=1), in_flight=0, now=start + 2)
-    day.roll(start + 3, recent=0)
+    day.roll(start + 3, recent=lambda _: 0)
 
     assert day.sent(start + 3) == 10
     assert day.free_at(start + 3, per_day=10, kept=0) > start + 23 * hour_ms
@@ -63,7 +63,7 @@ def test_what_highlevel_says_is_left_tightens_until_its_reset() -> None:
     assert start + 60_000 == day.free_at(start, per_day=200_000, kept=0)
     day.hear(RateHeaders(daily_remaining=9_000, daily_reset_ms=60_000), in_flight=0, now=start)
     assert day.remaining(start, per_day=200_000) == 0  # an older answer, come late
-    day.roll(start + 60_000, recent=0)
+    day.roll(start + 60_000, recent=lambda _: 0)
     assert day.remaining(start + 60_000, per_day=200_000) == 200_000
 
 
@@ -72,7 +72,7 @@ def test_nothing_left_until_nobody_knows_when_is_asked_again_after_an_hour() -> 
     day.hear(RateHeaders(daily_remaining=0), in_flight=0, now=start)
     assert start + hour_ms == day.free_at(start, per_day=200_000, kept=0)
 
-    day.roll(start + hour_ms, recent=0)
+    day.roll(start + hour_ms, recent=lambda _: 0)
     assert start + hour_ms == day.free_at(start + hour_ms, per_day=200_000, kept=0)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from processor.demo.spent import Arrival
@@ -46,12 +46,12 @@ async def until_told(here: Stage, request: str, kind: str, times: int = 1) -> No
     await until(is_so, within_s, lambda: f"{course(here.heard, request)[-1:]}, {here.last_words}")
 
 
-async def creep(worker: Worker, true: Callable[[], bool], stands: Callable[[], str]) -> None:
-    """Let it go on by small steps until something is so: it stands still then, not far past that moment."""
+async def creep(worker: Worker, here: Stage, results: int) -> None:
+    """Let it go on by small steps until there are so many: it stands still then, not far past that moment."""
     deadline = time.monotonic() + within_s
-    while not true():
+    while len(here.results) < results:
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within_s} s: {stands()}")
+            raise AssertionError(f"{len(here.results)} of {results} results within {within_s} s")
         worker.go_on()
         await asyncio.sleep(step_s)
         worker.stand_still()

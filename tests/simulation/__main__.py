@@ -9,11 +9,15 @@ from typing import Final
 from .ailments import ailing, poisoned, stepped
 from .oracles import violations
 from .play import play
+from .toil import jobs, shared_jobs, spent, stalled
 from .trouble import quarrel, stormy, troubled
 from .worker import Kill, founds
 from .world import mixed, scenario
 
-worlds: Final = {world.__name__: world for world in (troubled, stormy, quarrel, ailing, poisoned, stepped)}
+worlds: Final = {
+    world.__name__: world
+    for world in (troubled, stormy, quarrel, ailing, poisoned, stepped, jobs, spent, stalled, shared_jobs)
+}
 
 
 def main() -> int:

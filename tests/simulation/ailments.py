@@ -8,10 +8,10 @@ from typing import Final
 from processor.highlevel.budget import Rate
 
 from .broker import Faults
-from .highlevel import How, Network, Outage, Refusal, Weather
 from .leads import kinds
 from .play import Run, Step, World, play
 from .trouble import kill
+from .weather import How, Network, Outage, Refusal, Weather
 from .world import flood, scenario
 
 steady_ms: Final = 500_000  # leads come in for so long

@@ -1,6 +1,6 @@
-"""A strict HighLevel of its own: contacts, search by OR of e-mail, phone and id, GET; index lag, latency, faults, and a
-limiter that counts what *arrives*. `Server` is HighLevel, `Network` what lies between; `Api` is one worker's way there,
-the port of the runner.
+"""A strict HighLevel of its own: contacts that change, search by OR of e-mail, phone and id, pages of all contacts, GET;
+index lag, latency, faults, and limiters of 10 s and of a day that count what *arrives*. `Server` is HighLevel, `Network`
+what lies between; `Api` is one worker's way there, the port of the runner.
 """
 
 import asyncio
@@ -8,84 +8,21 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Final, Literal
+from typing import Final
 
 import orjson
 
 from processor.engine.ports import Clock
-from processor.highlevel.calls import Answer, Call, Lost, Request, Throttled, Unauthorized, Unsent, parse, request
+from processor.highlevel.calls import Answer, Call, Lost, Request, Scan, Throttled, Unauthorized, Unsent, parse, request
 
 from .loop import Process, VirtualLoop, settle, start_ms
-from .tale import Person
+from .tale import Fields, Person, iso
 from .trace import Trace
+from .weather import Network, Outage, Weather, refusals
 
 window_ms: Final = 10_000
 answer_within_ms: Final = 8_000  # the client hangs up so long after the send deadline, and its socket is reset
-How = Literal["expired", "scope", "revoked", "location"]  # what is wrong with a token
-never: Final = 10**12
-refusals: Final[Mapping[str, tuple[int, str]]] = {  # contract.md §3
-    "expired": (401, "Invalid JWT"),
-    "scope": (401, "The token is not authorized for this scope."),
-    "revoked": (401, "Invalid Private Integration token"),
-    "location": (403, "The token does not have access to this location."),
-}
 Reply = tuple[int, Mapping[str, str], object]  # status, headers, body
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """How long things take, in ms, from … to …; and how often connecting takes too long."""
-
-    connect: tuple[int, int] = (0, 3)
-    out: tuple[int, int] = (5, 60)
-    back: tuple[int, int] = (5, 60)
-    stalls: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outage:
-    """For a while a location's calls come to nothing, or everybody's."""
-
-    at: int  # ms after the world's start
-    lasts_ms: int
-    location: str | None = None  # None: all
-    how: Literal["5xx", "lost", "403"] = "5xx"
-
-    @property
-    def over(self) -> int:
-        return self.at + self.lasts_ms
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """From some moment on a location's token is refused. In the end there is another one, or it is accepted again."""
-
-    location: str
-    at: int  # ms after the world's start
-    how: How
-    renewed: int = never
-    cured: int = never
-
-    @property
-    def over(self) -> int:
-        return min(self.renewed, self.cured)
-
-
-@dataclass(frozen=True, slots=True)
-class Weather:
-    """What goes wrong at HighLevel, as shares of calls, until it clears up."""
-
-    until: int = 0  # ms after the world's start
-    unavailable: float = 0.0  # 5xx
-    lost: float = 0.0  # the answer never comes; half of the requests didn't arrive either
-    throttled: float = 0.0  # a 429 though the limit is kept: other programs share it
-    outages: tuple[Outage, ...] = ()
-    refusals: tuple[Refusal, ...] = ()
-
-    @property
-    def over(self) -> int:
-        """When the last outage or refusal is over, ms after the world's start; far before it, if there are none."""
-        return max([*(one.over for one in self.outages), *(one.over for one in self.refusals)], default=-never)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +52,8 @@ class Sent:
     asks: frozenset[str]  # leads, and what is asked for them
     until: int | None = None  # when its answer came, or it was given up; None: its worker died before
     outcome: str = ""  # what the answer said: the name of its class
+    page: tuple[str, bool] | None = None  # of a scan: its job, and whether it is the last pass
+    arrived: int | None = None  # when, at the server
 
 
 @dataclass
@@ -126,22 +65,22 @@ class Server:
     people: Mapping[str, Person]
     raw_names: frozenset[str] = frozenset()  # locations whose searches show names as entered
     poisoned: frozenset[str] = frozenset()  # e-mails that it can't search for
-    network: Network = Network()
-    weather: Weather = Weather()
+    network: Network = field(default_factory=Network)
+    weather: Weather = field(default_factory=Weather)
     arrivals: list[Arrival] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     told_to_wait: list[tuple[int, int, str, str]] = field(default_factory=list)  # from, until, location, worker
     _log: dict[str, list[int]] = field(default_factory=dict)  # when something arrived, by location
 
     def __post_init__(self) -> None:
+        self._days: dict[tuple[str, int], int] = {}  # calls that arrived, by location and day
         self._index: dict[tuple[str, str, str], list[Person]] = {}
-        for person in self.people.values():
-            for by, value in (
-                ("email", person.fields.get("email", "").lower()),
-                ("phone", person.fields.get("phone", "")),
-            ):
+        self._all: dict[str, list[Person]] = {}  # by location, in the order in which they were added
+        for person in sorted(self.people.values(), key=lambda person: (person.added, person.id)):
+            self._all.setdefault(person.location, []).append(person)
+            names = dict.fromkeys(name for fields in person.versions() for name in named(person.id, fields))
+            for by, value in names:
                 self._index.setdefault((person.location, by, value), []).append(person)
-            self._index[person.location, "id", person.id] = [person]
 
     def arrive(self, call: Call, asked: Request, worker: str, token: str = "first") -> Reply:
         """One request arrives: it counts, whatever comes of it."""
@@ -151,6 +90,8 @@ class Server:
         reply: Reply
         if len(log) - bisect_right(log, now - window_ms) > self.limit:
             reply = 429, {}, {"statusCode": 429, "message": "Too Many Requests"}
+        elif self._day_is_spent(location):
+            reply = 429, self._headers(location), {"statusCode": 429, "message": "Too Many Requests"}
         elif self._bad("throttled"):
             reply = 429, {"Retry-After": str(self.random.randint(1, 4))} if self.random.random() < 0.5 else {}, None
         elif self._bad("unavailable"):
@@ -203,32 +144,68 @@ class Server:
         return 404, {}, {"statusCode": 404, "message": f"Cannot {asked.method} {asked.path}"}
 
     def _search(self, location: str, body: Mapping[str, object]) -> Reply:
-        filters, limit = body.get("filters"), body.get("pageLimit")
-        if (
-            body.get("locationId") != location
-            or not isinstance(limit, int)
-            or not isinstance(filters, list)
-            or len(filters) != 1
-        ):
-            return 422, {}, {"statusCode": 422, "message": ["unreadable"], "error": "Unprocessable Entity"}
+        limit = body.get("pageLimit")
+        if body.get("locationId") != location or not isinstance(limit, int) or not 0 < limit <= 500:
+            return self._invalid("unreadable")
+        sort, now = body.get("sort"), self.loop.ms - start_ms
+        if sort == [{"field": "dateAdded", "direction": "asc"}]:
+            return self._page(location, body, limit)
+        filters = body.get("filters")
+        if not isinstance(filters, list) or len(filters) != 1:
+            return self._invalid("unreadable")
         (group,) = filters
         values = group["filters"] if group.get("group") == "OR" else filters
         found: dict[str, Person] = {}
         for value in values:
             if set(value) != {"field", "operator", "value"} or value["operator"] != "eq" or len(value["value"]) > 75:
-                return 422, {}, {"statusCode": 422, "message": ["Invalid Operator"], "error": "Unprocessable Entity"}
-            hits = self._index.get((location, value["field"], value["value"]), [])
-            found.update((person.id, person) for person in hits if not person.gone and self._since(person.indexed))
+                return self._invalid("Invalid Operator")
+            name = (value["field"], value["value"])
+            hits = [person.found(now) for person in self._index.get((location, *name), [])]
+            found.update((person.id, person) for person in hits if person and name in named(person.id, person.fields))
         newest = sorted(found.values(), key=lambda person: (person.updated, person.id), reverse=True)
-        shown = [hit(person, location in self.raw_names) for person in newest[:limit]]
-        return 200, self._headers(location), {"contacts": shown, "total": len(newest), "traceId": "trace-1"}
+        return self._shown(location, newest[:limit], len(newest))
+
+    def _page(self, location: str, body: Mapping[str, object], limit: int) -> Reply:
+        """Contacts in the order in which they were added, of all, or of those that were changed since."""
+        since, now, after = "", self.loop.ms - start_ms, body.get("searchAfter")
+        if body.keys() - {"locationId", "pageLimit", "sort", "searchAfter", "filters"}:
+            return self._invalid("unreadable")
+        if "filters" in body:
+            match body["filters"]:
+                case [{"field": "dateUpdated", "operator": "range", "value": {"gte": str(since)}, **more}] if not more:
+                    pass
+                case _:
+                    return self._invalid("Invalid Operator")
+        if after is not None and location in self.weather.cursors_refused:
+            return self._invalid("searchAfter")
+        found = [person.found(now) for person in self._all.get(location, ())]
+        there = [person for person in found if person and person.updated >= since]
+        rest = there if after is None else [person for person in there if [*place(person)] > [*after]]  # type: ignore[misc]  # JSON
+        return self._shown(location, rest[:limit], len(there))
+
+    def _shown(self, location: str, people: Iterable[Person], total: int) -> Reply:
+        shown = [hit(person, location in self.raw_names) for person in people]
+        return 200, self._headers(location), {"contacts": shown, "total": total, "traceId": "trace-1"}
+
+    def _invalid(self, why: str) -> Reply:
+        return 422, {}, {"statusCode": 422, "message": [why], "error": "Unprocessable Entity"}
 
     def _get(self, location: str, contact_id: str) -> Reply:
         person = self.people.get(contact_id)
-        if person is None or person.gone or not self._since(person.since):
+        now = person.shown(self.loop.ms - start_ms) if person else None
+        if now is None:
             message = f"Contact not found for id:{contact_id}"
             return 400, self._headers(location), {"message": message, "error": "Bad Request", "statusCode": 400}
-        return 200, self._headers(location), {"contact": whole(person), "traceId": "trace-2"}
+        return 200, self._headers(location), {"contact": whole(now), "traceId": "trace-2"}
+
+    def _day_is_spent(self, location: str) -> bool:
+        """This call counts in its day, too."""
+        day, ms = self.weather.day, self.loop.ms - start_ms
+        if day is None:
+            return False
+        here = (location, day.number(ms))
+        self._days[here] = self._days.get(here, 0) + 1
+        return self._days[here] > day.calls
 
     def _since(self, ms: int) -> bool:
         return self.loop.ms >= start_ms + ms
@@ -236,7 +213,16 @@ class Server:
     def _headers(self, location: str) -> dict[str, str]:
         log = self._log[location]
         left = self.limit - (len(log) - bisect_right(log, self.loop.ms - window_ms))
-        return {"X-RateLimit-Max": str(self.limit), "X-RateLimit-Remaining": str(left)}
+        headers = {"X-RateLimit-Max": str(self.limit), "X-RateLimit-Remaining": str(left)}
+        day, ms = self.weather.day, self.loop.ms - start_ms
+        if day is not None and day.told:
+            today = max(0, day.calls - self._days.get((location, day.number(ms)), 0))
+            headers |= {
+                "X-RateLimit-Limit-Daily": str(day.calls),
+                "X-RateLimit-Daily-Remaining": str(today),
+                "X-RateLimit-Daily-Reset": str(day.rest(ms)),
+            }
+        return headers
 
     def _bad(self, what: str) -> bool:
         return self.loop.ms < start_ms + self.weather.until and self.random.random() < getattr(self.weather, what)
@@ -263,11 +249,13 @@ class Api:
             return Answer(call, Unsent("connect"), None, None, None)
         asks = frozenset(f"{ask.lead} {ask.by} {ask.value}" for ask in call.asks)
         of = (permit.location, permit.slot, permit.granted, permit.send_by, self.process.name, call.kind, asks)
+        what = call.what
         sent = Sent(loop.ms, taken, *of)
+        sent.page = (what.job, what.updated_since is not None) if isinstance(what, Scan) else None
         server.sent.append(sent)
         response: asyncio.Future[tuple[Answer, int]] = loop.create_future()  # and when it came
         hang_up = permit.send_by + answer_within_ms - now
-        self._travel(call, hang_up, response)
+        self._travel(call, sent, hang_up, response)
         try:
             async with asyncio.timeout(hang_up / 1000):
                 answer, came = await response
@@ -286,7 +274,7 @@ class Api:
     def fingerprint(self, location: str) -> str | None:
         return self.server.token(location)
 
-    def _travel(self, call: Call, hang_up: int, response: "asyncio.Future[tuple[Answer, int]]") -> None:
+    def _travel(self, call: Call, sent: Sent, hang_up: int, response: "asyncio.Future[tuple[Answer, int]]") -> None:
         server, loop, asked = self.server, self.server.loop, request(call.what)
         token = server.token(call.permit.location)
         out, back = server.random.randint(*server.network.out), server.random.randint(*server.network.back)
@@ -295,6 +283,7 @@ class Api:
             return  # it never arrives
 
         def arrives() -> None:
+            sent.arrived = loop.ms
             status, headers, body = server.arrive(call, asked, self.process.name, token)
             raw = orjson.dumps(body)
             if not lost:
@@ -314,14 +303,26 @@ class Api:
 def wanted(asked: Request) -> Iterable[str]:
     if asked.body is None:
         return [asked.path]
-    filters = orjson.loads(orjson.dumps(asked.body["filters"]))
-    return [one["value"] for one in filters[0].get("filters", filters)]
+    filters = orjson.loads(orjson.dumps(asked.body.get("filters", [{"value": "all"}])))
+    after = asked.body.get("searchAfter")
+    return [str(one["value"]) for one in filters[0].get("filters", filters)] + ([f"after {after}"] if after else [])
+
+
+def named(contact_id: str, fields: Fields) -> tuple[tuple[str, str], ...]:
+    """What a search finds it by."""
+    return ("id", contact_id), ("email", fields.get("email", "").lower()), ("phone", fields.get("phone", ""))
+
+
+def place(person: Person) -> tuple[int, str]:
+    """Where it stands among all contacts; a cursor says so."""
+    return person.added, person.id
 
 
 def common(person: Person) -> dict[str, object]:
     """What both payloads show alike (contract.md §4.1)."""
     fields = person.fields
     shown: dict[str, object] = {"id": person.id, "locationId": person.location, "dateUpdated": person.updated}
+    shown["dateAdded"] = iso(person.added)
     theirs = {"postal_code": "postalCode", "company_name": "companyName"}
     alike = ("email", "phone", "company_name", "website", "city", "state", "postal_code", "country")
     return shown | {theirs.get(name, name): fields.get(name) for name in alike}
@@ -332,9 +333,8 @@ def hit(person: Person, raw_names: bool) -> dict[str, object]:
     first, last = person.fields.get("first_name", ""), person.fields.get("last_name", "")
     shown = common(person) | {"firstName": first.lower(), "lastName": last.lower(), "firstNameLowerCase": first.lower()}
     raw = {"firstNameRaw": first, "lastNameRaw": last} if raw_names else {}
-    return (
-        shown | raw | {"address": person.fields.get("address"), "additionalEmails": [], "searchAfter": [1, person.id]}
-    )
+    told = {"address": person.fields.get("address"), "additionalEmails": [*person.others]}
+    return shown | raw | told | {"searchAfter": [*place(person)]}
 
 
 def whole(person: Person) -> dict[str, object]:

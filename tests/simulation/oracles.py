@@ -12,8 +12,8 @@ from typing import Any, Final
 from processor.events.contract import EVENTS
 from processor.topics import INPUT_TOPICS, home
 
-from .highlevel import never
 from .play import Run
+from .promised import promises
 from .spending import (
     budget,
     few_at_once,
@@ -27,7 +27,7 @@ from .spending import (
     thrifty,
     unsettled,
 )
-from .tale import Tale
+from .tale import Tale, never
 
 Result = Mapping[str, Any]
 deadline_ms: Final = 120_000  # of a Sync that names none
@@ -37,8 +37,13 @@ only_asked: Final = {
     "lacks_time_zone",
     "loading",
     "synced_with_snapshot",
+    "is_synced_meanwhile",
 }  # nothing but a Sync gives them work
 idle_turns_at_most: Final = 30  # in a second
+jobs: Final = {
+    "sync.location.requested",
+    "sync.backfill.requested",
+}  # a cause of many results, and no request of theirs
 reads_only: Final = frozenset({"GET", "POST /contacts/search"})
 
 
@@ -98,10 +103,11 @@ def once(run: Run) -> Iterator[str]:
     results: Counter[tuple[str, str, int]] = Counter()
     for result in synced(run):
         results[result["location_id"], result["lead_id"], result["sequence"]] += 1
-        named.update(dict.fromkeys((cause["id"] for cause in result["causes"]), 1))
-        for request in (cause["request_id"] for cause in result["causes"] if cause.get("request_id")):
-            answers[result["lead_id"], request] += 1
-            spoken[result["location_id"], result["lead_id"], request] = result
+        named.update(dict.fromkeys((cause["id"] for cause in result["causes"] if cause["type"] not in jobs), 1))
+        for cause in (cause for cause in result["causes"] if cause.get("request_id")):
+            answers[result["lead_id"], cause["request_id"]] += 1
+            if cause["type"] not in jobs:
+                spoken[result["location_id"], result["lead_id"], cause["request_id"]] = result
     allowed = {event for tale in run.scenario.tales for event in tale.truth.repeats}
     yield from (f"result {one} was published {count} times" for one, count in results.items() if count > 1)
     yield from (
@@ -158,7 +164,9 @@ def nothing_lost(run: Run) -> Iterator[str]:
 
 
 def held_up(run: Run, tale: Tale, result: Result) -> bool:
-    """It answers a request whose deadline passed while HighLevel didn't serve the location."""
+    """It answers a request whose deadline passed while HighLevel didn't serve the location, or its day was spent."""
+    if (result["outcome"], result["reason"]) == ("failed", "daily_budget"):
+        return run.world.weather.day is not None
     if (result["outcome"], result["reason"]) not in held_up_by:
         return False
     deadlines = [
@@ -228,6 +236,7 @@ def sent_home(run: Run) -> Iterator[str]:
         for topic, where in inputs
         for offset, entry in run.kafka.committed(topic, where)
         if (topic, where, offset) not in run.offsets
+        and not any(name == "hydrant-fanned-out" for name, _ in entry.headers)
     ]
     if Counter(found) != Counter((topic, value, True) for topic, value in strays):
         yield f"{len(strays)} strays, {len(found)} records that came home"
@@ -261,7 +270,9 @@ def no_old_answers(run: Run) -> Iterator[str]:
             if result["contact_id"] not in (None, *(revision.contacts if revision else ())):
                 yield f"{tale.lead}: revision {result['revision']} was linked to {result['contact_id']}"
             for name, value in result["changes"].items():
-                if may.get(name) != value and not (name == "contact_id" and value is None and result["replaces"]):
+                also = revision.also if revision else ()
+                cleared = name == "contact_id" and value is None and result["replaces"]
+                if may.get(name) != value and (name, value) not in also and not cleared:
                     yield f"{tale.lead}: revision {result['revision']} was told another's {name}"
 
 
@@ -326,6 +337,7 @@ oracles: Final[Sequence[Callable[[Run], Iterator[str]]]] = (
     no_old_answers,
     all_done,
     contract,
+    *promises,
 )
 
 

@@ -2,28 +2,34 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from random import Random
 from typing import Any, Final
 
 import orjson
+import pytest
 
+from processor.highlevel import calls
 from processor.highlevel.budget import Rate
+from processor.shard import backfill, hear, scan
 from processor.shard.setup import Setup
 
 from .broker import Entry, Faults, Kafka, again_ms
 from .fate import Fate
 from .group import Group
-from .highlevel import Network, Server, Weather
+from .highlevel import Server
 from .loop import Stuck, VirtualLoop
 from .tale import time
 from .trace import Trace
+from .weather import Network, Weather
 from .worker import Disk, Kill, SkewedClock, Wall, Worker
 from .world import Scenario, partition
 
 drain_ms: Final = 10_000  # SIGTERM: a worker leaves within this
+whole_pages: Final = calls.page_limit  # as it is, before a small world has it smaller
 recovery_ms: Final = 720_000  # after an outage or a refused token: a trial comes once in 10 minutes
 calls_each: Final = 4  # a lead needs no more, were all in one location and each asked about alone
 
@@ -47,6 +53,8 @@ class World:
     faults: Faults = field(default_factory=Faults)
     steps: tuple[Step, ...] = ()
     skew_ms: int = 0  # each worker's clock is off by up to so much
+    page_limit: int = whole_pages  # contacts in an answer: small worlds have several pages, too
+    rest_ms: int = 0  # what it needs beyond the usual, until all is done
 
 
 @dataclass
@@ -154,12 +162,27 @@ def finish(run: Run, story: Coroutine[Any, Any, None]) -> Run:
     asyncio.set_event_loop(None)
     run.loop.set_exception_handler(lambda _, context: run.crashed.append(str(context.get("message"))))
     try:
-        run.loop.run_until_complete(story)
+        with pages_of(run.world.page_limit):
+            run.loop.run_until_complete(story)
     except Stuck as stuck:
         run.crashed.append(str(stuck))
     finally:
         leave(run)
     return run
+
+
+@contextmanager
+def pages_of(limit: int) -> Iterator[None]:
+    """The most contacts that HighLevel gives at once is a constant of its contract; nobody sets it but here. Where pages
+    are small, so is what a turn takes of them and of a job's leads: it takes several, whatever the job."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "page_limit", limit)
+        patch.setattr(scan, "page_limit", limit)
+        if limit < whole_pages:
+            patch.setattr(scan, "contacts_at_once", max(1, limit // 3))
+            patch.setattr(hear, "touches_at_once", limit)
+            patch.setattr(backfill, "locations_at_once", 1)
+        yield
 
 
 def leave(run: Run) -> None:
@@ -180,8 +203,8 @@ async def direct(run: Run, random: Random, watch: bool) -> None:
     for step in run.world.steps:
         run.loop.after(step.at, partial(run.workers[0].stepped, step.by))
     pauses = sum(kill.pause_ms + kill.after_ms for kill in run.kills)
-    spending = len(run.scenario.tales) * calls_each * 10_000 // run.world.rate.per_window
-    await asyncio.sleep((max(run.scenario.ends, run.world.weather.over + recovery_ms) + pauses + spending) / 1000)
+    lasts = max(run.scenario.ends, run.world.weather.over + recovery_ms)
+    await asyncio.sleep((lasts + pauses + spending_ms(run)) / 1000)
     while True:
         workers = list(run.workers)
         for worker in workers:
@@ -193,6 +216,13 @@ async def direct(run: Run, random: Random, watch: bool) -> None:
     for worker in workers:
         if not worker.dead:
             run.crashed += ended(worker, {"stopped", "fenced"} if worker.replaced else {"stopped"})
+
+
+def spending_ms(run: Run) -> int:
+    """All its calls take no longer, were all in one location."""
+    jobs, contacts = len(run.scenario.orders), len(run.scenario.people)
+    calls = len(run.scenario.tales) * calls_each * (1 + jobs) + contacts // run.world.page_limit * 2 * jobs
+    return calls * 10_000 // run.world.rate.per_window + run.world.rest_ms
 
 
 def begin(run: Run, disk: Disk, random: Random, watch: bool = False) -> None:

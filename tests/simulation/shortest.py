@@ -10,6 +10,7 @@ from .oracles import broken, violations
 from .play import Run, play
 from .together import play_together
 from .worker import Kill
+from .world import Scenario
 
 runs_at_most: Final = 150  # a failing test tells what it can within seconds
 said_at_most: Final = 12
@@ -33,6 +34,7 @@ def complaint(run: Run, but: Collection[str] = ()) -> str:
             f"seed {run.scenario.seed}, {befell(run)}, {run.world}:",
             *said[:said_at_most],
             f"\nOf {len(run.scenario.tales)} leads {len(kinds)} are enough: {kinds}, {befell(least)}:",
+            *(str(order) for order in least.scenario.orders),
             *violations(least)[:said_at_most],
             "",
             least.trace.text(),
@@ -74,6 +76,17 @@ def fewer(run: Run) -> Iterator[Run]:
             yield play(scenario, kills, run.world)
     for number in range(len(run.kills)):
         yield play(run.scenario, [*run.kills[:number], *run.kills[number + 1 :]], run.world)
+    for scenario in with_less_to_do(run.scenario):
+        yield play(scenario, run.kills, run.world)
+
+
+def with_less_to_do(scenario: Scenario) -> Iterator[Scenario]:
+    """Without one job, or with fewer contacts of nobody's."""
+    orders, bystanders = scenario.orders, scenario.bystanders
+    for number in range(len(orders) if len(orders) > 1 else 0):
+        yield replace(scenario, orders=(*orders[:number], *orders[number + 1 :]))
+    if bystanders:
+        yield replace(scenario, bystanders=bystanders[: len(bystanders) // 2])
 
 
 def fewer_together(run: Run) -> Iterator[Run]:
@@ -87,6 +100,8 @@ def fewer_together(run: Run) -> Iterator[Run]:
     for first in range(0, len(numbers), size):
         if len(numbers) > size:
             yield play_together(run.scenario.without(numbers[first : first + size]), run.fates, run.world)
+    for scenario in with_less_to_do(run.scenario):
+        yield play_together(scenario, run.fates, run.world)
 
 
 def alike(run: Run) -> Sequence[Sequence[Kill]]:

@@ -155,13 +155,20 @@ def thrifty(run: Run) -> Iterator[str]:
     """No worker asks the same for a lead a second time while it is being asked."""
     if run.world.faults.unknown_outcome or run.fates:
         return  # a shard that was reopened knows nothing of the calls in flight
-    flying: dict[tuple[str, str, str], Sent] = {}
+    flying: dict[tuple[str, str, str, str], Sent] = {}
     for one in run.server.sent:
         for ask in one.asks:
-            before = flying.get((one.worker, one.location, ask))
-            if before is not None and before.until is not None and one.taken < before.until:
+            before = flying.get((one.worker, one.location, one.kind, ask))
+            again = before is not None and before.until is not None and one.taken < before.until
+            if before is not None and again and not left_by_its_job(run, one):
                 yield f"{one.location}: {ask.split()[0]} was asked about in slots {before.slot} and {one.slot} at once"
-            flying[one.worker, one.location, ask] = one
+            flying[one.worker, one.location, one.kind, ask] = one
+
+
+def left_by_its_job(run: Run, one: Sent) -> bool:
+    """A job has ended meanwhile: nobody waited for its calls any more, and who asks now is new."""
+    ended = [at for order in run.scenario.orders if order.covers(one.location) for at in order.cancels]
+    return any(start_ms + at < one.taken for at in ended) or one.location in run.world.weather.cursors_refused
 
 
 def busiest(times: Iterable[int]) -> int:

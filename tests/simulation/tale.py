@@ -1,8 +1,9 @@
 """The tale of one lead: what upstream says of it, whom HighLevel knows, and what must come of it, by the teller's own
 knowledge."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from random import Random
 from typing import Final
 
@@ -31,7 +32,17 @@ names: Final = frozenset(
     {"first_name", "last_name"}
 )  # the gaps that alone justify a GET, and what search shows lower-cased
 long_ago: Final = "2024-01-01T00:00:00.000Z"
+added_ms: Final = 1_600_000_000_000  # contacts were added then, one after the other
+never: Final = 10**12
 missing: Final[Said] = ("not_found", "no_contact")
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A contact has other fields from then on."""
+
+    at: int  # ms after the world's start
+    fields: Fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +56,28 @@ class Person:
     since: int = 0  # ms after the world's start: a GET knows it from then on
     indexed: int = 0  # and search from then on
     gone: bool = False
+    added: int = added_ms  # its dateAdded, ms since 1970
+    others: tuple[str, ...] = ()  # additional e-mails, which no search can filter
+    edits: tuple[Edit, ...] = ()
+    until: int = never  # it is deleted then
+    lag: int = 0  # search hears of edits and the deletion so much later
+
+    def shown(self, ms: int) -> "Person | None":
+        """As a GET shows it then."""
+        return self._as_of(ms) if not self.gone and self.since <= ms < self.until else None
+
+    def found(self, ms: int) -> "Person | None":
+        """As search shows it then."""
+        there = not self.gone and self.indexed <= ms < self.until + self.lag
+        return self._as_of(ms - self.lag) if there else None
+
+    def versions(self) -> Iterator[Fields]:
+        yield self.fields
+        yield from (edit.fields for edit in self.edits)
+
+    def _as_of(self, ms: int) -> "Person":
+        done = [edit for edit in self.edits if edit.at <= ms]
+        return replace(self, fields=done[-1].fields, updated=iso(time(done[-1].at))) if done else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +102,7 @@ class Revision:
     may: Fields = field(default_factory=dict)
     must: Fields = field(default_factory=dict)
     contacts: frozenset[str] = frozenset()  # whom it may be linked to
+    also: frozenset[tuple[str, str]] = frozenset()  # further fields that it may be told: contacts change
 
 
 @dataclass(slots=True)
@@ -82,6 +116,11 @@ class Truth:
     replaces: str | None = None  # a dead link that must go
     repeats: frozenset[str] = frozenset()  # event ids that the contract lets two results name
     excused: frozenset[Said] = frozenset()  # further answers, after an outage of seconds
+    known: int = never  # ms after the world's start, when upstream told of it
+    deleted: int | None = None  # ms after the world's start, and that it is gone
+    job: frozenset[str] = frozenset()  # outcomes that it may have in a job; none: it is no lead of any
+    findable: tuple[int, int] | None = None  # from when to when search would find its contact; None: nobody can tell
+    vanishes: int | None = None  # when search has heard that its contact is deleted; no page says so
 
     @property
     def revision(self) -> int | None:
@@ -100,6 +139,7 @@ class Tale:
     people: list[Person] = field(default_factory=list)
     truth: Truth = field(default_factory=Truth)
     poison: set[str] = field(default_factory=set)  # what makes a search fail
+    lasts: int = 60_000  # ms, so long contacts and leads change while jobs run
     one_identity: bool = True  # it never changes whom it is looked up by, nor when
 
     def __post_init__(self) -> None:
@@ -129,6 +169,7 @@ class Tale:
             "country": "US",
             "timezone": "America/Chicago",
         }
+        changes.setdefault("added", added_ms + self.number * 1_000 + len(self.people))
         fields = {name: str(changes.pop(name, value)) for name, value in known.items() if name not in lacks}
         person = replace(Person(f"contact-{number}", self.location, fields), **changes)  # type: ignore[arg-type]  # by name
         self.people.append(person)
@@ -142,6 +183,7 @@ class Tale:
     def change(self, revision: int, given: Fields, person: Person | None, old: bool = True, **more: object) -> None:
         """A snapshot of the lead, whose contact is `person`."""
         self.is_so(revision, given, person)
+        self.truth.known = min(self.truth.known, self.at)
         self.publish("lead.changes", "lead.changed", self.snapshot(revision, old) | more)
 
     def is_so(self, revision: int, given: Fields, person: Person | None) -> None:
@@ -154,6 +196,7 @@ class Tale:
 
     def delete(self, revision: int) -> None:
         self.truth.revisions[revision] = Revision()
+        self.truth.deleted = self.at
         self.publish("lead.changes", "lead.deleted", {"lead_id": self.lead, "revision": revision})
 
     def sync(self, request: str, *said: Said, late: bool = False, **more: object) -> None:
@@ -222,3 +265,8 @@ reasons: Final[Mapping[str, tuple[str | None, ...]]] = {
 def time(ms: int) -> int:
     """Ms since 1970 of a moment of this world."""
     return start_ms + ms
+
+
+def iso(ms: int) -> str:
+    """Ms since 1970 as HighLevel writes a time."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

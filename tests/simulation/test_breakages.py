@@ -16,19 +16,23 @@ from processor.engine.turning import Turning
 from processor.highlevel import breaker, budget
 from processor.highlevel.budget import Budget, Permit, Rate
 from processor.highlevel.calls import Call
-from processor.shard import hear, hear_answer
+from processor.shard import hear, hear_answer, scan, settle, sync_all
+from processor.shard.job import Job, tallies
 from processor.shard.lead import Lead, Open, Question
 from processor.shard.state import Changes
+from processor.shard.tally import Tally
 from processor.shard.turn import Effects
 
 from .ailments import ailing, stepped
 from .deaths import few_calls, moments
-from .highlevel import Network
 from .log import Session
 from .oracles import broken
 from .play import Run, World, play
 from .shortest import complaint
+from .toil import churned, few, jobs, overtaken, shared_jobs, slow, stalled
+from .toil import sync_all as one_job
 from .trouble import quarrel, stormy
+from .weather import Network
 from .worker import Kill
 from .world import Scenario, flood, scenario
 
@@ -216,6 +220,107 @@ def stepped_clock_trusted_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(clock, "unsettled_ms", 0)
 
 
+def pages_turned_before_they_are_heard(patch: pytest.MonkeyPatch) -> None:
+    """What a turn doesn't take of a page is never heard."""
+    hear_page = scan.hear_page
+
+    def hasty(changes: Changes, setup: Any, asked: Any, answer: Any, found: Any, now: int) -> None:
+        if hear_page(changes, setup, asked, answer, found, now) is not None:
+            job = Job.of(changes, asked.location, asked.job)
+            assert job is not None
+            scan.turn_page(changes, setup, job, found, now)
+
+    patch.setattr(hear_answer, "hear_page", hasty)
+
+
+def cursor_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Where a scan has come to isn't kept."""
+    next_page = Job.next_page
+    patch.setattr(Job, "next_page", lambda self, after: next_page(self, None))
+
+
+def decided_before_the_last_pass(patch: pytest.MonkeyPatch) -> None:
+    """What happens to contacts during a scan is overlooked."""
+    turn_page = scan.turn_page
+
+    def hasty(changes: Changes, setup: Any, job: Job, found: Any, now: int) -> None:
+        job.last_pass = job.last_pass or not found.full
+        turn_page(changes, setup, job, found, now)
+
+    patch.setattr(scan, "turn_page", hasty)
+
+
+def counted_outside_of_state(patch: pytest.MonkeyPatch) -> None:
+    """What a turn that was never committed has counted stays counted."""
+    kept: dict[str, Tally] = {}
+
+    def remembered(changes: Changes, job: Job) -> list[Tally]:
+        found = tallies(changes, job)
+        former = kept.setdefault(f"{id(asyncio.get_running_loop())} {job.key}", Tally())
+        job.tally.done, job.tally.filled = former.done, former.filled
+        return found
+
+    patch.setattr(settle, "tallies", remembered)
+
+
+def cancelled_work_not_given_back(patch: pytest.MonkeyPatch) -> None:
+    """A job that was cancelled is over at once, whatever its leads wait for."""
+
+    def leave(changes: Changes, job: Job, now: int, limit: int) -> Sequence[Lead]:
+        sync_all.over(changes, job, now)
+        return ()
+
+    patch.setattr(sync_all, "leave_leads", leave)
+
+
+def copies_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A backfill is the matter of the partition that got its request."""
+    patch.setattr(hear, "fan_out", lambda changes, setup, event, now: None)
+
+
+def asked_again_run_again(patch: pytest.MonkeyPatch) -> None:
+    """A request id that was heard before is a new job."""
+
+    def begin(changes: Changes, data: Any, event: Any, now: int) -> None:
+        job = Job(data.location_id, data.request_id, cause=event.id, dry=data.dry_run)
+        sync_all.begin(changes, job, event, now)
+
+    patch.setattr(hear, "location_requested", begin)
+
+
+def cancels_unheard(patch: pytest.MonkeyPatch) -> None:
+    """A job goes on though it was cancelled."""
+    patch.setattr(hear, "cancel_requested", lambda changes, setup, data, now: None)
+
+
+def earlier_hits_kept(patch: pytest.MonkeyPatch) -> None:
+    """What a scan that was begun anew had found is as good as what it finds."""
+    for room in (scan, sync_all):
+        patch.setattr(room, "found_by", lambda job, work: work.hits)
+
+
+def leads_torn_from_another_job(patch: pytest.MonkeyPatch) -> None:
+    """A backfill that is cancelled takes its leads along, whoever has them by now."""
+
+    def leave(self: Open, request: str, lane: int) -> None:
+        if request in self.jobs:
+            self.jobs.remove(request)
+            self.hits = None
+            self.give_back()
+
+    patch.setattr(Open, "leave", leave)
+
+
+def unheard_ends_of_jobs() -> Iterable[Sequence[Kill]]:
+    deciding = [step for step, point in moments(0, one_job, few) if point.deciding]
+    return ([Kill(step, lands=False, pause_ms=1)] for step in deciding)
+
+
+one_job_killed = Trial([one_job(0)], few, unheard_ends_of_jobs)
+one_job_alone = Trial([one_job(seed) for seed in range(5)], few)
+churned_alone = Trial([churned(seed) for seed in range(5)], slow)
+overtaken_alone = Trial([overtaken(seed) for seed in range(5)], few)
+
 breakages = [
     (no_ledger_handed_over, floods, "budget"),
     (spend_journalled_after_the_call, killed, "permits"),
@@ -233,6 +338,18 @@ breakages = [
     (stepped_clock_trusted_at_once, Seeds(stepped), "unsettled"),
     (revision_check_dropped, revised, "order"),
     (old_answer_applied_to_a_new_question, retyped, "no_old_answers"),
+    (pages_turned_before_they_are_heard, one_job_alone, "no_lead_skipped"),
+    (cursor_forgotten, one_job_alone, "ends_once"),
+    (decided_before_the_last_pass, churned_alone, "no_lead_skipped"),
+    (counted_outside_of_state, one_job_killed, "adds_up"),
+    (cancelled_work_not_given_back, overtaken_alone, "left_in_order"),
+    (cancelled_work_not_given_back, Seeds(jobs), "all_done"),
+    (copies_forgotten, Seeds(shared_jobs), "ends_once"),
+    (copies_forgotten, Seeds(shared_jobs), "told_to_all"),
+    (asked_again_run_again, Seeds(jobs), "ends_once"),
+    (cancels_unheard, Seeds(jobs), "ends_once"),
+    (earlier_hits_kept, Seeds(stalled, 170), "no_lead_skipped"),
+    (leads_torn_from_another_job, Seeds(jobs, 60), "all_done"),
 ]
 
 
@@ -247,7 +364,19 @@ def test_the_breakage_is_caught(
     assert any(oracle in broken(run) for run in trial.runs())
 
 
-@pytest.mark.parametrize("trial", [floods, killed, revised, retyped], ids=["floods", "killed", "revised", "retyped"])
+clean = {
+    "floods": floods,
+    "killed": killed,
+    "revised": revised,
+    "retyped": retyped,
+    "one job": one_job_alone,
+    "one job killed": one_job_killed,
+    "churned": churned_alone,
+    "overtaken": overtaken_alone,
+}
+
+
+@pytest.mark.parametrize("trial", clean.values(), ids=clean.keys())
 def test_without_a_breakage_the_same_runs_are_clean(trial: Trial) -> None:
     for run in trial.runs():
         assert broken(run) == set()

@@ -16,11 +16,12 @@ from processor.shard.state import Out
 
 from .broker import Entry, Faults, Kafka
 from .group import Group, member
-from .highlevel import Network, Server
+from .highlevel import Server
 from .log import Session
 from .loop import Stuck, VirtualLoop, running, start_ms
 from .tale import Person
 from .trace import Trace
+from .weather import Network
 
 T = TypeVar("T")
 

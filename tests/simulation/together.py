@@ -10,7 +10,7 @@ from typing import Final
 from .fate import Fate
 from .group import Group
 from .log import silent_after_s
-from .play import Run, World, calls_each, drain_ms, ended, finish, parts, prepare, setup
+from .play import Run, World, drain_ms, ended, finish, parts, prepare, setup, spending_ms
 from .worker import Disk, Peer, Wall
 from .world import Scenario, settle_ms
 
@@ -37,9 +37,8 @@ class Direction:
         run = self.run
         for fate in run.fates:
             run.loop.after(fate.at, partial(self.happens, fate))
-        spending = len(run.scenario.tales) * calls_each * 10_000 // run.world.rate.per_window
         faults_end = max([fate.over for fate in run.fates], default=0)
-        await asyncio.sleep((max(run.scenario.ends, faults_end + settle_ms) + spending) / 1000)
+        await asyncio.sleep((max(run.scenario.ends, faults_end + settle_ms) + spending_ms(run)) / 1000)
         for peer in self.peers.values():
             peer.stop.set()
         left = [peer.task for peer in self.peers.values() if not peer.task.done()]

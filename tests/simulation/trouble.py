@@ -10,9 +10,9 @@ from processor.highlevel.budget import Rate
 
 from .broker import Faults
 from .fate import Fate
-from .highlevel import Network, Weather
 from .play import Run, World, play
 from .together import play_together
+from .weather import Network, Weather
 from .worker import Kill, founds
 from .world import flood, mixed, shared
 

@@ -9,8 +9,9 @@ from typing import Final
 
 from processor.topics import home
 
+from .demands import Order
 from .leads import kinds, odd, unknown
-from .tale import Person, Publication, Tale
+from .tale import Person, Publication, Tale, never
 
 partitions: Final = 4
 partition: Final = 2  # the one that a worker owns where there is only one worker at a time
@@ -44,16 +45,20 @@ class Scenario:
     raw_names: frozenset[str] = frozenset()
     partitions: int = partitions
     owned: tuple[int, ...] = (partition,)  # by the workers
+    orders: tuple[Order, ...] = ()
+    bystanders: tuple[Person, ...] = ()  # contacts of nobody's
 
     @cached_property
     def publications(self) -> list[Publication]:
         """In the order in which they are published."""
         of_leads = [one for tale in self.tales for one in tale.publications]
-        return sorted([*of_leads, *self.strays], key=lambda one: one.at)
+        of_jobs = [one for order in self.orders for one in order.publications]
+        return sorted([*of_leads, *of_jobs, *self.strays], key=lambda one: one.at)
 
     @cached_property
     def people(self) -> dict[str, Person]:
-        return {person.id: person for tale in self.tales for person in tale.people}
+        people = [*self.bystanders, *(person for tale in self.tales for person in tale.people)]
+        return {person.id: person for person in people}
 
     @property
     def poison(self) -> frozenset[str]:
@@ -115,6 +120,7 @@ def shared(seed: int, leads: int, count: int, each: int = 2, spread_ms: int = 40
             tale.publications[0] = replace(
                 tale.publications[0], partition=(home(location, count) + 1) % count, strays=True
             )
+            tale.truth.known = never  # when it comes home, nobody can tell
             tale.truth.excused |= {unknown}  # whoever has to send it home may be away
         tales.append(tale)
     return Scenario(seed, tales, raw_names=raw_names, partitions=count, owned=tuple(range(count)))
