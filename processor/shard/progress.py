@@ -31,14 +31,15 @@ def tell_job(changes: Changes, setup: Setup, job: Job, now: int) -> None:
     told = job.told
     if held == "daily_budget" and job.lent and job.giving is None:
         job.giving, job.due = "", now  # the day still has calls for changes
-    if held != told.held:
-        if job.is_backfills and (whole := Backfill.of(changes, job.id)):
-            whole.held += bool(held) - bool(told.held)
-            whole.told.held, whole.told.until, whole.told.anew = held or whole.told.held, until, True
-        told.held, told.until = held, until
+    changed, moved = held != told.held, until != told.until
+    if changed and job.is_backfills and (whole := Backfill.of(changes, job.id)):
+        whole.held += bool(held) - bool(told.held)
+        whole.told.held, whole.told.until, whole.told.anew = held or whole.told.held, until, True
+    told.held, told.until = held, until
+    if changed:
         due = bool(held or told.started)
     else:
-        due = bool(told.anew and told.started and now >= told.at + tell_every_ms)
+        due = bool(moved or (told.anew and told.started)) and now >= told.at + tell_every_ms
     if due:
         say(changes, setup, job, "sync.paused" if held else "sync.progressed", now)
 
@@ -71,7 +72,8 @@ def say(changes: Changes, setup: Setup, job: Job, kind: str, now: int) -> None:
     budget = Ledger.of(changes, setup, job.location, now).budget
     left = 0 if job.ended else max(tally.planned - tally.spent, int(not tally.complete))
     settled = (tally.leads - tally.leads_done) * settle_us // 1_000
-    job.eta = budget.done_by(left, now, job.lane) + settled if job.plan else None
+    again = (told.held and told.until) or now
+    job.eta = max(budget.done_by(left, now, job.lane), again) + settled if job.plan else None
     told.at, told.anew, told.number = now, False, told.number + 1
     if job.is_backfills:
         if (whole := Backfill.of(changes, job.id)) and job.eta:

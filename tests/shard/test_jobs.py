@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from processor.events.fields import rfc3339
 from processor.highlevel.budget import Rate
 from processor.highlevel.calls import GetContact, Lost, Refused, Scan, Search, Unavailable
 
-from .bench import Bench, answered, contact, here, lacking, setup, whole
+from .bench import Bench, answered, contact, here, lacking, setup, start, whole
 
 
 def progress(bench: Bench) -> list[tuple[str, dict[str, Any]]]:
@@ -434,3 +435,21 @@ def test_a_cancelled_backfill_makes_no_more_calls() -> None:
 
     assert (stages(bench)[-1], len(bench.made), bench.take()) == ("sync.cancelled", made, [])
     assert not any(key.startswith("lead ") and b'"open"' in (value or b"") for key, value in bench.rows.items())
+
+
+def test_a_pause_that_lasts_tells_until_when_each_time() -> None:
+    bench = scanning(10, people(10))
+    bench.sync_all()
+    told = []
+    while bench.now < start + 300_000:
+        if bench.calls:
+            bench.answer(Unavailable("status 503"))
+        elif bench.wake_at is not None:
+            bench.now = max(bench.now, bench.wake_at)
+            bench.turn()
+        told += [(bench.now, data) for kind, data in progress(bench) if kind == "sync.paused"]
+        bench.records.clear()
+
+    assert len(told) > 4
+    assert all(data["paused_until"] >= rfc3339(now) and data["reason"] == "unavailable" for now, data in told)
+    assert len({data["paused_until"] for _, data in told}) == len(told)
