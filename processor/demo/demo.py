@@ -77,8 +77,9 @@ def introduce(view: View, size: Size) -> None:
     )
     view.say(
         f"Upstream tells of {size.locations} × {size.leads:,} leads through Kafka, and {size.syncs} times somebody presses\n"
-        f"Sync. {workers_wanted} workers find each lead's HighLevel contact and fill what the lead lacks,\n"
-        f"within each location's rate budget; HighLevel is a simulator.\n{meanwhile}"
+        f"Sync. {workers_wanted} workers find each lead's HighLevel contact, fill what the lead lacks and\n"
+        "import the SMS of whoever is synced, within each location's rate budget;\n"
+        f"HighLevel is a simulator.\n{meanwhile}"
         "Halfway, one of the workers is killed (-9). What comes out is compared with what\n"
         "the generator of the data knows to be right. It takes little more than a minute.\n"
     )
@@ -131,6 +132,8 @@ async def stage(
     contacts = sum(1 for _ in truth.contacts())
     phase(view, since, f"HighLevel's simulator, {contacts:,} contacts: {highlevel.url}")
     slowest = manner["latency-ms"] + manner["jitter-ms"]
+    said = sum(1 for _ in truth.sms())
+    view.note(f"it knows {said:,} messages of theirs, most of them SMS")
     view.note(f"it answers in {manner['latency-ms']} to {slowest} ms and allows a location 100 calls in any 10 s")
     since = time.monotonic()
     environ = {

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from processor.demo.report import Fault, Miss, Tally, Verdict, differences, grouped, never_back, told_once
+from processor.demo.imported import Fault, judge_imported, not_asked, says
+from processor.demo.report import Miss, Tally, Verdict, differences, grouped, never_back, told_once
 from processor.demo.seen import Result, Seen, Told
 from processor.demo.sync_all import SyncAll
 from processor.demo.truth import Case, Should
@@ -17,6 +18,7 @@ outcomes: Final = ("updated", "unchanged", "created", "not_found", "ambiguous", 
 kind: Final = "Sync All"
 told_at_most_every_ms: Final = 1_000
 calls_at_most: Final = (1 / 400, 30)  # of a scan, by lead and on top
+messages_a_page: Final = 500  # of an export of the whole location
 calls_each_gone: Final = 2  # a lead whose contact is gone: a GET shows it, and then it is looked for anew
 
 
@@ -26,21 +28,24 @@ def judge_job(job: SyncAll, seen: Seen, arrivals: int, unsure: int) -> Verdict:
     verdict = Verdict()
     told = [one for one in seen.told if one.data.get("request_id") == job.request_id]
     results = grouped(result for result in seen.results if result.location == job.location)
+    came = grouped(message for message in seen.messages if message.location == job.location)
     plan = plan_of(told)
     chosen: list[Should] = []
     for case in job.cases:
         said = results.pop((case.location, case.lead), [])
         should = closest(allowed(case, plan), said)
         chosen.append(should)
+        imported, wanted = came.pop((case.location, case.lead), []), case.due_of(should.contact_id)
         misses = [
             Miss(fault, f"{case.lead} in {case.location}", case.kind, what)
-            for fault, what in judge_lead(job, case, should, said)
+            for fault, what in (*judge_lead(job, case, should, said), *judge_imported(wanted, imported))
         ]
+        verdict.messages.add(wanted, imported)
         verdict.misses += misses
         verdict.kinds.setdefault(case.kind, Tally()).add([miss.fault for miss in misses])
         verdict.should_be[should.outcome] += 1
         verdict.are[said[-1].outcome if said else "unchanged"] += 1
-    for location, lead in results:
+    for location, lead in results | came:
         verdict.misses.append(Miss("wrong", f"{lead} in {location}", "no kind", "nobody told of this lead"))
     whole = [*judge_course(told), *judge_summary(job, chosen, told), *judge_calls(job, told, arrivals, unsure)]
     verdict.misses += [Miss(fault, job.request_id, kind, what) for fault, what in whole]
@@ -69,6 +74,10 @@ def judge_lead(job: SyncAll, case: Case, should: Should, said: Sequence[Result])
         return
     for result in said:
         yield from (("wrong", what) for what in differences(should, case.data["revision"], result))
+        right = says(case.due_of(should.contact_id)) if should.contact_id else not_asked
+        if (result.messages, result.messages_imported) != right:
+            is_ = f"{result.messages}, {result.messages_imported}"
+            yield "wrong", f"messages: is {is_}, should be {right.messages}, {right.imported}"
     request = {job.request_id}
     yield from told_once("request", request, request, (one for result in said for one in result.requests))
     yield from told_once("event", (), case.events, (one for result in said for one in result.causes))
@@ -96,7 +105,7 @@ def judge_course(told: Sequence[Told]) -> Iterator[tuple[Fault, str]]:
         if (done := one.data.get("leads_done") or 0) != sum(one.data.get(name) or 0 for name in outcomes):
             yield "wrong", f"sync.{one.kind}: leads_done is {done}, which its outcomes don't add up to"
     for before, after in pairwise(told):
-        for name in ("leads_done", "calls_spent"):
+        for name in ("leads_done", "calls_spent", "messages_imported"):
             if (after.data.get(name) or 0) < (before.data.get(name) or 0):
                 yield "wrong", f"sync.{after.kind}: {name}: is {after.data.get(name)} after {before.data.get(name)}"
     progressed = [one.at_ms for one in told if one.kind == "progressed"]
@@ -113,7 +122,9 @@ def judge_summary(job: SyncAll, chosen: Sequence[Should], told: Sequence[Told]) 
         **total,
         "leads_done": len(job.cases),
         **{outcome: counts[outcome] for outcome in outcomes},
-        "messages_imported": 0,
+        "messages_imported": sum(
+            len(case.due_of(should.contact_id)) for case, should in zip(job.cases, chosen, strict=True)
+        ),
         "reason": None,
     }
     right = {"started": total, "completed": summary}
@@ -141,6 +152,8 @@ def judge_calls(job: SyncAll, told: Sequence[Told], arrivals: int, unsure: int) 
 
 
 def calls_bar(job: SyncAll) -> int:
+    """A scan of the location and an export of it, joined to its leads; and each dead link on its own."""
     each, on_top = calls_at_most
+    pages = -(-sum(one.message is not None for _, one in job.sms()) // messages_a_page)
     gone = sum(bool(case.scanned[0].replaces) for case in job.cases)
-    return int(len(job.cases) * each) + on_top + gone * calls_each_gone
+    return int(len(job.cases) * each) + on_top + gone * calls_each_gone + pages

@@ -34,6 +34,7 @@ class Progress:
     published: int
     to_publish: int
     outcomes: Mapping[str, int]  # results
+    messages: int  # imported
     buried: int
     syncs: int  # pressed so far
     to_sync: int
@@ -105,6 +106,7 @@ def board(progress: Progress) -> Group:
         "killed": progress.killed,
         "events published": f"{progress.published:,} of {progress.to_publish:,}",
         "results": " · ".join(said) or "none yet",
+        "messages imported": f"{progress.messages:,}",
         "dead letters": f"{progress.buried}",
         "Syncs answered": f"{progress.answered} of {progress.syncs} pressed{waited}",
         "calls spent": f"{totals.get('arrivals', 0):,}, refused {totals.get('refused', 0)}",

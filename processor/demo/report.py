@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Final, Literal, NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
+from processor.demo.imported import Fault, Messages, Says, judge_imported, not_asked, told_by, untold, wanted
 from processor.demo.seen import Answer, Buried, Result, Seen
 from processor.demo.truth import Case, Malformed, Should, Sync, any_reason
 from processor.demo.world import World
 
-Fault = Literal["lost", "repeated", "wrong"]
 nothing: Final = "nothing"  # the outcome of a lead that no result must speak of
 
 
@@ -47,6 +47,7 @@ class Verdict:
     kinds: dict[str, Tally] = field(default_factory=dict)
     should_be: Counter[str] = field(default_factory=Counter)  # leads by the outcome of their last result
     are: Counter[str] = field(default_factory=Counter)
+    messages: Messages = field(default_factory=Messages)
 
     def count(self, fault: Fault) -> int:
         """Leads and records that it befell."""
@@ -57,19 +58,26 @@ def judge(world: World, seen: Seen) -> Verdict:
     verdict = Verdict()
     apart = world.sync_all.location if world.sync_all else None  # `job` judges it
     results = grouped(result for result in seen.results if result.location != apart)
+    came = grouped(message for message in seen.messages if message.location != apart)
     answers, syncs = grouped(seen.answers), grouped(world.syncs)
     for case in world.cases:
         key = case.location, case.lead
         said, told, asked = results.pop(key, []), answers.pop(key, []), syncs.get(key, [])
+        imported, right = came.pop(key, []), wanted(case, asked)
         misses = [
             Miss(fault, f"{case.lead} in {case.location}", case.kind, what)
-            for fault, what in (*judge_results(case, asked, said), *judge_answers(asked, said, told))
+            for fault, what in (
+                *judge_results(case, asked, said),
+                *judge_answers(case, asked, said, told),
+                *judge_imported(right, imported),
+            )
         ]
+        verdict.messages.add(right, imported)
         verdict.misses += misses
         verdict.kinds.setdefault(case.kind, Tally()).add([miss.fault for miss in misses])
         verdict.should_be[last_outcome(case, asked)] += 1
         verdict.are[said[-1].outcome if said else nothing] += 1
-    for location, lead in results | answers:
+    for location, lead in results | answers | came:
         verdict.misses.append(Miss("wrong", f"{lead} in {location}", "no kind", "nobody told of this lead"))
     verdict.misses += judge_buried(world.malformed, seen.buried)
     return verdict
@@ -81,21 +89,31 @@ def due(world: World) -> set[str]:
     names = {f"event {cause}" for case in world.cases for cause in case.causes}
     names |= {f"again {case.lead}" for case in world.cases if case.again and (case.location, case.lead) in asked}
     names |= {f"{what} {sync.request_id}" for sync in world.syncs for what in ("request", "answer")}
+    syncs = grouped(world.syncs)
+    names |= {
+        f"message {message} of {case.lead}"
+        for case in world.cases
+        for message in wanted(case, syncs.get((case.location, case.lead), []))
+    }
     if job := world.sync_all:
         names |= {f"end of {job.request_id}"}
         names |= {f"request {job.request_id} of {case.lead}" for case in job.cases if case.speaks_in_job}
+        names |= {f"message {message} of {case.lead}" for case in job.cases for message in case.surely_due_in_job}
     return names | {f"buried {one.digest}" for one in world.malformed}
 
 
 def judge_results(case: Case, asked: Sequence[Sync], said: Sequence[Result]) -> Iterator[tuple[Fault, str]]:
     """The results of one lead, in the order of the topic."""
     yield from never_back(said)
+    had = False
     for result in said:
-        expected = what_it_should_say(case, asked, result)
+        expected = what_it_should_say(case, asked, result, had)
         if expected is None:
             yield "wrong", f"a result that nothing asks for: {result.outcome}, revision {result.revision}"
         else:
-            yield from (("wrong", what) for what in differences(*expected, result))
+            should, revision, tells = expected
+            had = had or tells.imported > 0
+            yield from (("wrong", what) for what in (*differences(should, revision, result), *untold(tells, result)))
     yield from told_once("event", case.causes, case.events, (cause for result in said for cause in result.causes))
     requests = {sync.request_id for sync in asked}
     yield from told_once("request", requests, requests, (request for result in said for request in result.requests))
@@ -115,15 +133,19 @@ def never_back(said: Sequence[Result]) -> Iterator[tuple[Fault, str]]:
             yield "wrong", f"revision: {after.revision} comes after {before.revision}"
 
 
-def what_it_should_say(case: Case, asked: Sequence[Sync], result: Result) -> tuple[Should, int | None] | None:
-    """And which revision it has seen."""
+def what_it_should_say(
+    case: Case, asked: Sequence[Sync], result: Result, had: bool
+) -> tuple[Should, int | None, Says] | None:
+    """And which revision it has seen, and what it tells of messages, unless the lead `had` them before."""
     for sync in asked:
         if sync.request_id in result.requests:
-            return sync.should, sync.revision
+            return sync.should, sync.revision, told_by(case, sync, sync.should, had)
     if result.requests:
         return None
-    should = case.answers.get(result.revision or 0) if result.causes else case.again if asked else None
-    return (should, result.revision) if should else None
+    if result.causes:
+        should = case.answers.get(result.revision or 0)
+        return (should, result.revision, not_asked) if should else None
+    return (case.again, result.revision, told_by(case, asked[-1], case.again)) if asked and case.again else None
 
 
 def differences(should: Should, revision: int | None, result: Result) -> Iterator[str]:
@@ -161,11 +183,14 @@ def told_once(what: str, due: Iterable[str], known: Iterable[str], named: Iterab
             yield "repeated", f"{what} {one}: {times} results"
 
 
-def judge_answers(asked: Sequence[Sync], said: Sequence[Result], told: Sequence[Answer]) -> Iterator[tuple[Fault, str]]:
+def judge_answers(
+    case: Case, asked: Sequence[Sync], said: Sequence[Result], told: Sequence[Answer]
+) -> Iterator[tuple[Fault, str]]:
     """Each `sync.answered` is the one answer to its request, and says what the result says."""
     counts = Counter(answer.request_id for answer in told)
     syncs = {sync.request_id: sync for sync in asked}
     sequences = {request: result.sequence for result in said for request in result.requests}
+    first = next((result.requests for result in said if result.requests), ())
     for request in syncs:
         if counts[request] != 1:
             yield "repeated" if counts[request] else "lost", f"request {request}: {counts[request]} answers"
@@ -174,12 +199,13 @@ def judge_answers(asked: Sequence[Sync], said: Sequence[Result], told: Sequence[
         if sync is None:
             yield "wrong", f"request {answer.request_id}: answered, though nobody asked"
             continue
-        should = sync.should
+        should, tells = sync.should, told_by(case, sync, sync.should, had=sync.request_id not in first)
         filled = frozenset(name for name, value in should.changes.items() if value is not None)
         pairs: Mapping[str, tuple[object, object]] = {
             "outcome": (answer.outcome, should.outcome),
             "lead_updated": (answer.lead_updated, bool(should.changes)),
             "filled": (sorted(answer.filled), sorted(filled)),
+            "messages_imported": (answer.messages_imported, tells.imported),
             "sequence": (answer.sequence, sequences.get(answer.request_id)),
             "reason": (answer.reason, answer.reason or "some reason" if should.reason == any_reason else should.reason),
         }

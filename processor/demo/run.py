@@ -193,6 +193,7 @@ def progress(run: Run, left: int, doing: str) -> Progress:
         published=run.published,
         to_publish=sum(len(step.changes) for step in run.truth.script),
         outcomes=run.seen.outcomes,
+        messages=len(run.seen.messages),
         buried=len(run.seen.buried),
         syncs=len(run.pressed),
         to_sync=len(run.truth.syncs),

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-topics: Final = ("lead.updates", "sync.progress", "dead.letters", "location.status")
+topics: Final = ("lead.updates", "lead.messages", "sync.progress", "dead.letters", "location.status")
 
 
 class Record(Protocol):
@@ -38,6 +38,9 @@ class Result:
     replaces: str | None
     reason: str | None
     resolved_by: str | None
+    messages: str
+    messages_imported: int
+    message_calls: int
     causes: tuple[str, ...]  # ids of events that aren't requests
     requests: tuple[str, ...]  # request ids
 
@@ -53,8 +56,19 @@ class Answer:
     outcome: str
     lead_updated: bool
     filled: frozenset[str]
+    messages_imported: int
     reason: str | None
     seen_at: float  # s
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Imported:
+    """A `lead.message.imported`."""
+
+    location: str
+    lead: str
+    id: str  # of the message
+    data: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +98,7 @@ class Seen:
     """Everything so far, in the order of each partition."""
 
     results: list[Result] = field(default_factory=list)
+    messages: list[Imported] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     buried: list[Buried] = field(default_factory=list)
@@ -110,6 +125,9 @@ class Seen:
                 self.met.update(f"request {request} of {result.lead}" for request in result.requests)
                 if not result.causes and not result.requests:
                     self.met.add(f"again {result.lead}")
+            case "lead.message.imported":
+                self.messages.append(read_imported(event["data"]))
+                self.met.add(f"message {self.messages[-1].id} of {self.messages[-1].lead}")
             case "sync.answered":
                 self.answers.append(read_answer(event["data"], now))
                 self.met.add(f"answer {self.answers[-1].request_id}")
@@ -135,6 +153,9 @@ def read_result(data: Mapping[str, Any]) -> Result:
         replaces=replaces["contact_id"] if replaces else None,
         reason=data["reason"],
         resolved_by=data["resolved_by"],
+        messages=data["messages"],
+        messages_imported=data["messages_imported"],
+        message_calls=data["calls"].get("messages", 0),
         causes=tuple(cause["id"] for cause in data["causes"] if not cause.get("request_id")),
         requests=tuple(cause["request_id"] for cause in data["causes"] if cause.get("request_id")),
     )
@@ -149,9 +170,14 @@ def read_answer(data: Mapping[str, Any], now: float) -> Answer:
         outcome=data["outcome"],
         lead_updated=data["lead_updated"],
         filled=frozenset(data["filled"]),
+        messages_imported=data["messages_imported"],
         reason=data["reason"],
         seen_at=now,
     )
+
+
+def read_imported(data: Mapping[str, Any]) -> Imported:
+    return Imported(data["location_id"], data["lead_id"], data["message"]["id"], data)
 
 
 def read_told(event: Mapping[str, Any], now: float) -> Told:

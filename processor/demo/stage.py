@@ -113,7 +113,7 @@ class HighLevel(Child):
         self.tokens = {location: f"token-of-{location}" for location in truth.locations}
         self.url = ""
         self._raw_names = truth.locations
-        self.put("world.jsonl", lines(truth.contacts()))
+        self.put("world.jsonl", lines(truth))
         options = [f"--{name}={value:g}" for name, value in manner.items()]
         options += [f"--token={location}={token}" for location, token in self.tokens.items()]
         self.run("-m", "processor.sandbox", "--world=world.jsonl", *options)

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from processor.demo.report import Fault, Miss, Verdict
+from processor.demo.imported import Fault, Messages
+from processor.demo.report import Miss, Verdict
 from processor.demo.shown import latency, locations_shown, outcome_order, plain_table
 from processor.demo.spent import Spent, planned, server_limit
 
@@ -53,6 +54,15 @@ class Summary:
     def all_leads(self) -> int:
         return self.leads + (self.job.leads if self.job else 0)
 
+    @property
+    def messages(self) -> str:
+        """Of the Syncs and the Sync All."""
+        all_of_them: list[Messages] = [self.verdict.messages, *([self.job.verdict.messages] if self.job else ())]
+        due, imported, lost, repeated = (
+            sum(getattr(one, name) for one in all_of_them) for name in ("due", "imported", "lost", "repeated")
+        )
+        return f"imported {imported:,} of {due:,}, lost {lost:,}, repeated {repeated:,}"
+
     def count(self, fault: Fault) -> int:
         """Leads and records that it befell."""
         return len({miss.who for miss in self.misses if miss.fault == fault})
@@ -92,6 +102,7 @@ def figures(summary: Summary) -> Table:
         "lost": f"{summary.count('lost')}",
         "repeated": f"{summary.count('repeated')}",
         "wrong": f"{summary.count('wrong')}",
+        "messages": summary.messages,
         "dead letters": f"{summary.malformed - len(buried)} right of {summary.malformed} malformed",
         "Syncs answered": f"{summary.answered} of {summary.syncs}{latency(summary.latencies_ms, summary.disturbed_ms)}",
         "killed": summary.killed,
@@ -127,6 +138,7 @@ def job_figures(job: JobSummary) -> Table:
         "calls made": f"{job.spent.calls.total():,} ({by_kind})",
         "calls told": f"{job.told.get('calls_spent')} spent, {job.told.get('calls_saved') or 0:,} saved",
         "fields filled": f"{filled:,}",
+        "messages told": f"{job.told.get('messages_imported') or 0:,} imported",
         "worst in 10 s": f"{job.spent.worst_window} calls of at most {server_limit}",
     }
     for name, value in rows.items():

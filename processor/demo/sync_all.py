@@ -14,7 +14,8 @@ from processor.demo.kinds import Kind, kinds
 from processor.demo.maker import Maker, newest, old
 from processor.demo.mix import Mix, dealt
 from processor.demo.people import phone, typed, without
-from processor.demo.truth import Case, Message, Payload, Should, any_reason
+from processor.demo.sms import overheard, said
+from processor.demo.truth import Case, Message, Payload, Should, Sms, any_reason
 from processor.demo.wire import event, moment
 
 first_number: Final = 1_000_000  # of its leads: far from those of other locations
@@ -50,6 +51,7 @@ class SyncAll:
     cases: Sequence[Case]  # their messages are published first, then the request
     strangers: Sequence[Payload]  # contacts that are no lead's
     request: Message
+    overheard: Sequence[Sms] = ()  # what the strangers said and were told
 
     @property
     def looked_up(self) -> int:
@@ -61,17 +63,26 @@ class SyncAll:
         yield from ((self.location, contact) for case in self.cases for contact in case.contacts)
         yield from ((self.location, contact) for contact in self.strangers)
 
+    def sms(self) -> Iterator[tuple[str, Sms]]:
+        """Location and message, of all that HighLevel knows of the location."""
+        yield from ((self.location, one) for case in self.cases for one in case.sms)
+        yield from ((self.location, one) for one in self.overheard)
 
-def sync_all(location: str, makers: Iterator[Maker], leads: int, now_ms: int, mix: Mix = usual_mix) -> SyncAll:
+
+def sync_all(
+    location: str, makers: Iterator[Maker], leads: int, now_ms: int, mix: Mix = usual_mix, seed: int = 0
+) -> SyncAll:
     draw = Random(f"{location} {leads}")
     wanted = dealt(mix, leads)
     draw.shuffle(wanted)
     cases = [spread(draw, loaded(every_kind[kind], m)) for kind, m in zip(wanted, makers, strict=False)]
+    cases = [said(case, now_ms, seed) for case in cases]
     strangers = [came(draw, m.contact(m.crm(m.someone()))) for m in islice(makers, int(leads * strangers_share))]
     request_id = f"sync-all-{location.removeprefix('location-')}"
-    question = {"request_id": request_id, "location_id": location, "include_messages": False}
+    question = {"request_id": request_id, "location_id": location}
     request = event("sync.location.requested", question, f"{request_id}:asked", request_id, now_ms)
-    return SyncAll(location, request_id, cases, strangers, request)
+    heard = [one for contact in strangers for one in overheard(location, contact["id"], now_ms, seed)]
+    return SyncAll(location, request_id, cases, strangers, request, heard)
 
 
 def loaded(kind: Kind, m: Maker) -> Case:

@@ -10,7 +10,7 @@ from processor.demo.maker import Maker
 from processor.demo.truth import Case, Malformed, Should, Sync
 from processor.demo.wire import event
 
-once: Final = ("repeated", "unknown lead", "malformed")
+once: Final = ("repeated", "unknown lead", "malformed", "without messages", "once more")
 usual: Final = (
     "missing_fields",
     "no_such_contact",
@@ -62,6 +62,7 @@ class Syncs:
         for one in known:
             if one.kind in usual and one.kind not in told_by_sync:
                 self._known.setdefault(one.kind, deque()).append(one)
+        self._repeated: Known | None = None
         self.cases: list[Case] = []  # leads that only a Sync tells of
         self.malformed: list[Malformed] = []
 
@@ -77,16 +78,23 @@ class Syncs:
                 return sync, lead
             case "repeated":
                 sync, known = self._about(number, "found_by_email")
+                self._repeated = known
                 return replace(sync, repeat=sync.message), known
+            case "once more" if self._repeated:
+                sync = self._sync(next(self._makers), number, self._repeated.case)
+                return replace(sync, last=True), self._repeated
+            case "without messages":
+                sync, known = self._about(number, "found_by_email", include_messages=False)
+                return replace(sync, messages=False), known
         return self._told(number, about) if about in told_by_sync else self._about(number, about)
 
-    def _about(self, number: int, kind: str) -> tuple[Sync, Known]:
+    def _about(self, number: int, kind: str, **more: object) -> tuple[Sync, Known]:
         """About a lead that changes tell of; of another kind where there are no more of this one."""
         left = self._known.get(kind) or next(filter(None, self._known.values()), None)
         if not left:
             raise ValueError("syncs: too many for so few leads")
         known = left.popleft()
-        return self._sync(next(self._makers), number, known.case), known
+        return self._sync(next(self._makers), number, known.case, **more), known
 
     def _told(self, number: int, kind: str) -> tuple[Sync, Case]:
         m = next(self._makers)

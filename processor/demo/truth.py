@@ -24,6 +24,15 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Sms:
+    """Something that was said to or by a contact."""
+
+    contact: str
+    shown: Payload  # in export's shape
+    message: Payload | None  # as `lead.message.imported` tells it; None: it is no SMS
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Should:
     """What a result must say of its lead."""
 
@@ -53,6 +62,13 @@ class Case:
     scanned: tuple[Should, ...] = ()  # what a job may make of it by a scan; `unchanged`: no result
     probed: tuple[Should, ...] = ()  # and by searches, should it choose them
     looked_up: bool = False  # a job can't do without asking HighLevel about it
+    sms: tuple[Sms, ...] = ()  # of all its contacts, also of one that is gone
+
+    def due_of(self, contact: str | None) -> dict[str, Payload]:
+        """What `lead.messages` must tell once the lead was synced and this is its contact, by message id."""
+        ids = {"location_id": self.location, "lead_id": self.lead, "contact_id": contact}
+        messages = (one.message for one in self.sms if one.message is not None and one.contact == contact)
+        return {message["id"]: {**ids, "message": message} for message in messages}
 
     @property
     def causes(self) -> frozenset[str]:
@@ -63,6 +79,12 @@ class Case:
     def last(self) -> Should | None:
         """What its last result says, when nobody asks for a Sync."""
         return self.answers[max(self.answers)] if self.answers else None
+
+    @property
+    def surely_due_in_job(self) -> set[str]:
+        """Ids of the messages that a job imports, whichever way it finds the contact."""
+        contacts = {should.contact_id for should in (*self.scanned, *self.probed)}
+        return set(self.due_of(contacts.pop())) if len(contacts) == 1 else set()
 
     @property
     def speaks_in_job(self) -> bool:
@@ -83,6 +105,8 @@ class Sync:
     message: Message
     repeat: Message | None = None  # the same request once more: it is not run again
     waits: bool = False  # an unknown lead is waited for, so its answer says nothing about speed
+    messages: bool = True  # they are asked for, too
+    last: bool = False  # pressed when all else is published: its lead has been synced before
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -17,9 +17,10 @@ from processor.demo.kinds import kinds
 from processor.demo.maker import Maker
 from processor.demo.malformed import malformed
 from processor.demo.mix import Mix, dealt
+from processor.demo.sms import said
 from processor.demo.sync_all import SyncAll, first_number, sync_all
 from processor.demo.syncs import Known, Syncs, plan
-from processor.demo.truth import Case, Malformed, Message, Payload, Sync
+from processor.demo.truth import Case, Malformed, Message, Payload, Sms, Sync
 
 usual_mix: Final[Mix] = {
     "complete": 240,
@@ -73,10 +74,18 @@ class World:
         yield from ((case.location, contact) for case in self.cases for contact in case.contacts)
         yield from self.sync_all.contacts() if self.sync_all else ()
 
+    def sms(self) -> Iterator[tuple[str, Sms]]:
+        """Location and message, of all that was said before."""
+        yield from ((case.location, one) for case in self.cases for one in case.sms)
+        yield from self.sync_all.sms() if self.sync_all else ()
 
-def lines(contacts: Iterator[tuple[str, Payload]]) -> Iterator[bytes]:
+
+def lines(world: World) -> Iterator[bytes]:
     """What `python -m processor.sandbox --world FILE` reads."""
-    return (orjson.dumps({"location_id": location, "contact": contact}) + b"\n" for location, contact in contacts)
+    for location, contact in world.contacts():
+        yield orjson.dumps({"location_id": location, "contact": contact}) + b"\n"
+    for location, one in world.sms():
+        yield orjson.dumps({"location_id": location, "message": one.shown}) + b"\n"
 
 
 def world(
@@ -103,7 +112,12 @@ def world(
     asked = [
         draft.ask(*asking.make(number, about), (number + 1) / (syncs + 1)) for number, about in enumerate(plan(syncs))
     ]
-    cases = [*(known.case for known in draft.told), *asking.cases]
+    syncs_of = {(sync.location, sync.lead): sync for sync in asked}
+    cases = [
+        said(case, now_ms, seed, synced=sync is not None, at_least=0 if sync is None or sync.messages else 1)
+        for case in (*(known.case for known in draft.told), *asking.cases)
+        for sync in (syncs_of.get((case.location, case.lead)),)
+    ]
     world = World(places, cases, asked, [*draft.malformed, *asking.malformed], list(draft.script()))
     return _with_sync_all(world, f"location-{locations + 1:02d}", sync_all, now_ms, seed) if sync_all else world
 
@@ -152,7 +166,7 @@ class Draft:
         if sync.kind.startswith("young"):
             place /= 10
         if isinstance(known, Known):
-            self.syncs.append(Entry(max(place, known.place), sync.message))
+            self.syncs.append(Entry(after_all if sync.last else max(place, known.place), sync.message))
         else:
             self.syncs.append(Entry(place, sync.message, known))
         if sync.repeat:
@@ -179,7 +193,7 @@ def _with_sync_all(world: World, location: str, leads: int, now_ms: int, seed: i
     return replace(
         world,
         locations={**world.locations, location: True},
-        sync_all=sync_all(location, makers, leads, now_ms),
+        sync_all=sync_all(location, makers, leads, now_ms, seed=seed),
     )
 
 

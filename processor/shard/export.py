@@ -2,10 +2,11 @@
 (DESIGN §7.6). A cursor lives two minutes (contract.md §5.1): an expired one is begun anew from the last message heard.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
+from processor.highlevel.budget import Lane
 from processor.highlevel.calls import Answer, Export, Exported, page_limit
 from processor.highlevel.messages import Message
 from processor.shard.job import Job, tallies
@@ -24,14 +25,21 @@ def page(job: Job) -> Export:
     return Export(job.location, None, since, job.cursor, job.id, job.page)
 
 
-def begin(changes: Changes, job: Job, now: int) -> None:
-    """All else is known. Few contacts are asked for one by one, else the first page tells how many messages there are."""
+def begin(changes: Changes, job: Job, first: Collection[Lane], now: int) -> bool:
+    """Once nothing but messages is missing of the job's own questions (`first`: lanes with one): few contacts are asked
+    for one by one, else the first page tells how many messages there are."""
+    if job.stage != "asking" or job.lane in first or job.lane + messages_lane not in first:
+        return False
+    if changes.flying(job.location, job.lane):
+        return False
     job.readers = changes.count(job.location, job.lane + messages_lane)
     if job.readers <= contacts_without_looking:
         one_by_one(changes, job, now)
     else:
         job.next_page(None)
         job.to("exporting", now)
+    changes.refresh(job)
+    return True
 
 
 def one_by_one(changes: Changes, job: Job, now: int) -> None:

@@ -80,7 +80,7 @@ def hear_answer(changes: Changes, setup: Setup, answer: Answer, now: int) -> Ite
         work = asked[0][1]
         work.calls[call.kind] = work.calls.get(call.kind, 0) + 1
     for _, work in asked:
-        work.looked = True
+        work.looked |= call.kind != "messages"
         work.permit_ms += max(0, call.permit.granted - max(work.due, work.heard))
         work.network_ms += max(0, now - call.permit.granted)
     width = len({ask.value for ask in call.asks})

@@ -6,6 +6,7 @@ from typing import Final
 from processor.highlevel.budget import Budget, Lane, Permit, backfill, interactive, lane_names
 from processor.highlevel.budget import job as sync_all
 from processor.highlevel.calls import Ask, By, Call, Export, GetContact, Search
+from processor.shard.export import begin as begin_export
 from processor.shard.export import page as export_page
 from processor.shard.job import Job, active, tallies
 from processor.shard.lead import Lead, messages_lane
@@ -45,6 +46,8 @@ def spend_one(
         first, job = changes.first_pending(location.id), None
         if max(first, default=interactive) >= sync_all:
             job = active(changes, location.id)
+            if job and begin_export(changes, job, first, now):
+                continue
             first = open_lanes(changes, setup, location.id, first, job)
         nobodys = not first
         if nobodys and (location.pause or location.breaker.open):

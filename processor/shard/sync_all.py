@@ -13,10 +13,9 @@ from processor.events.contract import SyncCancelRequested, SyncLocationRequested
 from processor.events.wire import Event
 from processor.highlevel.budget import change
 from processor.highlevel.budget import job as sync_all
-from processor.shard.export import begin as begin_export
 from processor.shard.export import close
 from processor.shard.job import Backfill, Job, going, tallies, walks
-from processor.shard.lead import Lead, Open, Question, leads_per_value, messages_lane
+from processor.shard.lead import Lead, Open, Question, leads_per_value
 from processor.shard.progress import say
 from processor.shard.resolve import Evidence
 from processor.shard.scan import choose, found_by
@@ -196,17 +195,9 @@ def advance(changes: Changes, setup: Setup, now: int) -> None:
             end(changes, setup, job, "sync.cancelled", now, "dry_run")
         elif job.stage in going and job.tally.complete and not job.ended and not job.dry:
             end(changes, setup, job, "sync.completed", now)
-        elif job.stage == "asking" and only_messages_are_missing(changes, job):
-            begin_export(changes, job, now)
         changes.refresh(job)
         if job.stage in going:
             changes.busy[job.location] = None
-
-
-def only_messages_are_missing(changes: Changes, job: Job) -> bool:
-    """Of the job's own questions."""
-    first = changes.first_pending(job.location)
-    return job.lane + messages_lane in first and job.lane not in first and not changes.flying(job.location, job.lane)
 
 
 def look_before_planning(changes: Changes, setup: Setup, job: Job, now: int) -> None:

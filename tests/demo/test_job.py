@@ -9,11 +9,12 @@ import orjson
 import pytest
 from rich.console import Console
 
+from processor.demo.imported import not_asked, says
 from processor.demo.job import calls_bar, judge_job
 from processor.demo.progress import JobNow, Progress, board, line
 from processor.demo.report import Verdict, due, judge
 from processor.demo.run import Run, job_now
-from processor.demo.seen import Result, Seen, Told
+from processor.demo.seen import Imported, Result, Seen, Told
 from processor.demo.spent import Arrival, Spent, spent
 from processor.demo.summary import JobSummary, Summary
 from processor.demo.sync_all import SyncAll
@@ -39,6 +40,7 @@ def job(made: World) -> SyncAll:
 
 def result(job: SyncAll, case: Case, should: Should, sequence: int) -> Result:
     """A result that says what it should."""
+    tells = says(case.due_of(should.contact_id)) if should.contact_id else not_asked
     return Result(
         location=case.location,
         lead=case.lead,
@@ -51,6 +53,9 @@ def result(job: SyncAll, case: Case, should: Should, sequence: int) -> Result:
         replaces=should.replaces,
         reason="some_code" if should.reason == "*" else should.reason,
         resolved_by=should.resolved_by,
+        messages=tells.messages,
+        messages_imported=tells.imported,
+        message_calls=0,
         causes=(),
         requests=(job.request_id,),
     )
@@ -68,7 +73,9 @@ def standing(job: SyncAll, done: Sequence[Should], spent: int, plan: str) -> dic
         "leads_done": len(done),
         **{outcome: counts[outcome] for outcome in outcomes},
         "filled": dict(filled),
-        "messages_imported": 0,
+        "messages_imported": sum(
+            len(case.due_of(should.contact_id)) for case, should in zip(job.cases, done, strict=False)
+        ),
         "calls_planned": calls,
         "calls_spent": spent,
         "calls_saved": max(0, sum(case.looked_up for case in job.cases[: len(done)]) - spent),
@@ -85,6 +92,12 @@ def published(job: SyncAll, plan: str = "scan") -> Seen:
         for number, (case, should) in enumerate(zip(job.cases, shoulds, strict=True))
         if should.outcome != "unchanged"
     ]
+    said = [
+        Imported(case.location, case.lead, id, data)
+        for case, should in zip(job.cases, shoulds, strict=True)
+        for id, data in case.due_of(should.contact_id).items()
+    ]
+    seen.messages = sorted(said, key=lambda one: str(one.data["message"]["sent_at"]))
     for kind, at_s, done, paid in (
         ("started", 1, 0, 1),
         ("progressed", 2, 100, 10),
@@ -157,6 +170,22 @@ def say_twice(job: SyncAll, seen: Seen) -> None:
 
 def say_the_same_twice(job: SyncAll, seen: Seen) -> None:
     seen.results.append(seen.results[place(job, seen)])
+
+
+def drop_a_message(_: SyncAll, seen: Seen) -> None:
+    del seen.messages[0]
+
+
+def import_twice(_: SyncAll, seen: Seen) -> None:
+    seen.messages.append(seen.messages[-1])
+
+
+def import_for_another(job: SyncAll, seen: Seen) -> None:
+    seen.messages.append(replace(seen.messages[-1], lead=of(job, "not_found")))
+
+
+def import_what_a_stranger_said(job: SyncAll, seen: Seen) -> None:
+    seen.messages.append(replace(seen.messages[-1], lead="lead-99-0001"))
 
 
 def speak_of_an_unchanged_lead(job: SyncAll, seen: Seen) -> None:
@@ -260,7 +289,13 @@ def fill_one_more(_: SyncAll, seen: Seen) -> None:
         (tell("progressed", calls_spent=9), "wrong", "sync.progressed: calls_spent: is 9 after 20"),
         (tell("started", leads_total=399), "wrong", "sync.started: leads_total: is 399, should be 400"),
         (tell("completed", leads_total=399), "wrong", "sync.completed: leads_total: is 399, should be 400"),
-        (tell("completed", messages_imported=1), "wrong", "sync.completed: messages_imported: is 1, should be 0"),
+        (tell("completed", messages_imported=1), "wrong", "sync.completed: messages_imported: is 1, should be "),
+        (tell("progressed", messages_imported=1), "wrong", "sync.progressed: messages_imported: is 1 after "),
+        (alter(messages="failed", messages_imported=0), "wrong", "messages: is failed, 0, should be "),
+        (drop_a_message, "lost", "message message-02-"),
+        (import_twice, "repeated", "message message-02-"),
+        (import_for_another, "wrong", "message message-02-"),
+        (import_what_a_stranger_said, "wrong", "nobody told of this lead"),
         (tell("completed", calls_saved=1), "wrong", "sync.completed: calls_saved: is 1"),
         (tell("completed", calls_spent=31), "wrong", "sync.completed: calls_spent: is 31, HighLevel saw 30"),
         (one_more("created"), "wrong", "sync.completed: created: is 1, should be 0"),
@@ -292,6 +327,15 @@ def test_a_scan_has_its_price(job: SyncAll) -> None:
     whats = [miss.what for miss in verdict_of(job, seen, arrivals=bar + 1, unsure=bar).misses]
     assert whats == [f"{bar + 1} calls, should be at most {bar}"]
     assert verdict_of(job, seen, arrivals=bar, unsure=bar).misses == []
+
+
+def test_its_price_is_that_of_a_scan_an_export_and_each_dead_link(job: SyncAll) -> None:
+    """One call for each 400 leads, each 500 messages of whomever, two for a contact that is gone, and 30."""
+    messages = sum(one.message is not None for _, one in job.sms())
+    gone = sum(case.kind.startswith("dead link") for case in job.cases)
+
+    assert messages > 0
+    assert calls_bar(job) == len(job.cases) // 400 + -(-messages // 500) + 2 * gone + 30
 
 
 def test_misses_tell_no_value(job: SyncAll) -> None:
@@ -329,6 +373,16 @@ def test_the_end_of_the_job_and_each_of_its_results_are_waited_for(made: World, 
     }
 
 
+def test_messages_that_any_plan_imports_are_waited_for(made: World, job: SyncAll) -> None:
+    """Where searches may not find the contact, nobody waits for what it said."""
+    leads = {case.lead for case in job.cases}
+    sure = {case.lead for case in job.cases if case.kind != "only by additional e-mail"}
+    waited = {name for name in due(made) if name.startswith("message ") and name.split()[-1] in leads}
+
+    told = published(job).messages
+    assert waited == {f"message {one.id} of {one.lead}" for one in told if one.lead in sure} != set()
+
+
 def test_progress_is_heard_as_it_was_told(job: SyncAll) -> None:
     seen, data = Seen(), standing(job, [], 1, "scan")
     seen.hear(Record("started", data), now=1.5)
@@ -353,6 +407,7 @@ def lines_of(now: JobNow | None) -> str:
         published=10_262,
         to_publish=10_262,
         outcomes={"updated": 24_308},
+        messages=5_616,
         buried=101,
         syncs=40,
         to_sync=40,

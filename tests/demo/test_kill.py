@@ -49,7 +49,7 @@ def test_syncs_that_fell_into_the_kill_are_told_apart() -> None:
     usual = [sync for sync in run.truth.syncs if not sync.waits]
     for sync, pressed, told in zip(usual, (5, 15), (5.25, 22), strict=True):
         run.pressed[sync.request_id] = pressed
-        answer = Answer(sync.location, sync.lead, sync.request_id, 1, "updated", True, frozenset(), None, told)
+        answer = Answer(sync.location, sync.lead, sync.request_id, 1, "updated", True, frozenset(), 0, None, told)
         run.seen.answers.append(answer)
 
     assert ([250.0], [7_000.0]) == (run.latencies_ms, run.disturbed_ms)

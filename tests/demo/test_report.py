@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from processor.demo.imported import Says, not_asked, told_by, wanted
 from processor.demo.report import Verdict, due, judge
-from processor.demo.seen import Answer, Buried, Result, Seen
+from processor.demo.seen import Answer, Buried, Imported, Result, Seen
 from processor.demo.spent import Arrival, Spent, over_budget, spent
 from processor.demo.summary import Summary
 from processor.demo.truth import Case, Should, Sync
@@ -30,6 +31,7 @@ def result(
     revision: int | None,
     causes: Sequence[str] = (),
     requests: Sequence[str] = (),
+    tells: Says = not_asked,
 ) -> Result:
     """A result that says what it should."""
     return Result(
@@ -44,18 +46,21 @@ def result(
         replaces=should.replaces,
         reason="some_code" if should.reason == "*" else should.reason,
         resolved_by=should.resolved_by,
+        messages=tells.messages,
+        messages_imported=tells.imported,
+        message_calls=int(tells != not_asked),
         causes=tuple(causes),
         requests=tuple(requests),
     )
 
 
-def answer(sync: Sync, sequence: int) -> Answer:
+def answer(sync: Sync, sequence: int, imported: int) -> Answer:
     should = sync.should
     filled = frozenset(name for name, value in should.changes.items() if value is not None)
     reason = "some_code" if should.reason == "*" else should.reason
-    return Answer(
-        sync.location, sync.lead, sync.request_id, sequence, should.outcome, bool(should.changes), filled, reason, 0.0
-    )
+    updated = bool(should.changes)
+    ids = sync.location, sync.lead, sync.request_id
+    return Answer(*ids, sequence, should.outcome, updated, filled, imported, reason, 0.0)
 
 
 def published(world: World) -> Seen:
@@ -66,12 +71,19 @@ def published(world: World) -> Seen:
         for revision, should in case.answers.items():
             cause = f"{case.lead}:{revision}"
             seen.results.append(result(case, should, len(seen.results), revision, causes=[cause]))
-    for sync in world.syncs:
+    for sync in sorted(world.syncs, key=lambda sync: sync.last):
         case = cases[sync.location, sync.lead]
-        seen.answers.append(answer(sync, len(seen.results)))
-        seen.results.append(result(case, sync.should, len(seen.results), sync.revision, requests=[sync.request_id]))
+        tells = told_by(case, sync, sync.should, had=sync.last)
+        seen.answers.append(answer(sync, len(seen.results), tells.imported))
+        said = result(case, sync.should, len(seen.results), sync.revision, requests=[sync.request_id], tells=tells)
+        seen.results.append(said)
         if case.again:
-            seen.results.append(result(case, case.again, len(seen.results), sync.revision))
+            then = told_by(case, sync, case.again)
+            seen.results.append(result(case, case.again, len(seen.results), sync.revision, tells=then))
+        if sync.last:
+            continue
+        in_order = sorted(wanted(case, [sync]).items(), key=lambda item: item[1]["message"]["sent_at"])
+        seen.messages += [Imported(case.location, case.lead, id, data) for id, data in in_order]
     seen.buried += [Buried(one.reason, one.digest) for one in world.malformed]
     return seen
 

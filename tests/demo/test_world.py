@@ -10,7 +10,7 @@ from processor.demo.kinds import kinds
 from processor.demo.people import fields, names
 from processor.demo.truth import Case, Message
 from processor.demo.world import World, lines, usual_mix, world
-from processor.events.contract import EVENTS
+from processor.events.contract import EVENTS, SyncLeadRequested
 from processor.sandbox.directory import Directory
 from processor.sandbox.shapes import Contact
 
@@ -26,9 +26,9 @@ def made() -> World:
 def directory(made: World) -> Directory:
     """The simulator's, with all that HighLevel knows from the start."""
     loaded = Directory()
-    for line in lines(made.contacts()):
-        item = orjson.loads(line)
-        loaded.add(item["location_id"], item["contact"])
+    for item in map(orjson.loads, lines(made)):
+        if "contact" in item:
+            loaded.add(item["location_id"], item["contact"])
     return loaded
 
 
@@ -84,7 +84,7 @@ def test_shares_are_kept() -> None:
 
 def test_people_are_nobody(made: World) -> None:
     """Reserved domains and the telephone area 555 only."""
-    told = b" ".join([*(message.value for step in made.script for message in step.changes), *lines(made.contacts())])
+    told = b" ".join([*(message.value for step in made.script for message in step.changes), *lines(made)])
 
     assert set(re.findall(rb"@[\w.-]+", told.lower())) <= {b"@example.com", b"@example.org", b"@example.net"}
     assert set(re.findall(rb'"phone": ?"(\+1\D*\d{3})', told)) <= {b"+1555", b"+1 (555", b"+1 555", b"+1-555"}
@@ -105,6 +105,18 @@ def test_events_keep_the_contract(made: World) -> None:
                 said = data(message)
                 kind = "sync.lead.requested" if "request_id" in said else "lead.changed"
                 EVENTS["lead.deleted" if said.get("revision") == 5 else kind].model_validate(said)
+
+
+def test_a_sync_asks_for_messages_unless_it_says_otherwise(made: World) -> None:
+    asked = [
+        SyncLeadRequested.model_validate(data(sync.message))
+        for sync in made.syncs
+        if not made_wrong(made, sync.message)
+    ]
+
+    assert [one.include_messages for one in asked] == [
+        sync.messages for sync in made.syncs if not made_wrong(made, sync.message)
+    ]
 
 
 def test_ids_are_unique(made: World) -> None:
@@ -248,9 +260,22 @@ def test_syncs_are_about_many_kinds(made: World) -> None:
     about = Counter(sync.kind for sync in made.syncs)
 
     assert about["unknown lead"] == about["malformed Sync"] == 1
+    assert sum(not sync.messages for sync in made.syncs) == 1
     assert len(about) > 15
     assert sum(sync.repeat is not None for sync in made.syncs) == 1
     assert len({sync.request_id for sync in made.syncs}) == len(made.syncs)
+
+
+def test_one_lead_is_synced_once_more_at_the_end(made: World) -> None:
+    """By another request: what was imported must not be imported again."""
+    (last,) = (sync for sync in made.syncs if sync.last)
+    first, then = (sync for sync in made.syncs if sync.lead == last.lead)
+    order = [step.sync for step in made.script if step.sync]
+
+    assert then == last
+    assert (first.should, first.messages, last.messages) == (last.should, True, True)
+    assert order.index(last.message) > order.index(first.message)
+    assert max(map(order.index, order)) - order.index(last.message) <= 1
 
 
 def test_a_sync_of_a_young_lead_is_pressed_long_before_a_worker_is_killed(made: World) -> None:

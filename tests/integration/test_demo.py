@@ -79,13 +79,16 @@ async def test_a_small_demo_comes_out_right(broker: Broker, tmp_path: Path) -> N
     assert {name: told[name] for name in ("lost", "repeated", "wrong", "429s")} == dict.fromkeys(
         ("lost", "repeated", "wrong", "429s"), "0"
     )
+    (imported,) = re.findall(r"^imported (\d+) of \1, lost 0, repeated 0$", told["messages"])
+    assert int(imported) > 100
+    assert told["messages told"].endswith(" imported")
     assert told["dead letters"] == "2 right of 2 malformed"
     assert told["Syncs answered"].startswith("6 of 6 (p50 ")
     worst = re.findall(r"^worst in 10 s  +(\d+) calls of at most 100", done.stdout, re.MULTILINE)
     assert [int(calls) <= 100 for calls in worst] == [True, True]  # lead changes, Sync All
     assert "600 leads of location-04 are brought in" in done.stdout
     assert re.search(r"^600 leads: \d\d? calls, [\d.]+ s.*;$", done.stdout, re.MULTILINE)
-    assert "All 722 leads came out right" in done.stdout
+    assert "All 721 leads came out right" in done.stdout
     (victim,) = re.findall(r"half the leads are done: (worker \d) is killed", done.stdout)
     assert f"a new {victim} starts" in done.stdout
     assert re.search(rf"the new {victim} took over: 6 and 6 partitions, [\d.]+ s after the kill", done.stdout)

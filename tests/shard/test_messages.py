@@ -251,3 +251,17 @@ def test_an_export_is_asked_for_alone() -> None:
     bench.later(2_000)
 
     assert [call.what.contact for call in bench.made if isinstance(call.what, Export)] == ["contact-1", "contact-2"]
+
+
+@pytest.mark.parametrize("raw_names", [True, False])
+@pytest.mark.parametrize("size", [1, 2, 50])
+def test_a_job_whose_last_answer_is_of_one_lead_goes_on_with_its_messages(raw_names: bool, size: int) -> None:
+    bench = Bench(setup(probe_size=size), people(30), raw_names=raw_names, page=12)
+    load(bench, 29)
+    gone = lacking("email", "phone", "last_name") | {"email": "jane30@example.com", "contact_id": "contact-gone"}
+    bench.changed("lead-30", loading=True, **gone)
+    bench.messages = [one for number in range(1, 31) for one in talk(2, f"contact-{number}")]
+    bench.sync_all(include_messages=True)
+    bench.later(600_000)
+
+    assert (summary(bench)["messages_imported"], len(imported(bench))) == (60, 60)
