@@ -36,10 +36,9 @@ def tell_job(changes: Changes, setup: Setup, job: Job, now: int) -> None:
         whole.held += bool(held) - bool(told.held)
         whole.told.held, whole.told.until, whole.told.anew = held or whole.told.held, until, True
     told.held, told.until = held, until
+    due = bool(moved or (told.anew and told.started)) and now >= told.at + tell_every_ms
     if changed:
         due = bool(held or told.started)
-    else:
-        due = bool(moved or (told.anew and told.started)) and now >= told.at + tell_every_ms
     if due:
         say(changes, setup, job, "sync.paused" if held else "sync.progressed", now)
 
