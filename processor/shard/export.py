@@ -21,8 +21,9 @@ begun_anew_at_most: Final = 8  # times that a cursor is refused
 
 def page(job: Job) -> Export:
     """What the next page's call asks for."""
-    since = max(0, job.message_at - overlap_ms) if job.message_at and job.cursor is None else None
-    return Export(job.location, None, since, job.cursor, job.id, job.page)
+    if job.cursor is None:
+        job.export_from = max(0, job.message_at - overlap_ms) if job.message_at else None
+    return Export(job.location, None, job.export_from, job.cursor, job.id, job.page)
 
 
 def begin(changes: Changes, job: Job, first: Collection[Lane], now: int) -> bool:
@@ -69,6 +70,7 @@ def hear_export(changes: Changes, asked: Export, answer: Answer, found: Exported
     if heard < len(found.messages):
         return replace(answer, heard=heard)
     if found.messages:
+        job.anew = 0 if found.messages[-1].sent > job.message_at else job.anew
         job.message_at = max(job.message_at, found.messages[-1].sent)
     if found.cursor is None or found.cursor == job.cursor:
         job.to("closing", now)

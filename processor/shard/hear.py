@@ -233,6 +233,8 @@ def overdue(changes: Changes, setup: Setup, ids: Sequence[str], now: int) -> Non
             lead.open.lane = (
                 change if lead.open.causes else min((job.lane for job in served(changes, lead)), default=change)
             )
+            if lead.open.question and lead.open.question.by == "export":
+                lead.open.uncover()  # pages that went by meanwhile weren't for it
             lead.open = lead.open if lead.open.wanted else None
 
 

@@ -93,7 +93,8 @@ def hear_answer(changes: Changes, setup: Setup, answer: Answer, now: int) -> Ite
             found(asked, call, contacts, now)
         case outcome.Exported(messages, _, cursor):
             for lead, work in asked:
-                take_in(changes, lead, work, call.asks[0].value, messages, now)
+                if take_in(changes, lead, work, call.asks[0].value, messages, now):
+                    work.attempts = 0
                 work.cursor = None if cursor == work.cursor else cursor
                 if work.cursor is None:
                     work.messages = "imported" if work.imported else "none"

@@ -82,6 +82,7 @@ class Job:
     reads: str | None = None  # location | contacts: what is exported
     cursor: str | None = None  # what continues the location's export
     message_at: int = 0  # ms, of the last message heard
+    export_from: int | None = None  # ms, where the export began: its pages ask the same
     anew: int = 0  # times that the cursor was refused
     messages_failed: bool = False
     eta: int | None = None

@@ -90,6 +90,7 @@ class Open:
     messages: str | None = None  # what came of it: imported | none | failed
     imported: int = 0  # messages, in this work
     cursor: str | None = None  # what continues the export
+    export_from: int | None = None  # ms, where that export began: its pages ask the same
     evidence: Evidence | None = None  # of the answer heard in this very turn; settled before it ends
 
     def start_over(self) -> None:

@@ -145,7 +145,9 @@ def call(changes: Changes, permit: Permit, questions: Sequence[tuple[str, Pendin
     if first.by == "export":
         lead = Lead.of(changes, permit.location, name)
         cursor = lead.open.cursor if lead.open else None
-        start = None if cursor else since(lead, first.value)
+        if lead.open and cursor is None:
+            lead.open.export_from = since(lead, first.value)
+        start = lead.open.export_from if lead.open else None
         return Call(permit, Export(permit.location, first.value, start, cursor), (Ask(name, "id", first.value),))
     if first.by == "get":
         asks = tuple(Ask(lead, "id", question.value) for lead, question in questions)

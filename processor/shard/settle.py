@@ -6,7 +6,7 @@ from typing import Final
 from processor.highlevel.budget import change, job
 from processor.highlevel.contact import Contact, value_limit
 from processor.shard.hydrate import hydrate, search_is_idle, worth_a_get
-from processor.shard.job import served, tallies
+from processor.shard.job import active, served, tallies
 from processor.shard.lead import Lead, Memory, Open, Question, Seen, facts, leads_per_value
 from processor.shard.location import Location
 from processor.shard.request import Request
@@ -87,7 +87,9 @@ def ask_messages(changes: Changes, lead: Lead, work: Open, contact: str, now: in
     if work.question != question:
         work.question = question
         others = [name for name in changes.sought(lead.location, *question, leads_per_value + 1) if name != lead.id]
-        work.covered = len(others) < leads_per_value
+        reading = active(changes, lead.location)
+        whole = reading is None or reading.stage != "exporting"  # else it hasn't had the pages before
+        work.covered = whole and len(others) < leads_per_value
         changes.refresh(lead)  # the next lead of the same contact has to see it
     changes.busy[lead.location] = None
 

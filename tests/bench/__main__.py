@@ -17,9 +17,11 @@ from tests.bench import (
     job_memory,
     latency,
     memory,
+    messages,
     neighbours,
     saturation,
     sync_all,
+    sync_messages,
 )
 from tests.bench.figures import Report, show
 from tests.bench.stage import Failed, Stage, stage
@@ -43,6 +45,9 @@ benches: Final[dict[str, tuple[Callable[[Stage, bool], Report], str]]] = {
     "sync_all": (sync_all.sync_all, "Sync All of 100,000 leads: ≤ 280 calls, ≤ 90 s"),
     "sync_all_interactive": (sync_all.sync_all_interactive, "a Sync meanwhile: p50 ≤ 0.4 s, p99 ≤ 1 s"),
     "probe_in_a_million": (sync_all.probe_in_a_million, "1,000 leads of 1,000,000 contacts: ≤ 50 calls"),
+    "messages": (messages.messages, "Sync All of 10,000 leads with 50,000 SMS: ≤ 185 calls, each message once"),
+    "messages_killed": (messages.messages_killed, "kill -9 halfway through the export: the same"),
+    "sync_messages": (sync_messages.sync_messages, "a lone Sync with 20 messages: p50 ≤ 300 ms"),
     "job_memory": (job_memory.job_memory, "Sync All of 300,000 leads needs ≤ 25 % more memory than of 10,000"),
 }
 
@@ -52,7 +57,12 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="NAME", help="which ones; none: all")
     parser.add_argument("--list", action="store_true", help="name them, and run none")
     parser.add_argument("--quick", action="store_true", help="shorter runs, of less weight")
-    parser.add_argument("--leads", type=int, metavar="N", help="of sync_all, sync_all_interactive, job_memory")
+    parser.add_argument(
+        "--leads",
+        type=int,
+        metavar="N",
+        help="of sync_all, sync_all_interactive, messages, messages_killed, job_memory",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there, too")
     return parser
 

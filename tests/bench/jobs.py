@@ -64,18 +64,24 @@ class Course:
         return [at - self.asked[request] for request, (at, _) in self.answered.items()]
 
 
-def follow(config: KafkaConfig, location: str, look: Callable[[], object], beside: Iterable[Published] = ()) -> Course:
-    """Ask for a Sync All, and follow it to its end; `look` is called twice a second. Of `beside`, Syncs, one is published now
-    and then until the job ends, and all are waited for. Raises Failed."""
-    return asyncio.run(_follow(config, location, look, beside))
+def follow(
+    config: KafkaConfig,
+    location: str,
+    look: Callable[[], object],
+    beside: Iterable[Published] = (),
+    messages: bool = False,
+) -> Course:
+    """Ask for a Sync All, and follow it to its end; `look` is called twice a second, in a thread. Of `beside`, Syncs, one is
+    published now and then until the job ends, and all are waited for. Raises Failed."""
+    return asyncio.run(_follow(config, location, look, beside, messages))
 
 
 async def _follow(
-    config: KafkaConfig, location: str, look: Callable[[], object], beside: Iterable[Published]
+    config: KafkaConfig, location: str, look: Callable[[], object], beside: Iterable[Published], messages: bool
 ) -> Course:
     course = Course()
     async with Upstream(config) as upstream, Tail(config, ["sync.progress"]) as tail:
-        course.asked[request_id] = await upstream.one("sync.requests", (location, sync_all(location)))
+        course.asked[request_id] = await upstream.one("sync.requests", (location, sync_all(location, messages)))
         try:
             async with asyncio.timeout(patience_s), asyncio.TaskGroup() as tasks:
                 looking = tasks.create_task(_look(look))
@@ -106,7 +112,7 @@ async def _hear(tail: Tail, course: Course, asking: "asyncio.Task[None]") -> Non
 
 async def _look(look: Callable[[], object]) -> None:
     while True:
-        look()
+        await asyncio.to_thread(look)
         await asyncio.sleep(look_every_s)
 
 
@@ -118,22 +124,18 @@ async def _ask(upstream: Upstream, beside: Iterable[Published], course: Course) 
         course.asked[request] = await upstream.one("sync.requests", published)
 
 
-def sync_all(location: str) -> bytes:
-    return _request("sync.location.requested", {"request_id": request_id, "location_id": location})
+def sync_all(location: str, messages: bool) -> bytes:
+    asked = {"request_id": request_id, "location_id": location, "include_messages": messages}
+    return _request("sync.location.requested", asked)
 
 
 def sync(location: str, lead_id: str, number: int, lead: Mapping[str, Any] | None = None) -> Published:
     """A Sync that a person waits for."""
-    data = {"request_id": f"bench-sync-{number}", "location_id": location, "lead_id": lead_id}
+    ids = {"request_id": f"bench-sync-{number}", "location_id": location, "lead_id": lead_id}
+    data = {**ids, "include_messages": False}
     return location, _request("sync.lead.requested", {**data, **({"lead": lead} if lead else {})})
 
 
 def _request(type: str, data: Mapping[str, Any]) -> bytes:
-    id, location, when_ms = (
-        str(data["request_id"]),
-        str(data["location_id"]),
-        1_750_000_000_000,
-    )  # the record's time counts
-    return encode(
-        type, {**data, "include_messages": False}, id=id, source="bench", subject=id, location=location, time_ms=when_ms
-    )
+    id, location, when_ms = str(data["request_id"]), str(data["location_id"]), 1_750_000_000_000  # the record's counts
+    return encode(type, data, id=id, source="bench", subject=id, location=location, time_ms=when_ms)

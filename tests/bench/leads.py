@@ -73,8 +73,8 @@ def changes(
             yield change(where[number % len(where)], number, revision, lacking)
 
 
-def sync(location: str, number: int, lacking: Collection[str]) -> Published:
-    """A Sync of a lead that nobody told of before."""
+def sync(location: str, number: int, lacking: Collection[str], messages: bool = False) -> Published:
+    """A Sync of a lead that nobody told of before; with its messages, too, or for the contact alone."""
     request = f"request-{number}"
     data = {
         "request_id": request,
@@ -82,6 +82,7 @@ def sync(location: str, number: int, lacking: Collection[str]) -> Published:
         "lead_id": lead_id(number),
         "lead": lead(location, number, 1, lacking),
         "lane": "interactive",
+        "include_messages": messages,
     }
     return location, event("sync.lead.requested", data, location, request)
 

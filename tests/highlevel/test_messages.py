@@ -49,7 +49,8 @@ def test_a_whole_message() -> None:
 @pytest.mark.parametrize("absent", ["body", "status", "direction", "attachments", "source", "userId", "conversationId"])
 def test_what_is_absent_or_no_text_is_unknown(absent: str) -> None:
     names = {"userId": "user", "conversationId": "conversation"}
-    for value in (..., None, "", 7, {}):
+    values: list[Any] = [..., None, "", 7, {}]
+    for value in values:
         found = read(**{absent: value})
 
         assert found is not None

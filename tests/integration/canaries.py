@@ -53,8 +53,9 @@ class Lead:
         return event("lead.changes", "lead.deleted", data, f"deletion-{self.number}-{revision}")
 
     def sync(self, request: str, **more: object) -> Out:
-        """Without a `lead` of its own unless `more` has one."""
-        data = {"request_id": request, "location_id": self.location, "lead_id": self.id, **more}
+        """Without a `lead` of its own, and for no messages, unless `more` says so."""
+        ids = {"request_id": request, "location_id": self.location, "lead_id": self.id}
+        data = {**ids, "include_messages": False, **more}
         return event("sync.requests", "sync.lead.requested", data, f"event-of-{request}")
 
     def contact(self) -> leads.Json:

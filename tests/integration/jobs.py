@@ -17,8 +17,8 @@ begin_and_end: Final = ("started", "completed", "failed", "cancelled")
 page: Final = 500  # contacts that a search gives at most (contract.md §4.1)
 
 
-def sync_all(location: str, request: str) -> Out:
-    return requested("sync.location.requested", request, location)
+def sync_all(location: str, request: str, messages: bool = False) -> Out:
+    return requested("sync.location.requested", request, location, include_messages=messages)
 
 
 def backfill(request: str) -> Out:
@@ -29,8 +29,8 @@ def cancel(location: str, request: str) -> Out:
     return requested("sync.cancel.requested", request, location)
 
 
-def requested(kind: str, request: str, location: str | None = None) -> Out:
-    told = {"request_id": request, **({"location_id": location} if location else {})}
+def requested(kind: str, request: str, location: str | None = None, **more: object) -> Out:
+    told = {"request_id": request, **({"location_id": location} if location else {}), **more}
     key, unique = location or request, f"{kind} {request}"
     value = encode(kind, told, id=unique, source="tests", subject=request, location=key, time_ms=1_750_000_000_000)
     return Out("sync.requests", key.encode(), value)

@@ -8,14 +8,19 @@ from processor.highlevel.calls import Export, Lost, Refused, Unauthorized
 from processor.highlevel.messages import Message
 
 from .bench import Bench, answered, contact, lacking, setup, whole
-from .test_jobs import known, load, outcomes, people, summary
+from .test_jobs import known, load, outcomes, people, progress, summary
 
 then = 1_600_000_000_000
 minute = 60_000
 
 
 def message(name: str, of: str = "contact-1", at: int = then, **changes: Any) -> Message:
-    given: dict[str, Any] = {"direction": "inbound", "type": "TYPE_SMS", "body": f"text of {name}", "status": "delivered"}
+    given: dict[str, Any] = {
+        "direction": "inbound",
+        "type": "TYPE_SMS",
+        "body": f"text of {name}",
+        "status": "delivered",
+    }
     given |= {"conversation": "conversation-1", "attachments": (), "source": None, "user": None}
     return Message(name, of, at, **given | changes)
 
@@ -265,3 +270,57 @@ def test_a_job_whose_last_answer_is_of_one_lead_goes_on_with_its_messages(raw_na
     bench.later(600_000)
 
     assert (summary(bench)["messages_imported"], len(imported(bench))) == (60, 60)
+
+
+def test_pages_of_one_export_ask_for_the_same() -> None:
+    """HighLevel may take a cursor with another start for another query's."""
+    bench = Bench(messages=talk(5), page=10)
+    linked(bench)
+    bench.sync(include_messages=True)
+    bench.later(2_000)
+    bench.messages += talk(25, start=then + 60 * minute)
+    for number, one in enumerate(bench.messages[5:]):
+        bench.messages[5 + number] = message(f"later-{number}", at=one.sent)
+    bench.sync(request="request-2", include_messages=True)
+    bench.later(2_000)
+
+    assert [asked.since for asked in bench.exports] == [None] + [then - 6 * minute] * 3
+    assert len(imported(bench)) == 30
+
+
+def test_a_lead_that_joins_the_locations_export_midway_is_read_on_its_own() -> None:
+    """The pages that went by weren't for it."""
+    bench = Bench(contacts=people(20), raw_names=True, page=7)
+    for number in range(1, 21):
+        linked(bench, f"lead-{number}", number)
+    bench.messages = [one for number in range(1, 22) for one in talk(3, f"contact-{number}")]
+    bench.sync_all(include_messages=True)
+    while len(bench.exports) < 5:
+        bench.later(50)
+    bench.changed("lead-1", 2, loading=True, **whole | {"contact_id": "contact-21"})
+    bench.later(60_000)
+
+    told = {name for lead, name in imported(bench) if lead == "lead-1"}
+    assert {one.id for one in bench.messages if one.contact == "contact-21"} <= told
+    assert outcomes(summary(bench)) == {"unchanged": 20}
+
+
+def test_a_cursor_may_be_refused_often_if_the_export_goes_on() -> None:
+    bench = Bench(contacts=people(20), raw_names=True, page=50)
+    for number in range(1, 21):
+        linked(bench, f"lead-{number}", number)
+    hours = [(hour, number) for hour in range(30) for number in range(1, 21)]
+    bench.messages = [
+        message(f"m-{hour}-{number}", f"contact-{number}", then + hour * 60 * minute + number * 1_000)
+        for hour, number in hours
+    ]
+    bench.sync_all(include_messages=True)
+    refused = 0
+    while not any(kind == "sync.completed" for kind, _ in progress(bench)):
+        bench.now = max(bench.now + 50, bench.wake_at or 0) if not bench.calls else bench.now + 50
+        calls, bench.calls = bench.calls, []
+        expired = [call for call in calls if isinstance(call.what, Export) and call.what.cursor]
+        refused += len(expired)
+        bench.turn(*(answered(call, Refused(400) if call in expired else bench.lookup(call)) for call in calls))
+
+    assert (refused > 8, len(set(imported(bench))), summary(bench)["messages_imported"]) == (True, 600, 600)
