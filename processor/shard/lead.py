@@ -89,6 +89,7 @@ class Open:
     wants_messages: bool = False  # somebody asked for them
     messages: str | None = None  # what came of it: imported | none | failed
     imported: int = 0  # messages, in this work
+    untold: int = 0  # of these, the ones that no result has told of
     cursor: str | None = None  # what continues the export
     export_from: int | None = None  # ms, where that export began: its pages ask the same
     evidence: Evidence | None = None  # of the answer heard in this very turn; settled before it ends
@@ -104,6 +105,16 @@ class Open:
     def uncover(self) -> None:
         """What a scan has found, or will, says nothing of it."""
         self.covered, self.hits = False, None
+
+    @property
+    def said_of_messages(self) -> tuple[str, int]:
+        """What a result tells of them, as the contract words it, and how many came. Of an export that goes on: nothing."""
+        match self.messages:
+            case None:
+                return "not_asked", 0
+            case "failed":
+                return "failed", self.untold
+        return "imported" if self.untold else "none", self.untold
 
     @property
     def looked_up(self) -> bool:

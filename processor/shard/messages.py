@@ -32,6 +32,7 @@ def take_in(changes: Changes, lead: Lead, work: Open, contact: str, messages: It
         publish(changes, lead, message, now)
     if fresh:
         work.imported += len(fresh)
+        work.untold += len(fresh)
         changes.notes.append(Note("imported", {"location": lead.location, "lead": lead.id, "count": len(fresh)}))
     return len(fresh)
 

@@ -36,6 +36,7 @@ def publish(
         "network": work.network_ms if work else 0,
         "total": max(0, now - since),
     }
+    messages, imported = work.said_of_messages if work else ("not_asked", 0)
     data: dict[str, object] = {
         "location_id": lead.location,
         "lead_id": lead.id,
@@ -48,8 +49,8 @@ def publish(
         "replaces": replaces,
         "resolved_by": (lead.resolved_by if "contact_id" in lead.learned else "lead") if linked else None,
         "hydrated_from": lead.hydrated_from,
-        "messages": (work.messages if work else None) or "not_asked",
-        "messages_imported": work.imported if work else 0,
+        "messages": messages,
+        "messages_imported": imported,
         "calls": dict(work.calls) if work else {},
         "causes": [{"id": one.cause, "type": "sync.lead.requested", "request_id": one.id} for one in requests]
         + [{"id": one.cause, "type": one.kind, "request_id": one.id} for one in jobs]
@@ -59,7 +60,7 @@ def publish(
     }
     emit(changes, "lead.updates", "lead.synced", lead.location, lead.id, f"{lead.id}:{lead.sequence}", data, now)
     if work:
-        work.calls = {}  # told once
+        work.calls, work.untold = {}, work.untold - imported  # told once
     for request in requests:
         answered = {
             "request_id": request.id,
@@ -69,7 +70,7 @@ def publish(
             "outcome": outcome,
             "lead_updated": bool(learned),
             "filled": [name for name in learned if learned[name] is not None],
-            "messages_imported": work.imported if work else 0,
+            "messages_imported": imported,
             "reason": reason,
         }
         unique = f"{lead.id}:{lead.sequence}:{request.id}"

@@ -13,8 +13,21 @@ from typing import Final
 import orjson
 
 from processor.engine.ports import Clock
-from processor.highlevel.calls import Answer, Call, Lost, Request, Scan, Throttled, Unauthorized, Unsent, parse, request
+from processor.highlevel.calls import (
+    Answer,
+    Call,
+    Export,
+    Lost,
+    Request,
+    Scan,
+    Throttled,
+    Unauthorized,
+    Unsent,
+    parse,
+    request,
+)
 
+from .conversations import Conversations
 from .loop import Process, VirtualLoop, settle, start_ms
 from .tale import Fields, Person, iso
 from .trace import Trace
@@ -48,11 +61,12 @@ class Sent:
     granted: int  # by the worker's clock
     send_by: int  # likewise
     worker: str
-    kind: str  # search | contact
+    kind: str  # search | contact | messages
     asks: frozenset[str]  # leads, and what is asked for them
     until: int | None = None  # when its answer came, or it was given up; None: its worker died before
     outcome: str = ""  # what the answer said: the name of its class
-    page: tuple[str, bool] | None = None  # of a scan: its job, and whether it is the last pass
+    page: tuple[str, bool] | None = None  # of a scan or an export: its job, and whether it is the last pass
+    contact: str | None = None  # whose messages it asks for; None: everybody's
     arrived: int | None = None  # when, at the server
 
 
@@ -67,6 +81,7 @@ class Server:
     poisoned: frozenset[str] = frozenset()  # e-mails that it can't search for
     network: Network = field(default_factory=Network)
     weather: Weather = field(default_factory=Weather)
+    conversations: Conversations = field(default_factory=Conversations)
     arrivals: list[Arrival] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     told_to_wait: list[tuple[int, int, str, str]] = field(default_factory=list)  # from, until, location, worker
@@ -139,6 +154,9 @@ class Server:
     def serve(self, location: str, asked: Request) -> Reply:
         if asked.method == "POST" and asked.path == "/contacts/search":
             return self._search(location, asked.body or {})
+        if asked.method == "GET" and asked.path == "/conversations/messages/export":
+            status, body = self.conversations.export(location, asked.query, self.loop.ms)
+            return status, self._headers(location), body
         if asked.method == "GET" and asked.path.startswith("/contacts/"):
             return self._get(location, asked.path.removeprefix("/contacts/"))
         return 404, {}, {"statusCode": 404, "message": f"Cannot {asked.method} {asked.path}"}
@@ -251,7 +269,10 @@ class Api:
         of = (permit.location, permit.slot, permit.granted, permit.send_by, self.process.name, call.kind, asks)
         what = call.what
         sent = Sent(loop.ms, taken, *of)
-        sent.page = (what.job, what.updated_since is not None) if isinstance(what, Scan) else None
+        if isinstance(what, Scan):
+            sent.page = (what.job, what.updated_since is not None)
+        elif isinstance(what, Export):
+            sent.page, sent.contact = (what.job, False) if what.job else None, what.contact
         server.sent.append(sent)
         response: asyncio.Future[tuple[Answer, int]] = loop.create_future()  # and when it came
         hang_up = permit.send_by + answer_within_ms - now

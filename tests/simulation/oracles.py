@@ -12,6 +12,7 @@ from typing import Any, Final
 from processor.events.contract import EVENTS
 from processor.topics import INPUT_TOPICS, home
 
+from .imported import promises_of_messages
 from .play import Run
 from .promised import promises
 from .spending import (
@@ -305,7 +306,7 @@ def unasked(run: Run, status: Mapping[str, Any]) -> bool:
 
 def contract(run: Run) -> Iterator[str]:
     """Everything published is what the contract says."""
-    for topic in ("lead.updates", "sync.progress", "location.status"):
+    for topic in ("lead.updates", "lead.messages", "sync.progress", "location.status"):
         for event in run.read(topic):
             try:
                 EVENTS[event["type"]].model_validate(event["data"])
@@ -338,6 +339,7 @@ oracles: Final[Sequence[Callable[[Run], Iterator[str]]]] = (
     all_done,
     contract,
     *promises,
+    *promises_of_messages,
 )
 
 

@@ -14,10 +14,11 @@ import pytest
 
 from processor.highlevel import calls
 from processor.highlevel.budget import Rate
-from processor.shard import backfill, hear, scan
+from processor.shard import backfill, export, hear, scan
 from processor.shard.setup import Setup
 
 from .broker import Entry, Faults, Kafka, again_ms
+from .conversations import Conversations
 from .fate import Fate
 from .group import Group
 from .highlevel import Server
@@ -31,7 +32,7 @@ from .world import Scenario, partition
 drain_ms: Final = 10_000  # SIGTERM: a worker leaves within this
 whole_pages: Final = calls.page_limit  # as it is, before a small world has it smaller
 recovery_ms: Final = 720_000  # after an outage or a refused token: a trial comes once in 10 minutes
-calls_each: Final = 4  # a lead needs no more, were all in one location and each asked about alone
+calls_each: Final = 5  # a lead needs no more, were all in one location and each asked about alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ def prepare(scenario: Scenario, world: World, kills: Sequence[Kill] = (), fates:
         scenario.poison,
         world.network,
         world.weather,
+        Conversations(scenario.texts),
     )
     run = Run(scenario, world, kills, loop, kafka, server, trace, fates=fates)
     for index, one in enumerate(scenario.publications):
@@ -178,9 +180,11 @@ def pages_of(limit: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calls, "page_limit", limit)
         patch.setattr(scan, "page_limit", limit)
+        patch.setattr(export, "page_limit", limit)
         if limit < whole_pages:
             patch.setattr(scan, "contacts_at_once", max(1, limit // 3))
             patch.setattr(hear, "touches_at_once", limit)
+            patch.setattr(export, "touches_at_once", limit)
             patch.setattr(backfill, "locations_at_once", 1)
         yield
 
@@ -222,6 +226,7 @@ def spending_ms(run: Run) -> int:
     """All its calls take no longer, were all in one location."""
     jobs, contacts = len(run.scenario.orders), len(run.scenario.people)
     calls = len(run.scenario.tales) * calls_each * (1 + jobs) + contacts // run.world.page_limit * 2 * jobs
+    calls += len(run.scenario.texts) * (1 + jobs)
     return calls * 10_000 // run.world.rate.per_window + run.world.rest_ms
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from processor.topics import home
 
+from .conversations import Text
 from .demands import Order
 from .leads import kinds, odd, unknown
 from .tale import Person, Publication, Tale, never
@@ -47,6 +48,7 @@ class Scenario:
     owned: tuple[int, ...] = (partition,)  # by the workers
     orders: tuple[Order, ...] = ()
     bystanders: tuple[Person, ...] = ()  # contacts of nobody's
+    texts: tuple[Text, ...] = ()  # what was said by SMS
 
     @cached_property
     def publications(self) -> list[Publication]:
