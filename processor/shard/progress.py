@@ -81,8 +81,8 @@ def say(changes: Changes, setup: Setup, job: Job, kind: str, now: int) -> None:
     data = {
         "request_id": job.id,
         "location_id": job.location,
-        "partition": None,
-        "partitions": None,
+        "partition": setup.partition,
+        "partitions": setup.partitions,
         "plan": job.plan,
         **tally.data(),
         **times(told.started or None, None if job.ended else job.eta, told.until if told.held else None),

@@ -9,6 +9,7 @@ from typing import Final
 from .ailments import ailing, poisoned, stepped
 from .oracles import violations
 from .play import play
+from .talking import chatting, interrupted
 from .toil import jobs, shared_jobs, spent, stalled
 from .trouble import quarrel, stormy, troubled
 from .worker import Kill, founds
@@ -16,7 +17,20 @@ from .world import mixed, scenario
 
 worlds: Final = {
     world.__name__: world
-    for world in (troubled, stormy, quarrel, ailing, poisoned, stepped, jobs, spent, stalled, shared_jobs)
+    for world in (
+        troubled,
+        stormy,
+        quarrel,
+        ailing,
+        poisoned,
+        stepped,
+        jobs,
+        spent,
+        stalled,
+        shared_jobs,
+        chatting,
+        interrupted,
+    )
 }
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from processor.highlevel.budget import Rate
 
-from .conversations import Text, chatter, minute, talk
+from .conversations import Text, chatter, late_at_most_ms, minute, talk
 from .crowd import crowd, in_jobs
 from .demands import Order
 from .leads import lacking
@@ -42,6 +42,9 @@ def synced_twice(seed: int, count: int = 14, again_ms: int = 6_000) -> Scenario:
         tale.later(again_ms, again_ms + 500)
         tale.sync(f"request-{number}-again", deadline_s=an_hour_s)
         texts += talk(random, person, count, lasts=again_ms)
+        late = start_ms - random.randint(1_000, late_at_most_ms)  # sent before what the first Sync has heard
+        texts.append(Text(f"{person.id}-heard", location, person.id, start_ms - 1))
+        texts.append(Text(f"{person.id}-late", location, person.id, late, appears=again_ms // 2))
         tales.append(tale)
     return Scenario(seed, tales, raw_names=frozenset({location}), texts=tuple(texts))
 

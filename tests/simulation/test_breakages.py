@@ -16,7 +16,8 @@ from processor.engine.turning import Turning
 from processor.highlevel import breaker, budget
 from processor.highlevel.budget import Budget, Permit, Rate
 from processor.highlevel.calls import Call
-from processor.shard import hear, hear_answer, scan, settle, sync_all
+from processor.shard import export, hear, hear_answer, messages, scan, settle, sync_all
+from processor.shard import lead as leads
 from processor.shard.job import Job, tallies
 from processor.shard.lead import Lead, Open, Question
 from processor.shard.state import Changes
@@ -29,6 +30,7 @@ from .log import Session
 from .oracles import broken
 from .play import Run, World, play
 from .shortest import complaint
+from .talking import paged, synced_twice, talkative
 from .toil import churned, few, jobs, overtaken, shared_jobs, slow, stalled
 from .toil import sync_all as one_job
 from .trouble import quarrel, stormy
@@ -311,6 +313,28 @@ def leads_torn_from_another_job(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Open, "leave", leave)
 
 
+def checkpoint_not_stored(patch: pytest.MonkeyPatch) -> None:
+    """How far a contact's messages were imported is known to the turn alone."""
+    patch.setattr(leads, "stored", tuple(name for name in leads.stored if name != "checkpoints"))
+
+
+def overlap_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Messages are taken to appear in the order in which they are sent."""
+    patch.setattr(messages, "overlap_ms", 0)
+    patch.setattr(export, "overlap_ms", 0)
+
+
+def slice_taken_for_the_page(patch: pytest.MonkeyPatch) -> None:
+    """What a turn doesn't take of a page of messages is never heard."""
+    join = export.join
+
+    def hasty(changes: Changes, job: Job, said: Any, start: int, now: int) -> int:
+        join(changes, job, said, start, now)
+        return len(said)
+
+    patch.setattr(export, "join", hasty)
+
+
 def unheard_ends_of_jobs() -> Iterable[Sequence[Kill]]:
     deciding = [step for step, point in moments(0, one_job, few) if point.deciding]
     return ([Kill(step, lands=False, pause_ms=1)] for step in deciding)
@@ -320,6 +344,8 @@ one_job_killed = Trial([one_job(0)], few, unheard_ends_of_jobs)
 one_job_alone = Trial([one_job(seed) for seed in range(5)], few)
 churned_alone = Trial([churned(seed) for seed in range(5)], slow)
 overtaken_alone = Trial([overtaken(seed) for seed in range(5)], few)
+synced_alone = Trial([synced_twice(seed) for seed in range(3)], paged)
+talkative_alone = Trial([talkative(seed) for seed in range(3)], paged)
 
 breakages = [
     (no_ledger_handed_over, floods, "budget"),
@@ -350,6 +376,9 @@ breakages = [
     (cancels_unheard, Seeds(jobs), "ends_once"),
     (earlier_hits_kept, Seeds(stalled, 170), "no_lead_skipped"),
     (leads_torn_from_another_job, Seeds(jobs, 60), "all_done"),
+    (checkpoint_not_stored, synced_alone, "each_once"),
+    (overlap_forgotten, synced_alone, "none_missing"),
+    (slice_taken_for_the_page, talkative_alone, "none_missing"),
 ]
 
 
@@ -373,6 +402,8 @@ clean = {
     "one job killed": one_job_killed,
     "churned": churned_alone,
     "overtaken": overtaken_alone,
+    "synced": synced_alone,
+    "talkative": talkative_alone,
 }
 
 
