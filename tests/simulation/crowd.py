@@ -197,7 +197,7 @@ def is_synced_meanwhile(tale: Tale) -> None:
     loads(tale, {"email": person.fields["email"]}, person, "updated")
     outcomes(tale, "updated")
     tale.at = moment(tale)
-    tale.sync(f"request-{tale.number}")
+    tale.sync(f"request-{tale.number}", include_messages=True)
 
 
 def moment(tale: Tale) -> int:

@@ -200,12 +200,12 @@ class Tale:
         self.publish("lead.changes", "lead.deleted", {"lead_id": self.lead, "revision": revision})
 
     def sync(self, request: str, *said: Said, late: bool = False, **more: object) -> None:
-        """Someone asks. Answered in one of these ways, or else in one that the lead's last outcome allows."""
+        """Someone asks, for no messages unless told. Answered in one of these ways, or else in one that the last outcome allows."""
         ours = {(one, reason) for one in self.truth.last if one for reason in reasons.get(one, (None,))}
         self.truth.requests.setdefault(request, frozenset(said) or frozenset(ours))
         self.truth.asked.setdefault(request, self.at)
         timestamp = self.at - 200_000 if late else None
-        named = {"lead_id": self.lead, "request_id": request, **more}
+        named = {"lead_id": self.lead, "request_id": request, "include_messages": False, **more}
         self.publish("sync.requests", "sync.lead.requested", named, timestamp)
         if late and "lead" in more:
             self.truth.repeats |= {str(self.publications[-1].event)}

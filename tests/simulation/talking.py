@@ -38,9 +38,9 @@ def synced_twice(seed: int, count: int = 14, again_ms: int = 6_000) -> Scenario:
         tale.change(1, given, person, loading=True)
         tale.truth.last = frozenset({"unchanged" if kind == "is_complete" else "updated"})
         tale.later(50, 200)
-        tale.sync(f"request-{number}", deadline_s=an_hour_s)
+        tale.sync(f"request-{number}", deadline_s=an_hour_s, include_messages=True)
         tale.later(again_ms, again_ms + 500)
-        tale.sync(f"request-{number}-again", deadline_s=an_hour_s)
+        tale.sync(f"request-{number}-again", deadline_s=an_hour_s, include_messages=True)
         texts += talk(random, person, count, lasts=again_ms)
         late = start_ms - random.randint(1_000, late_at_most_ms)  # sent before what the first Sync has heard
         texts.append(Text(f"{person.id}-heard", location, person.id, start_ms - 1))
