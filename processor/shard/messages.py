@@ -26,31 +26,34 @@ def since(lead: Lead, contact: str) -> int | None:
 def take_in(changes: Changes, lead: Lead, work: Open, contact: str, messages: Iterable[Message], now: int) -> int:
     """Publish those that the lead has not had. Returns how many they were."""
     checkpoint = lead.checkpoint(contact)
-    fresh = [one for one in messages if not seen(checkpoint, one)]
-    for message in fresh:
-        remember(checkpoint, message)
-        publish(changes, lead, message, now)
+    fresh = 0
+    for message in messages:
+        if not seen(checkpoint, message):
+            checkpoint.recent[message.id] = message.sent
+            publish(changes, lead, message, now)
+            fresh += 1
     if fresh:
-        work.imported += len(fresh)
-        work.untold += len(fresh)
-        changes.notes.append(Note("imported", {"location": lead.location, "lead": lead.id, "count": len(fresh)}))
-    return len(fresh)
+        move(checkpoint)
+        work.imported += fresh
+        work.untold += fresh
+        changes.notes.append(Note("imported", {"location": lead.location, "lead": lead.id, "count": fresh}))
+    return fresh
 
 
 def seen(checkpoint: Checkpoint, message: Message) -> bool:
     return message.sent < checkpoint.floor or message.id in checkpoint.recent
 
 
-def remember(checkpoint: Checkpoint, message: Message) -> None:
-    checkpoint.recent[message.id] = message.sent
-    if message.sent > checkpoint.at:
-        checkpoint.at = message.sent
-        checkpoint.floor = max(checkpoint.floor, message.sent - overlap_ms)
-    kept = {name: sent for name, sent in checkpoint.recent.items() if sent >= checkpoint.floor}
+def move(checkpoint: Checkpoint) -> None:
+    """On to the newest message; of the ids those within the overlap are kept."""
+    sent = sorted(checkpoint.recent.values())
+    if sent[-1] > checkpoint.at:
+        checkpoint.at = sent[-1]
+        checkpoint.floor = max(checkpoint.floor, checkpoint.at - overlap_ms)
+    kept = [one for one in sent if one >= checkpoint.floor]
     if len(kept) > recent_at_most:
-        checkpoint.floor = sorted(kept.values())[-recent_at_most]
-        kept = {name: sent for name, sent in kept.items() if sent >= checkpoint.floor}
-    checkpoint.recent = kept
+        checkpoint.floor = kept[-recent_at_most]
+    checkpoint.recent = {name: one for name, one in checkpoint.recent.items() if one >= checkpoint.floor}
 
 
 def publish(changes: Changes, lead: Lead, message: Message, now: int) -> None:

@@ -324,3 +324,13 @@ def test_a_cursor_may_be_refused_often_if_the_export_goes_on() -> None:
         bench.turn(*(answered(call, Refused(400) if call in expired else bench.lookup(call)) for call in calls))
 
     assert (refused > 8, len(set(imported(bench))), summary(bench)["messages_imported"]) == (True, 600, 600)
+
+
+def test_a_message_that_a_page_shows_twice_is_published_once() -> None:
+    bench = Bench(messages=[message("m-1"), message("m-1")])
+    linked(bench)
+    bench.sync(include_messages=True)
+    bench.later(2_000)
+
+    assert imported(bench) == [("lead-1", "m-1")]
+    assert bench.take()[-1]["messages_imported"] == 1
