@@ -101,7 +101,7 @@ def waiting_for(changes: Changes, asked: Export) -> Job | None:
 def join(changes: Changes, job: Job, messages: Sequence[Message], start: int, now: int) -> int:
     """Give these messages to the leads whose contact's they are, contact by contact, from `start` on. Returns how far it
     came."""
-    end, touches = start, 0
+    end = start
     of_contact: dict[str, list[Message]] = {}
     while end < len(messages) and end - start < touches_at_once // 2:
         of_contact.setdefault(messages[end].contact, []).append(messages[end])
@@ -111,7 +111,6 @@ def join(changes: Changes, job: Job, messages: Sequence[Message], start: int, no
             lead = Lead.of(changes, job.location, name)
             if lead.open and lead.open.covered:
                 take_in(changes, lead, lead.open, contact, said, now)
-                touches += 1
     return end
 
 
@@ -130,7 +129,6 @@ def close(changes: Changes, job: Job, now: int, limit: int) -> Sequence[Lead]:
         elif lead.open and job.messages_failed:
             lead.open.messages = "failed"
             closed.append(lead)
-    job.walked = found[-1] if found else job.walked
-    if len(found) < limit:
+    if job.walk(found, limit):
         job.to("messaging", now)
     return closed

@@ -1,8 +1,8 @@
 """The documents of jobs: a Sync All or a backfill's share of a location, and what a partition does for a backfill."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Literal, Self, TypeVar, cast
+from typing import Any, Final, Literal, Self
 
 import orjson
 
@@ -70,7 +70,6 @@ class Job:
     asks: dict[str, int] = field(default_factory=dict)  # leads that lack something: by what they are to be asked
     gaps: dict[str, int] = field(default_factory=dict)  # of these, by field that is worth a GET
     plan: str | None = None  # scan | probe
-    total: int = 0  # contacts of the location
     page: int = 0  # the number of the scan's next page
     after: Cursor | None = None  # what the page follows
     scan_from: int = 0  # ms, when the scan's first page was asked for
@@ -85,7 +84,6 @@ class Job:
     export_from: int | None = None  # ms, where the export began: its pages ask the same
     anew: int = 0  # times that the cursor was refused
     messages_failed: bool = False
-    eta: int | None = None
     reason: str | None = None
     ended: int = 0  # ms, when its end was told
     tally: Tally = field(default_factory=Tally)
@@ -121,6 +119,11 @@ class Job:
         """Go on to the next stage."""
         self.stage, self.due, self.walked, self.told.anew = stage, now, "", True
 
+    def walk(self, found: Sequence[str], limit: int) -> bool:
+        """It has come through these leads. Whether they were the last ones."""
+        self.walked = found[-1] if found else self.walked
+        return len(found) < limit
+
     def next_page(self, after: Cursor | None) -> None:
         self.page, self.after, self.cursor, self.attempts = self.page + 1, after, None, 0
 
@@ -150,9 +153,7 @@ class Job:
 
     @classmethod
     def of(cls, changes: Changes, location: str, request: str) -> "Job | None":
-        return held_or_stored(
-            changes, f"job {location} {request}", lambda stored: cls.decode(location, request, stored)
-        )
+        return changes.find(f"job {location} {request}", lambda stored: cls.decode(location, request, stored))
 
 
 @dataclass(slots=True)
@@ -203,7 +204,7 @@ class Backfill:
 
     @classmethod
     def of(cls, changes: Changes, request: str) -> "Backfill | None":
-        return held_or_stored(changes, f"backfill {request}", lambda stored: cls.decode(request, stored))
+        return changes.find(f"backfill {request}", lambda stored: cls.decode(request, stored))
 
 
 def encode(document: Job | Backfill) -> bytes:
@@ -221,22 +222,6 @@ def decode(stored: bytes) -> Mapping[str, Any]:  # JSON is untyped
     if "after" in read:
         read["after"] = tuple(read["after"])
     return read | {"tally": Tally(**read["tally"]), "told": Told(**read["told"])}
-
-
-D = TypeVar("D", Job, Backfill)
-
-
-def held_or_stored(changes: Changes, key: str, decode: Callable[[bytes], D]) -> D | None:
-    """The document in this turn, if there is one."""
-    held = changes.held(key)
-    if held is not None:
-        return cast(D, held)  # a key's kind says what its document is
-    stored = changes.get(key)
-    if stored is None:
-        return None
-    document = decode(stored)
-    changes.hold(document, stored)
-    return document
 
 
 def active(changes: Changes, location: str) -> Job | None:

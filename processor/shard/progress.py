@@ -72,11 +72,11 @@ def say(changes: Changes, setup: Setup, job: Job, kind: str, now: int) -> None:
     left = 0 if job.ended else max(tally.planned - tally.spent, int(not tally.complete))
     settled = (tally.leads - tally.leads_done) * settle_us // 1_000
     again = (told.held and told.until) or now
-    job.eta = max(budget.done_by(left, now, job.lane), again) + settled if job.plan else None
+    eta = max(budget.done_by(left, now, job.lane), again) + settled if job.plan else None
     told.at, told.anew, told.number = now, False, told.number + 1
     if job.is_backfills:
-        if (whole := Backfill.of(changes, job.id)) and job.eta:
-            whole.eta = max(whole.eta or 0, job.eta)
+        if (whole := Backfill.of(changes, job.id)) and eta:
+            whole.eta = max(whole.eta or 0, eta)
         return
     data = {
         "request_id": job.id,
@@ -85,7 +85,7 @@ def say(changes: Changes, setup: Setup, job: Job, kind: str, now: int) -> None:
         "partitions": setup.partitions,
         "plan": job.plan,
         **tally.data(),
-        **times(told.started or None, None if job.ended else job.eta, told.until if told.held else None),
+        **times(told.started or None, None if job.ended else eta, told.until if told.held else None),
         "reason": job.reason if job.ended else told.held,
     }
     emit(changes, "sync.progress", kind, job.location, job.id, f"{job.id}:{told.number}", data, now)

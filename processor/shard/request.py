@@ -48,15 +48,7 @@ class Request:
     @classmethod
     def of(cls, changes: Changes, location: str, lead: str, request: str) -> Self | None:
         key = f"request {location} {lead} {request}"
-        held = changes.held(key)
-        if isinstance(held, cls):
-            return held
-        stored = changes.get(key)
-        if stored is None:
-            return None
-        document = cls.decode(location, lead, request, stored)
-        changes.hold(document, stored)
-        return document
+        return changes.find(key, lambda stored: cls.decode(location, lead, request, stored))
 
     @classmethod
     def waiting(cls, changes: Changes, location: str, lead: str, limit: int) -> list[Self]:

@@ -60,7 +60,6 @@ def turn_page(changes: Changes, setup: Setup, job: Job, found: Page, now: int) -
 
 def choose(changes: Changes, setup: Setup, job: Job, first: Sequence[Contact], total: int, now: int) -> None:
     """The cheaper of scan and probe. `first`: the first page's contacts, none when it wasn't asked for."""
-    job.total = total
     searches = min(job.searches, job.tally.leads - job.tally.leads_done)
     probes = -(-searches // (1 if job.ors_refused else setup.probe_size))
     pages = -(-total // page_limit) + 1  # and the last pass

@@ -150,17 +150,24 @@ class Changes(Tables):
         row = self._sql.execute("SELECT value FROM document WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
-    def held(self, key: str) -> Document | None:
-        """The document, if this turn touched it already."""
-        held = self._held.get(key)
-        return held.document if held else None
-
     def document(self, key: str, read: Callable[[bytes | None], D]) -> D:
         """The document in this turn: as touched already, else as `read` makes it of what is stored, None for nothing."""
         held = self._held.get(key)
         if held is not None:
             return cast(D, held.document)  # a key's kind says what its document is
         stored = self.get(key)
+        document = read(stored)
+        self.hold(document, stored)
+        return document
+
+    def find(self, key: str, read: Callable[[bytes], D]) -> D | None:
+        """The document in this turn, if there is one: as touched already, else as `read` makes it of what is stored."""
+        held = self._held.get(key)
+        if held is not None:
+            return cast(D, held.document)  # a key's kind says what its document is
+        stored = self.get(key)
+        if stored is None:
+            return None
         document = read(stored)
         self.hold(document, stored)
         return document

@@ -114,8 +114,7 @@ def open_leads(changes: Changes, setup: Setup, job: Job, now: int, limit: int) -
             count(job, setup, lead, question)
     for tally in tallies(changes, job):
         tally.leads += len(there)
-    job.walked = found[-1] if found else job.walked
-    if len(found) < limit:
+    if job.walk(found, limit):
         job.to("planning", now)
     return () if job.dry else there
 
@@ -152,8 +151,7 @@ def decide_leads(changes: Changes, job: Job, now: int, limit: int) -> Sequence[L
         else:
             work.evidence = hits
         decided.append(lead)
-    job.walked = found[-1] if found else job.walked
-    if len(found) < limit:
+    if job.walk(found, limit):
         job.to("asking", now)
     return decided
 
@@ -166,9 +164,8 @@ def leave_leads(changes: Changes, job: Job, now: int, limit: int) -> Sequence[Le
         if lead.open:
             lead.open.leave(job.id, job.lane)
             lead.open = lead.open if lead.open.wanted else None
-    job.walked = found[-1] if found else job.walked
     changes.busy[job.location] = None
-    if len(found) < limit:
+    if job.walk(found, limit):
         over(changes, job, now)
     return ()
 

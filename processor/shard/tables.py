@@ -124,7 +124,7 @@ class Tables:
             yield lead, Pending(*row)
 
     def queued(self, location: str) -> dict[int, int]:
-        """How many questions of each lane wait or are in flight. Of jobs' lanes only the latter: their tallies say more."""
+        """How many questions of each lane wait or are in flight; not of jobs' lanes, whose tallies say more."""
         counted: dict[int, int] = {}
         for query in (queued_waiting, queued_in_flight):
             for lane, count in self._sql.execute(query, (location,)):
