@@ -25,7 +25,8 @@ demo: $(made)  ## real Kafka, a simulated HighLevel, two workers, 10,000 leads; 
 	@$(bin)/hydrant demo $(ARGS)
 
 test: $(made)  ## every test, real Kafka included
-	@$(bin)/python -m pytest $(ARGS)
+	@$(bin)/python -m pytest -n 2 -m "not integration" $(ARGS)
+	@$(bin)/python -m pytest -m integration $(ARGS)
 
 test-fast: $(made)  ## the tests for working: no network, under 30 s
 	@$(bin)/python -m pytest -n auto -m "not integration and not slow" $(ARGS)

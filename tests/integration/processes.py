@@ -1,6 +1,7 @@
 """The processes of a test of faults: workers that can be hurt, and a HighLevel that can be told to misbehave."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import time
@@ -35,7 +36,7 @@ class Worker(bench.Worker):
         self._popen.wait()
 
     def stand_still(self) -> None:
-        self._popen.send_signal(signal.SIGSTOP)
+        stand_still(self._popen.pid)
         self._stands_still = True
 
     def go_on(self) -> None:
@@ -91,6 +92,25 @@ class Worker(bench.Worker):
         if self._popen.poll() is None and not self._stands_still:
             with suppress(OSError):
                 self._pages.append(bench.get(f"{self._url}/metrics").decode())
+
+
+def stand_still(pid: int, within_s: float = 10) -> None:
+    """SIGSTOP, and wait until it took effect: a signal reaches the threads one after another, and each may finish what it
+    does until then."""
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + within_s
+    while any(state not in "TtZX" for state in _states(pid)):
+        assert time.monotonic() < deadline, f"process {pid} does not stand still"
+        time.sleep(0.001)
+
+
+def _states(pid: int) -> list[str]:
+    """A letter for each of its threads, as proc(5) has it."""
+    states = []
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            states.append((thread / "stat").read_text().rpartition(")")[2].split()[0])
+    return states
 
 
 class HighLevel(bench.Sandbox):

@@ -21,6 +21,7 @@ from processor.sandbox.kafka import Node, node
 from processor.shard.state import Out
 from processor.topics import home, message_max_bytes, prefixed
 from tests.integration.canaries import made_up, marks, places
+from tests.integration.processes import stand_still
 from tests.integration.stage import Stage, Worker, stage, until
 from tests.integration.upkeep import cut, make_anew
 
@@ -106,7 +107,7 @@ async def test_a_broker_that_hangs_amidst_a_commit_has_done_all_of_it_or_nothing
     end = log._producer.commit_transaction
 
     async def hang() -> None:
-        os.kill(pid, signal.SIGSTOP)
+        stand_still(pid)
         await end()
 
     log._producer.commit_transaction = hang
