@@ -5,6 +5,7 @@ calls not yet 10 s past their answer. The server's window slides over *arrivals*
 ever seeing more than its limit, whatever the network does to the calls in between.
 """
 
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -83,6 +84,12 @@ class Budget:
     day: Day = field(default_factory=Day)
     tight: int = 0  # HighLevel counts others' calls too, or has a lower limit: a ceiling for an interval
     tight_until: int = 0
+    _ends: list[int] = field(init=False)  # each slot's `until`, sorted
+    _flying: dict[int, Slot] = field(init=False)  # those that have not landed, by number, in their order
+
+    def __post_init__(self) -> None:
+        self._ends = sorted(slot.until for slot in self.slots)
+        self._flying = {number: slot for number, slot in enumerate(self.slots, self.first) if not slot.landed}
 
     def free_at(self, now: int, lane: Lane = interactive) -> int:
         """The earliest time at which a call can be granted as things stand; `now` when one can be granted now."""
@@ -90,17 +97,13 @@ class Budget:
         at = max(now, self.frozen_until, self._paced_ms())
         if len(self.slots) >= self.rate.per_window:
             at = max(at, self.slots[-self.rate.per_window].granted + window_ms)
-        tight = self.tight if now < self.tight_until else server_limit
-        if len(self.slots) >= min(self.rate.ceiling, tight):
-            counted = sorted(slot.until for slot in self.slots if slot.until > now)
-            if len(counted) >= self.rate.ceiling:
-                at = max(at, counted[-self.rate.ceiling])
-            if len(counted) >= tight:
-                at = max(at, min(self.tight_until, counted[-tight]))
-        if len(self.slots) >= in_flight_limit:
-            in_flight = [slot.granted for slot in self.slots if self._in_flight(slot, now)]
-            if len(in_flight) >= in_flight_limit:
-                at = max(at, in_flight[0] + send_within_ms + answer_within_ms)
+        if len(self._ends) >= self.rate.ceiling:
+            at = max(at, self._ends[-self.rate.ceiling])
+        if now < self.tight_until and len(self._ends) >= self.tight:
+            at = max(at, min(self.tight_until, self._ends[-self.tight]))
+        if len(self._flying) >= in_flight_limit and self.in_flight(now) >= in_flight_limit:
+            oldest = next(slot for slot in self._flying.values() if self._in_flight(slot, now))
+            at = max(at, oldest.granted + send_within_ms + answer_within_ms)
         return max(at, self.day.free_at(now, self.rate.per_day, self.rate.kept_from(lane)))
 
     def choose(self, waiting: Collection[Lane]) -> Lane:
@@ -116,9 +119,12 @@ class Budget:
         for other in lanes:
             self.passed[other] = self.passed[other] + 1 if other in waiting and other > lane else 0
         self.paced = max(self.paced, now * self.rate.per_window) + window_ms
-        self.slots.append(Slot(now, now + unanswered_ms))
+        number, slot = self.first + len(self.slots), Slot(now, now + unanswered_ms)
+        self.slots.append(slot)
+        self._flying[number] = slot
+        insort(self._ends, slot.until)
         self.day.grant(now)
-        return Permit(self.location, self.first + len(self.slots) - 1, now, now + send_within_ms)
+        return Permit(self.location, number, now, now + send_within_ms)
 
     def land(self, number: int, now: int, answered: bool) -> bool:
         """The call is over. After a whole response its slot is freed 10 s from now; without one it stays to its end.
@@ -128,9 +134,12 @@ class Budget:
         slot = self.slots[number - self.first]
         if slot.landed:
             return False
-        if answered:
-            slot.until = min(slot.until, now + window_ms)
+        if answered and slot.until > now + window_ms:
+            del self._ends[bisect_left(self._ends, slot.until)]
+            slot.until = now + window_ms
+            insort(self._ends, slot.until)
         slot.landed = True
+        del self._flying[number]
         return True
 
     def hear(self, number: int, said: RateHeaders, now: int) -> bool:
@@ -177,11 +186,11 @@ class Budget:
         return anew + days * day_ms + (rest + 1) * window_ms // self.rate.per_window
 
     def in_flight(self, now: int) -> int:
-        return sum(self._in_flight(slot, now) for slot in self.slots)
+        return sum(self._in_flight(slot, now) for slot in self._flying.values())
 
     def landed_by(self, now: int) -> int:
         """When the calls now in flight will be over, answered or not, and that heard of; `now` when there are none."""
-        last = max((slot.granted for slot in self.slots if not slot.landed), default=0)
+        last = max((slot.granted for slot in self._flying.values()), default=0)
         return max(now, last + send_within_ms + answer_within_ms + heard_within_ms)
 
     def encode(self) -> bytes:
@@ -238,22 +247,22 @@ class Budget:
         return -((catch_up * window_ms - self.paced) // self.rate.per_window)  # rounded up: never before its time
 
     def _in_flight(self, slot: Slot, now: int) -> bool:
-        return not slot.landed and slot.granted + send_within_ms + answer_within_ms > now
+        """Of one that has not landed: nobody knows it to be over."""
+        return slot.granted + send_within_ms + answer_within_ms > now
 
     def _recent(self, now: int) -> int:
         """Calls that HighLevel may count yet."""
-        return sum(slot.until > now for slot in self.slots)
+        return len(self._ends) - bisect_right(self._ends, now)
 
     def _countable(self, index: int) -> int:
         """Most of our calls that the server can have counted when this one arrived: those that counted here when it was
-        granted, and all that were granted since."""
-        granted = self.slots[index].granted
-        before = sum(self.slots[earlier].until > granted for earlier in range(index + 1))
-        return before + len(self.slots) - index - 1
+        granted, and all that were granted since, which count for longer still."""
+        return self._recent(self.slots[index].granted)
 
     def _forget(self, now: int) -> None:
         """Slots that count no more, but for those that counted when a call now in flight was granted."""
-        now = next((slot.granted for slot in self.slots if self._in_flight(slot, now)), now)
+        now = next((slot.granted for slot in self._flying.values() if self._in_flight(slot, now)), now)
         while self.slots and self.slots[0].until <= now and self.slots[0].granted <= now - window_ms:
-            self.slots.popleft()
+            self._flying.pop(self.first, None)
+            del self._ends[bisect_left(self._ends, self.slots.popleft().until)]
             self.first += 1

@@ -35,7 +35,7 @@ class Day:
     def sent(self, now: int) -> int:
         """Calls granted since the day began, as far as we know when it did."""
         oldest = now // hour_ms - buckets + 1
-        if any(hour < oldest for hour in self.hours):
+        if min(self.hours, default=oldest) < oldest:
             self.hours = {hour: count for hour, count in self.hours.items() if hour >= oldest}
         return sum(self.hours.values())
 
@@ -67,11 +67,12 @@ class Day:
         """The earliest time at which a call can be granted that leaves `kept` ones of the day to others."""
         at = now
         over = self.sent(now) + kept + 1 - per_day
-        for hour in sorted(self.hours):
-            if over <= 0:
-                break
-            over -= self.hours[hour]
-            at = (hour + buckets) * hour_ms
+        if over > 0:
+            for hour in sorted(self.hours):
+                over -= self.hours[hour]
+                at = (hour + buckets) * hour_ms
+                if over <= 0:
+                    break
         if over > 0:
             at = max(at, now + day_ms)  # whatever is kept for others is the whole day
         if self.left is not None and self.left <= kept:
