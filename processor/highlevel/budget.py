@@ -221,21 +221,22 @@ class Budget:
             return cls(location, rate, clock)
         stored = orjson.loads(ledger)
         longer = 0 if stored["clock"] == clock else skew_ms
-        slots, granted, coded = deque[Slot](), 0, iter(stored["slots"])
+        slots, granted, coded, furthest = deque[Slot](), longer, iter(stored["slots"]), now + unanswered_ms + skew_ms
         for since_last, lasts, landed in zip(coded, coded, coded, strict=True):
             granted += since_last
-            until = min(granted + lasts + longer, now + unanswered_ms + skew_ms)
-            slots.append(Slot(min(granted + longer, now), until, bool(landed)))
+            until = granted + lasts
+            slots.append(  # in each turn, 100 of them: `min` would take as long as all the rest
+                Slot(granted if granted < now else now, until if until < furthest else furthest, landed == 1)
+            )
         paced = stored["paced"] * rate.per_window // stored["rate"] + longer * rate.per_window
         tight, tight_until = stored.get("tight") or (0, 0)
-        furthest = now * rate.per_window + (catch_up + 1) * window_ms
         return cls(
             location,
             rate,
             clock,
             stored["first"],
             slots,
-            min(paced, furthest),
+            min(paced, now * rate.per_window + (catch_up + 1) * window_ms),
             min(stored["frozen_until"] + longer * bool(stored["frozen_until"]), now + freeze_limit_ms),
             stored["passed"],
             Day.decode(stored["hours"], stored.get("told", [None, 0, 0, 0]), longer, now),
