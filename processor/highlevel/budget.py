@@ -224,10 +224,12 @@ class Budget:
         slots, granted, coded, furthest = deque[Slot](), longer, iter(stored["slots"]), now + unanswered_ms + skew_ms
         for since_last, lasts, landed in zip(coded, coded, coded, strict=True):
             granted += since_last
-            until = granted + lasts
-            slots.append(  # in each turn, 100 of them: `min` would take as long as all the rest
-                Slot(granted if granted < now else now, until if until < furthest else furthest, landed == 1)
-            )
+            slot = Slot(granted, granted + lasts, landed == 1)
+            if granted > now:
+                slot.granted = now
+            if slot.until > furthest:
+                slot.until = furthest
+            slots.append(slot)
         paced = stored["paced"] * rate.per_window // stored["rate"] + longer * rate.per_window
         tight, tight_until = stored.get("tight") or (0, 0)
         return cls(
