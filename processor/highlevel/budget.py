@@ -144,7 +144,7 @@ class Budget:
 
     def hear(self, number: int, said: RateHeaders, now: int) -> bool:
         """The headers of this slot's answer; it has landed. They only tighten; whether they did so after a while without."""
-        self.day.hear(said, self.in_flight(now), now)
+        self.day.hear(said, self.in_flight(now), now, self._recent)
         limit = min(said.limit or server_limit, server_limit)
         ceiling, index = limit, number - self.first
         if said.remaining is not None and 0 <= index < len(self.slots):

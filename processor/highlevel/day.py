@@ -13,6 +13,7 @@ from processor.highlevel.limits import RateHeaders, day_ms
 hour_ms: Final = 3_600_000
 buckets: Final = 25  # hourly, one more than a day: safe for any reset hour
 cleared_every_ms: Final = 23 * hour_ms  # at most once: a wrong header must not open the day again and again
+late_ms: Final = 10_000  # an answer is on its way no longer: so late is what we know of the day's end
 left_holds_ms: Final = hour_ms  # where HighLevel says what is left, but not until when: then one call asks again
 
 
@@ -44,10 +45,13 @@ class Day:
         ours = max(0, per_day - self.sent(now))
         return ours if self.left is None else min(ours, self.left)
 
-    def hear(self, said: RateHeaders, in_flight: int, now: int) -> None:
+    def hear(self, said: RateHeaders, in_flight: int, now: int, recent: Callable[[int], int]) -> None:
         """An answer's headers. Calls in flight may not be counted in them yet."""
         if said.daily_reset_ms is not None:
-            self.resets_at = now + said.daily_reset_ms
+            resets_at = now + said.daily_reset_ms
+            if self.resets_at and self.resets_at <= now + late_ms and resets_at > self.resets_at + day_ms // 2:
+                self._end(now, recent)  # it is over: what we knew of its end was as late as the answer that told it
+            self.resets_at = resets_at
         if said.daily_remaining is not None:
             left = max(0, said.daily_remaining - in_flight)
             self.left = left if self.left is None else min(self.left, left)
@@ -58,10 +62,15 @@ class Day:
         if self.left is not None and now >= self.left_until:
             self.left = None
         if self.resets_at and now >= self.resets_at:
-            if now - self.cleared >= cleared_every_ms:
-                still = recent(now)
-                self.hours, self.cleared = {now // hour_ms: still} if still else {}, now
+            self._end(now, recent)
             self.resets_at = 0
+
+    def _end(self, now: int, recent: Callable[[int], int]) -> None:
+        """Of HighLevel's day: what it said of it holds no more."""
+        self.left = None
+        if now - self.cleared >= cleared_every_ms:
+            still = recent(now)
+            self.hours, self.cleared = {now // hour_ms: still} if still else {}, now
 
     def free_at(self, now: int, per_day: int, kept: int) -> int:
         """The earliest time at which a call can be granted that leaves `kept` ones of the day to others."""

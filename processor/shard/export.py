@@ -122,8 +122,7 @@ def close(changes: Changes, job: Job, now: int, limit: int) -> Sequence[Lead]:
     for name in found:
         lead = Lead.of(changes, job.location, name)
         if lead.open and lead.open.covered and lead.open.lane == job.lane:
-            outcome = "imported" if lead.open.imported else "failed" if job.messages_failed else "none"
-            lead.open.messages = outcome
+            lead.open.messages = "failed" if job.messages_failed else "imported" if lead.open.imported else "none"
             lead.open.uncover()
             closed.append(lead)
         elif lead.open and job.messages_failed:

@@ -235,6 +235,21 @@ def test_a_successor_goes_on_with_the_export_and_repeats_nothing() -> None:
     assert sorted(told) == sorted((f"lead-{one.contact[8:]}", one.id) for one in bench.messages)
 
 
+def test_an_export_that_breaks_off_has_failed_whatever_it_had_imported_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody who reads `imported` could know that messages are missing; the next Sync imports the rest."""
+    bench = Bench(setup(probe_size=2), people(20), raw_names=True, page=7)
+    load(bench, 20)
+    bench.messages = [one for number in range(1, 21) for one in talk(3, f"contact-{number}")]
+    export = bench.export
+    monkeypatch.setattr(bench, "export", lambda asked: export(asked) if asked.cursor is None else Unauthorized("scope"))
+    bench.sync_all(include_messages=True)
+    bench.later(5_000)
+
+    results = bench.take()
+    assert {"failed"} == {one["messages"] for one in results}
+    assert {0, 1} == {one["messages_imported"] for one in results}
+
+
 def test_leads_that_share_a_contact_have_its_messages_each() -> None:
     bench = Bench(setup(probe_size=2), [known(1)], raw_names=True)
     for number in range(1, 9):
