@@ -8,12 +8,13 @@ from typing import Any, Final
 
 from aiokafka import errors
 from aiokafka.protocol.api import Request, RequestStruct
-from aiokafka.protocol.group import HeartbeatResponse_v1
+from aiokafka.protocol.group import HeartbeatResponse_v1, JoinGroupRequest
 from aiokafka.protocol.types import Int32, Schema, String
 
 no_generation: Final = -1  # with it a heartbeat keeps nobody alive, it only asks
+unknown_member_id: Final = 25
 fenced_instance_id: Final = 82
-still_ours: Final = {0, 22, 25, 27}  # a member, of another generation, forgotten by now, in a rebalance
+still_ours: Final = {0, 22, unknown_member_id, 27}  # a member, of another generation, forgotten by now, in a rebalance
 
 
 class HeartbeatRequest_v3(RequestStruct):  # type: ignore[misc]  # noqa: N801  # the base is Any; named as aiokafka does
@@ -46,6 +47,7 @@ class Instance:
     def __init__(self, name: str) -> None:
         self._name = name
         self._member_id = ""  # what the broker called us last; empty where it may have called us something since
+        self._cut_off = False  # an answer has failed to come since we joined
         self.taken = False  # another member has it
 
     def watch(self, coordinator: Any) -> None:
@@ -53,8 +55,12 @@ class Instance:
         send, rejoin = coordinator._send_req, coordinator._do_rejoin_group
 
         async def send_watched(request: Any) -> Any:
-            answer = await send(request)
-            self.taken |= getattr(answer, "error_code", 0) == fenced_instance_id
+            try:
+                answer = await send(request)
+            except errors.KafkaError:
+                self._cut_off = True
+                raise
+            self._hear(request, answer)
             return answer
 
         async def rejoin_watched(subscription: Any) -> bool:
@@ -77,3 +83,14 @@ class Instance:
                 self._member_id = coordinator.member_id or self._member_id
 
         coordinator._send_req, coordinator._do_rejoin_group = send_watched, rejoin_watched
+
+    def _hear(self, request: Any, answer: Any) -> None:
+        """Trap: a broker that dies in a rebalance comes back with the group as it last wrote it. Our id isn't in there, and
+        the one that our dead predecessor had is, so it takes us for somebody replaced: once, we join as new. Had another
+        one really replaced us, it is the one to end now."""
+        code, joins = getattr(answer, "error_code", 0), isinstance(request, JoinGroupRequest)
+        if code == fenced_instance_id and joins and self._cut_off:
+            answer.error_code, self._member_id = unknown_member_id, ""
+        elif code == fenced_instance_id:
+            self.taken = True
+        self._cut_off &= not joins
