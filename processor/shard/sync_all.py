@@ -128,7 +128,7 @@ def crowded(changes: Changes, lead: Lead, question: Question, same: Counter[Ques
 def count(job: Job, setup: Setup, lead: Lead, question: Question) -> None:
     """What the plan is made from."""
     job.asks[question.by] = job.asks.get(question.by, 0) + 1
-    for name in setup.fetch_fields.intersection(lead.gaps()) if question.by != "get" else ():
+    for name in sorted(setup.fetch_fields.intersection(lead.gaps())) if question.by != "get" else ():
         job.gaps[name] = job.gaps.get(name, 0) + 1
 
 
