@@ -7,9 +7,12 @@ from time import perf_counter
 from typing import Final
 
 from .ailments import ailing, poisoned, stepped
+from .everything import everything
+from .named import named
 from .oracles import violations
 from .play import play
-from .talking import chatting, interrupted
+from .saturation import crowded, neighbours, pressed
+from .talking import chatting, interrupted, turned
 from .toil import jobs, shared_jobs, spent, stalled
 from .trouble import quarrel, stormy, troubled
 from .worker import Kill, founds
@@ -21,6 +24,7 @@ worlds: Final = {
         troubled,
         stormy,
         quarrel,
+        named,
         ailing,
         poisoned,
         stepped,
@@ -30,6 +34,11 @@ worlds: Final = {
         shared_jobs,
         chatting,
         interrupted,
+        turned,
+        crowded,
+        pressed,
+        neighbours,
+        everything,
     )
 }
 

@@ -56,6 +56,7 @@ class Faults:
     unknown_position: float = 0.0  # committed, but the broker doesn't say where
     slow: float = 0.02
     slow_ms: int = 200
+    refused: float = 0.0  # a batch of the transaction fails, of one topic
 
 
 class Reader(Protocol):

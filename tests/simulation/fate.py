@@ -18,6 +18,7 @@ class Fate:
     lasts_ms: int = 0  # then it is there again
     lands: bool = True  # it dies: the end of a transaction that is on its way gets there
     state: Found = "kept"  # the state files that it finds when it comes back
+    instance: str | None = None  # it starts as a static member, and comes back as the same one
 
     @property
     def over(self) -> int:

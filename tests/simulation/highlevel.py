@@ -5,8 +5,10 @@ what lies between; `Api` is one worker's way there, the port of the runner.
 
 import asyncio
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from email.utils import formatdate, parsedate_to_datetime
 from random import Random
 from typing import Final
 
@@ -31,7 +33,7 @@ from .conversations import Conversations
 from .loop import Process, VirtualLoop, settle, start_ms
 from .tale import Fields, Person, iso
 from .trace import Trace
-from .weather import Network, Outage, Weather, refusals
+from .weather import Away, Network, Weather, refusals
 
 window_ms: Final = 10_000
 answer_within_ms: Final = 8_000  # the client hangs up so long after the send deadline, and its socket is reset
@@ -68,6 +70,7 @@ class Sent:
     page: tuple[str, bool] | None = None  # of a scan or an export: its job, and whether it is the last pass
     contact: str | None = None  # whose messages it asks for; None: everybody's
     arrived: int | None = None  # when, at the server
+    told_to_wait: int = window_ms  # ms, by its 429
 
 
 @dataclass
@@ -85,6 +88,7 @@ class Server:
     arrivals: list[Arrival] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     told_to_wait: list[tuple[int, int, str, str]] = field(default_factory=list)  # from, until, location, worker
+    faults: Counter[str] = field(default_factory=Counter)  # what it did to calls, by kind
     _log: dict[str, list[int]] = field(default_factory=dict)  # when something arrived, by location
 
     def __post_init__(self) -> None:
@@ -108,9 +112,9 @@ class Server:
         elif self._day_is_spent(location):
             reply = 429, self._headers(location), {"statusCode": 429, "message": "Too Many Requests"}
         elif self._bad("throttled"):
-            reply = 429, {"Retry-After": str(self.random.randint(1, 4))} if self.random.random() < 0.5 else {}, None
+            reply = 429, self._told_to_wait(), None
         elif self._bad("unavailable"):
-            reply = self.random.choice([500, 502, 503]), {}, {"message": "try later"}
+            reply = self._unavailable()
         elif refused := self._refused(location, token):
             reply = refused
         elif ailing := self._ailing(location, asked):
@@ -123,7 +127,14 @@ class Server:
         return reply
 
     def lost(self, location: str) -> bool:
-        return self._bad("lost") or any(one.how == "lost" and self._now(one, location) for one in self.weather.outages)
+        return self._bad("lost") or self.away(location, "lost")
+
+    def away(self, location: str, how: Away) -> bool:
+        """An outage of this kind is under way."""
+        return any(
+            one.how == how and one.location in (None, location) and self._since(one.at) and not self._since(one.over)
+            for one in self.weather.outages
+        )
 
     def token(self, location: str) -> str:
         """The one that the workers' tokens file holds now."""
@@ -134,22 +145,40 @@ class Server:
         for one in self.weather.refusals:
             if one.location == location and token == "first" and self._since(one.at) and not self._since(one.cured):
                 status, message = refusals[one.how]
+                self.faults[f"token refused: {one.how}"] += 1
                 return status, {}, {"statusCode": status, "message": message, "traceId": "trace-3"}
         return None
 
     def _ailing(self, location: str, asked: Request) -> Reply | None:
         """An outage, or an e-mail on which HighLevel stumbles."""
-        if any(one.how == "5xx" and self._now(one, location) for one in self.weather.outages):
-            return self.random.choice([500, 502, 503]), {}, {"message": "try later"}
-        if any(one.how == "403" and self._now(one, location) for one in self.weather.outages):
+        if self.away(location, "5xx"):
+            return self._unavailable()
+        if self.away(location, "403"):
+            self.faults["403"] += 1
             return 403, {}, "Error 1010"
+        if self.away(location, "429"):
+            return 429, self._told_to_wait(), None
         if asked.body is not None and any(value in self.poisoned for value in wanted(asked)):
+            self.faults["e-mail stumbled on"] += 1
             return 500, {}, {"statusCode": 500, "message": "Internal Server Error"}
         return None
 
-    def _now(self, outage: "Outage", location: str) -> bool:
-        concerned = outage.location in (None, location)
-        return concerned and self._since(outage.at) and not self._since(outage.at + outage.lasts_ms)
+    def _unavailable(self) -> Reply:
+        self.faults["5xx"] += 1
+        return self.random.choice([500, 502, 503]), {}, {"message": "try later"}
+
+    def _told_to_wait(self) -> Mapping[str, str]:
+        """How long, in seconds, as a date by the server's own clock, which is told too, or not at all."""
+        form = self.random.random()
+        if form >= 0.5:
+            self.faults["429 without Retry-After"] += 1
+            return {}
+        seconds, now = self.random.randint(1, 4), self.loop.ms // 1_000
+        if form >= 0.25:
+            self.faults["429 with seconds"] += 1
+            return {"Retry-After": str(seconds)}
+        self.faults["429 with a date"] += 1
+        return {"Retry-After": formatdate(now + seconds, usegmt=True), "Date": formatdate(now, usegmt=True)}
 
     def serve(self, location: str, asked: Request) -> Reply:
         if asked.method == "POST" and asked.path == "/contacts/search":
@@ -195,6 +224,7 @@ class Server:
                 case _:
                     return self._invalid("Invalid Operator")
         if after is not None and location in self.weather.cursors_refused:
+            self.faults["page refused"] += 1
             return self._invalid("searchAfter")
         found = [person.found(now) for person in self._all.get(location, ())]
         there = [person for person in found if person and person.updated >= since]
@@ -223,7 +253,9 @@ class Server:
             return False
         here = (location, day.number(ms))
         self._days[here] = self._days.get(here, 0) + 1
-        return self._days[here] > day.calls
+        spent = self._days[here] > day.calls
+        self.faults["day spent"] += spent
+        return spent
 
     def _since(self, ms: int) -> bool:
         return self.loop.ms >= start_ms + ms
@@ -288,8 +320,7 @@ class Api:
             sent.until = None if self.process.dead else loop.ms
         self._alive()
         if isinstance(answer.outcome, Throttled):
-            wait = answer.outcome.retry_after_ms or window_ms
-            server.told_to_wait.append((loop.ms, came + wait, permit.location, self.process.name))
+            server.told_to_wait.append((loop.ms, came + sent.told_to_wait, permit.location, self.process.name))
         return answer
 
     def fingerprint(self, location: str) -> str | None:
@@ -299,15 +330,22 @@ class Api:
         server, loop, asked = self.server, self.server.loop, request(call.what)
         token = server.token(call.permit.location)
         out, back = server.random.randint(*server.network.out), server.random.randint(*server.network.back)
-        lost = server.lost(call.permit.location)
+        location = call.permit.location
+        lost = server.lost(location)
+        hangs, reset = server.away(location, "hang"), server.away(location, "reset")
+        for what, so in (("answer lost", lost), ("hang", hangs), ("reset", reset)):
+            server.faults[what] += so
         if out > hang_up or (lost and server.random.random() < 0.5):
             return  # it never arrives
 
         def arrives() -> None:
             sent.arrived = loop.ms
             status, headers, body = server.arrive(call, asked, self.process.name, token)
+            sent.told_to_wait = told_to_wait(headers)
             raw = orjson.dumps(body)
-            if not lost:
+            if reset:
+                loop.after(back, lambda: settle(response, (Answer(call, Lost("reset"), None, None, None), loop.ms)))
+            elif not (lost or hangs):
                 loop.after(back, lambda: settle(response, (self._parse(call, status, headers, raw, token), loop.ms)))
 
         loop.after(out, arrives)
@@ -319,6 +357,17 @@ class Api:
     def _alive(self) -> None:
         if self.process.dead:
             raise asyncio.CancelledError("this process is dead")
+
+
+def told_to_wait(headers: Mapping[str, str]) -> int:
+    """Ms, as we ourselves have said it."""
+    said = headers.get("Retry-After")
+    if said is None:
+        return window_ms
+    if said.isdecimal():
+        return int(said) * 1_000
+    until, now = (parsedate_to_datetime(date) for date in (said, headers["Date"]))
+    return round((until - now).total_seconds() * 1_000)
 
 
 def wanted(asked: Request) -> Iterable[str]:

@@ -95,9 +95,12 @@ class Session:
         ending = False
         try:
             async with asyncio.timeout(commit_within_s):
-                position = await ask(self.kafka, self.process, lambda: self._produce(records, rows))
+                kept = self._kept(records)
+                position = await ask(self.kafka, self.process, lambda: self._produce(kept, rows))
+                if kept is not records:
+                    await self._batch_failed()
                 ending = True
-                return await self._decide(records, rows, position)
+                return await self._decide(kept, rows, position)
         except TimeoutError:
             if not ending:
                 await self._abort()
@@ -161,6 +164,19 @@ class Session:
                 await ask(self.kafka, self.process, arrive)
         except (TimeoutError, Fenced):
             pass
+
+    def _kept(self, records: Sequence[Out]) -> Sequence[Out]:
+        """All of them, unless the batch of one topic is refused."""
+        kafka, faults = self.kafka, self.kafka.faults
+        troubled = faults.refused and kafka.loop.ms < start_ms + faults.until
+        if not records or not troubled or kafka.random.random() >= faults.refused:
+            return records
+        kafka.trace.say(self.process.name, "has a batch refused", topic=records[0].topic)
+        return [out for out in records if out.topic != records[0].topic]
+
+    async def _batch_failed(self) -> None:
+        await self._abort()
+        raise Broken("a batch failed")
 
     def _produce(self, records: Sequence[Out], rows: Sequence[tuple[str, bytes | None]]) -> int:
         self._owned()

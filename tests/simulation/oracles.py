@@ -12,6 +12,7 @@ from typing import Any, Final
 from processor.events.contract import EVENTS
 from processor.topics import INPUT_TOPICS, home
 
+from .fairness import promises_of_fairness
 from .imported import promises_of_messages
 from .play import Run
 from .promised import promises
@@ -61,7 +62,8 @@ def broken(run: Run) -> set[str]:
 def healthy(run: Run) -> Iterator[str]:
     """No worker ended by itself, got stuck, hid an exception or had a turn fail; and each left within its time."""
     yield from run.crashed
-    allowed = {"broken"} if run.world.faults.unknown_outcome or run.fates else set()
+    faults = run.world.faults
+    allowed = {"broken"} if faults.unknown_outcome or faults.refused or run.fates else set()
     for worker in run.workers:
         for at, note in worker.notes:
             if note.name in {"turn_failed", "broken", "alert"} - allowed:
@@ -340,6 +342,7 @@ oracles: Final[Sequence[Callable[[Run], Iterator[str]]]] = (
     contract,
     *promises,
     *promises_of_messages,
+    *promises_of_fairness,
 )
 
 

@@ -37,10 +37,12 @@ calls_each: Final = 5  # a lead needs no more, were all in one location and each
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The first worker's wall clock is set."""
+    """The wall clock of a worker's machine is set."""
 
     at: int  # ms after the world's start
     by: int  # ms
+    who: int = 0  # the worker's number
+    within_ms: int | None = None  # of the true time, where other machines are near it, too
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Run:
     fates: Sequence[Fate] = ()
     group: Group | None = None
     crashed: list[str] = field(default_factory=list)
+    control: "Run | None" = None  # the same world without what ails some of it, to compare with
     _read: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _documents: dict[str, Any] = field(default_factory=dict)
 
@@ -157,6 +160,8 @@ def prepare(scenario: Scenario, world: World, kills: Sequence[Kill] = (), fates:
     run = Run(scenario, world, kills, loop, kafka, server, trace, fates=fates)
     for index, one in enumerate(scenario.publications):
         loop.after(one.at, publisher(run, index))
+    for step in world.steps:
+        loop.after(step.at, partial(set_wall, run, step))
     return run
 
 
@@ -204,8 +209,6 @@ def leave(run: Run) -> None:
 async def direct(run: Run, random: Random, watch: bool) -> None:
     """There is always a worker."""
     begin(run, Disk(random), random, watch)
-    for step in run.world.steps:
-        run.loop.after(step.at, partial(run.workers[0].stepped, step.by))
     pauses = sum(kill.pause_ms + kill.after_ms for kill in run.kills)
     lasts = max(run.scenario.ends, run.world.weather.over + recovery_ms)
     await asyncio.sleep((lasts + pauses + spending_ms(run)) / 1000)
@@ -256,6 +259,16 @@ def setup(run: Run, name: str) -> Setup:
 def parts(run: Run) -> tuple[VirtualLoop, Kafka, Server, Trace]:
     """What a worker needs of the world."""
     return run.loop, run.kafka, run.server, run.trace
+
+
+def set_wall(run: Run, step: Step) -> None:
+    """Whoever works on that machine by now; nobody, if none has yet."""
+    name = f"worker-{step.who}"
+    here = next((one for one in reversed(run.workers) if one.name.partition(".")[0] == name), None)
+    if here is not None:
+        skew = here.wall.skew_ms
+        to = skew + step.by if step.within_ms is None else max(-step.within_ms, min(skew + step.by, step.within_ms))
+        here.stepped(to - skew)
 
 
 def publisher(run: Run, index: int) -> Callable[[], None]:

@@ -6,19 +6,21 @@ Judged from what left the workers, what arrived at the server, and the true time
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final
 
 from processor.engine.clock import unsettled_ms
 from processor.highlevel.breaker import opens_after
 from processor.highlevel.budget import in_flight_limit, send_within_ms
 from processor.shard.location import trial_asked_ms
+from processor.shard.notes import Note
 
 from .highlevel import Sent
 from .loop import start_ms
 from .play import Run
 
 window_ms: Final = 10_000
+never: Final = 10**15  # ms since 1970
 looked_again_ms: Final = 80_000  # from the end of an outage or refusal until a location that is asked for goes on
 heard_within_ms: Final = 1_000  # an answer that came is in state
 
@@ -137,18 +139,39 @@ def journalled(run: Run) -> Iterator[str]:
             kind, _, location = (entry.key or b"").decode().partition(" ")
             if kind == "budget" and entry.transaction:
                 ledgers[location].append((entry.timestamp_ms, entry.transaction.ended))
-    for one in run.server.sent:
-        since = granted(run, one)
-        if not any(since <= produced and committed <= one.at for produced, committed in ledgers[one.location]):
-            yield f"{one.location}: the call in slot {one.slot} left before its slot was journalled"
+    for location, sent in grouped_by_location(run.server.sent).items():
+        ordered = sorted(ledgers[location])
+        soonest = [*accumulate((committed for _, committed in reversed(ordered)), min)][::-1]  # of all from there on
+        for one in sent:
+            first = bisect_left(ordered, (granted(run, one), 0))
+            if first == len(ordered) or soonest[first] > one.at:
+                yield f"{location}: the call in slot {one.slot} left before its slot was journalled"
 
 
 def patient(run: Run) -> Iterator[str]:
-    """Told to wait by a 429, a worker gives the location's calls no more, not even those already granted."""
+    """Told to wait by a 429, a worker gives the location's calls no more, not even those already granted; nor does who
+    succeeds it, once that is journalled."""
+    sent = grouped_by_location(run.server.sent)
     for since, until, location, worker in run.server.told_to_wait:
-        for one in run.server.sent:
-            if (one.location, one.worker) == (location, worker) and since < one.taken and one.at < until:
+        for one in sent[location]:
+            if one.at >= until or one.taken <= since:
+                continue
+            if one.worker == worker or handed_over(run, worker, since) < granted(run, one):
                 yield f"{location}: slot {one.slot} was sent {one.at - since} ms after a 429 that said {until - since}"
+
+
+def handed_over(run: Run, worker: str, since: int) -> int:
+    """When a successor must know what this worker heard: once that one has turned since, and the turn was committed."""
+    if run.fates or run.world.steps or run.world.faults.unknown_outcome or not run.kills:
+        return never
+    return next(
+        (at for one in run.workers if one.name == worker for at, note in one.notes if heard_after(at, note, since)),
+        never,
+    )
+
+
+def heard_after(at: int, note: Note, since: int) -> bool:
+    return at > since + heard_within_ms and note.name == "turn" and bool(note.fields["rows"])
 
 
 def thrifty(run: Run) -> Iterator[str]:

@@ -93,6 +93,8 @@ class Publication:
     buried: str | None = None  # the reason why it must end in dead.letters
     strays: bool = False  # its location lives elsewhere
     partition: int | None = None  # where upstream publishes it; None: at home
+    late_ms: int = 0  # upstream was held up for so long
+    repeats: bool = False  # another one's delivery, once more
 
 
 @dataclass(slots=True)

@@ -91,6 +91,10 @@ def interrupted(seed: int) -> Run:
     return play(scenario, kills, replace(here, weather=Weather(outages=(away,))))
 
 
+def turned(seed: int) -> Run:
+    return play(turning(seed), world=paged)
+
+
 def chatting(seed: int) -> Run:
     """Syncs and jobs over leads of any kind, whose contacts talk meanwhile; and whatever else goes wrong."""
     random = Random(f"{seed} chatting")

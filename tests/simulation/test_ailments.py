@@ -24,15 +24,6 @@ def test_a_stepped_clock_spends_nothing_twice(seed: int) -> None:
     keeps_every_promise(stepped(seed))
 
 
-@pytest.mark.slow
-def test_an_ailing_highlevel_fails_no_lead_in_many_more_worlds() -> None:
-    for seed in range(1_000, 1_010):
-        keeps_every_promise(ailing(seed))
-        keeps_every_promise(stepped(seed))
-    for seed in range(1_000, 1_003):
-        keeps_every_promise(poisoned(seed))
-
-
 def test_an_outage_keeps_nobody_awake() -> None:
     """A probe that is due, or under way, or of nothing to ask, is no reason to turn again and again."""
     assert "awake_for_a_reason" not in broken(ailing(7))

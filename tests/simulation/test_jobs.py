@@ -128,13 +128,6 @@ def test_a_day_that_is_spent_pauses_jobs_and_the_next_one_goes_on_with_them(seed
     keeps_every_promise(spent_once(seed))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("world", [jobs, shared_jobs, stalled, spent])
-def test_jobs_keep_every_promise_in_many_more_worlds(world: Callable[[int], Run]) -> None:
-    for seed in range(2_000, 2_060):
-        keeps_every_promise(world(seed))
-
-
 def test_whatever_goes_wrong_with_jobs_includes_something() -> None:
     """The worlds above do hold every kind of lead, plan, end and pause."""
     runs = [jobs(seed) for seed in range(12)] + [spent_once(seed) for seed in spent_days]

@@ -2,6 +2,7 @@
 promised is in `imported.py`; `python -m tests.simulation --world chatting --seed N` plays one again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from .shortest import keeps_every_promise
 from .streams import streams
 from .tale import iso
 from .talking import chatting, interrupted, paged, synced_twice, talkative, talkative_elsewhere, turning
+from .weather import Refusal, Weather
 from .worker import Found, Kill, founds
 from .world import Scenario
 
@@ -137,13 +139,18 @@ def test_cursors_do_expire_in_these_worlds() -> None:
     assert {bool(run.scenario.orders) for run in expired} == {True, False}
 
 
+@pytest.mark.parametrize("at", [1_600, 1_700])
+def test_an_export_that_breaks_off_is_not_told_as_whole(at: int) -> None:
+    """The token's scope is gone while a location's second page is asked for: some leads had a few of theirs."""
+    scenario = talkative(0)
+    refused = Refusal(scenario.tales[0].location, at, "scope", renewed=400_000)
+    run = play(scenario, world=replace(paged, weather=Weather(refusals=(refused,))))
+    told_of = {event["data"]["messages"] for event in run.read("lead.updates")}
+
+    keeps_every_promise(run)
+    assert "failed" in told_of
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_goes_wrong_each_message_comes_once(seed: int) -> None:
     keeps_every_promise(chatting(seed))
-
-
-@pytest.mark.slow
-def test_messages_keep_every_promise_in_many_more_worlds() -> None:
-    for seed in range(2_000, 2_120):
-        keeps_every_promise(chatting(seed))
-        keeps_every_promise(play(turning(seed), world=paged))

@@ -185,18 +185,6 @@ def test_a_budget_that_is_not_enough_is_never_overspent(seed: int) -> None:
     keeps_every_promise(stormy(seed))
 
 
-@pytest.mark.slow
-def test_a_budget_is_never_overspent_in_many_more_storms() -> None:
-    for seed in range(100, 160):
-        keeps_every_promise(stormy(seed))
-
-
-@pytest.mark.slow
-def test_whatever_goes_wrong_in_many_more_worlds() -> None:
-    for seed in range(1_000, 1_120):
-        keeps_every_promise(troubled(seed))
-
-
 def test_whatever_goes_wrong_includes_something() -> None:
     """The worlds above do hold deaths, faults and skewed clocks."""
     worlds = [trouble(seed) for seed in range(12)]

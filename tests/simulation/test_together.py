@@ -11,6 +11,7 @@ from processor.highlevel.budget import Rate
 from .broker import Faults
 from .fate import Fate, What
 from .loop import start_ms
+from .named import named, statically
 from .oracles import broken
 from .play import World
 from .shortest import keeps_every_promise
@@ -18,7 +19,7 @@ from .together import play_together
 from .trouble import quarrel
 from .world import shared
 
-quarreled = cache(quarrel)
+quarreled, called = cache(quarrel), cache(named)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -27,10 +28,22 @@ def test_workers_that_come_and_go_die_freeze_or_are_cut_off_keep_every_promise(s
     keeps_every_promise(quarreled(seed))
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_static_members_keep_every_promise(seed: int) -> None:
+    """Though a dead one's partitions wait for it, and two may bear one instance id."""
+    keeps_every_promise(called(seed))
+
+
 @pytest.mark.slow
 def test_a_group_keeps_every_promise_in_many_more_worlds() -> None:
     for seed in range(11_000, 11_060):
         keeps_every_promise(quarrel(seed))
+
+
+@pytest.mark.slow
+def test_static_members_keep_every_promise_in_many_more_worlds() -> None:
+    for seed in range(12_000, 12_060):
+        keeps_every_promise(named(seed))
 
 
 def test_a_frozen_worker_is_fenced_and_comes_back_only_when_the_group_says_so() -> None:
@@ -79,3 +92,69 @@ def test_what_befalls_a_group_includes_something() -> None:
 def test_an_answer_that_is_heard_twice_counts_once() -> None:
     """The turn that heard it first had committed after all."""
     assert "calls_told" not in broken(quarrel(181))
+
+
+def test_a_static_member_that_is_killed_and_back_at_once_moves_no_partition() -> None:
+    """Nobody else hears of it: no rebalance, and what it had is its own again."""
+    starts = statically([Fate(0, "starts", who) for who in range(2)])
+    dies = Fate(12_345, "dies", 0, lasts_ms=500)
+    before, run = play_together(shared(3, 40, 4), starts), play_together(shared(3, 40, 4), [*starts, dies])
+    assert before.group
+    assert run.group
+    dealt = {one.partition for one in before.group.moved if one.to == "worker-0"}
+    since = [one for one in run.group.moved if one.at >= start_ms + dies.at]
+
+    keeps_every_promise(run)
+    assert before.group.generation == run.group.generation
+    assert {(partition, "worker-0.1") for partition in dealt} == {(one.partition, one.to) for one in since}
+
+
+def test_a_dynamic_member_that_is_killed_and_back_at_once_makes_all_of_them_join_anew() -> None:
+    starts = [Fate(0, "starts", who) for who in range(2)]
+    before = play_together(shared(3, 40, 4), starts)
+    run = play_together(shared(3, 40, 4), [*starts, Fate(12_345, "dies", 0, lasts_ms=500)])
+
+    keeps_every_promise(run)
+    assert before.group
+    assert run.group
+    assert before.group.generation < run.group.generation
+
+
+def test_a_static_member_that_leaves_is_waited_for() -> None:
+    """It tells nobody; what was its own lies idle until it is back, or until its session is over."""
+    starts = statically([Fate(0, "starts", who) for who in range(2)])
+    for lasts_ms, to in ((20_000, {"worker-0.1"}), (45_000, {"worker-1", "worker-0.1"})):
+        run = play_together(shared(3, 40, 4), [*starts, Fate(12_345, "leaves", 0, lasts_ms)])
+
+        keeps_every_promise(run)
+        assert run.group
+        assert to == {one.to for one in run.group.moved if one.at > start_ms + 12_345}
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_static_member_whose_place_is_taken_ends_and_its_successor_stays(frozen: bool) -> None:
+    """Twins under one instance id don't replace each other for ever: whoever was there first drains, and ends, even if
+    he hears of it late."""
+    starts = [Fate(at, "starts", who, instance="instance-0") for who, at in ((0, 0), (1, 12_345))]
+    freezes = [Fate(12_000, "freezes", 0, lasts_ms=15_000)] if frozen else []
+    run = play_together(shared(3, 40, 2), [*starts, *freezes])
+
+    keeps_every_promise(run)
+    assert ["replaced", "stopped"] == [worker.task.result() for worker in run.workers]
+    assert run.group
+    assert ["worker-0", "worker-0", "worker-1", "worker-1"] == [one.to for one in run.group.moved]
+
+
+def test_of_twins_that_start_at_once_one_stays() -> None:
+    for seed in range(8):
+        run = play_together(shared(seed, 20, 2), [Fate(0, "starts", who, instance="instance-0") for who in range(2)])
+
+        keeps_every_promise(run)
+        assert ["replaced", "stopped"] == sorted(str(worker.task.result()) for worker in run.workers)
+
+
+def test_what_befalls_static_members_includes_twins_and_places_that_are_taken() -> None:
+    tasks = [worker.task for seed in range(6) for worker in called(seed).workers]
+    ends = {task.result() for task in tasks if not task.cancelled()}
+
+    assert {"replaced", "stopped"} == ends

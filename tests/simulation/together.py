@@ -2,16 +2,22 @@
 say."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Final
 
+from processor.engine.log import Heard, Intervals, KafkaConfig, Replaced
+from processor.engine.membership import Membership
+from processor.engine.supervisor import supervise
+
 from .fate import Fate
-from .group import Group
+from .group import Group, member
 from .log import silent_after_s
 from .play import Run, World, drain_ms, ended, finish, parts, prepare, setup, spending_ms
-from .worker import Disk, Peer, Wall
+from .worker import Disk, Peer, Wall, Worker
 from .world import Scenario, settle_ms
 
 last_turns_ms: Final = 30_000  # until whoever was told to leave has to be gone
@@ -25,20 +31,42 @@ def play_together(scenario: Scenario, fates: Sequence[Fate], world: World | None
     return finish(run, Direction(run, run.group).direct())
 
 
+@dataclass
+class Static(Peer):
+    """A static member of the group. It ends once another worker has joined under its instance id."""
+
+    instance: str = ""
+
+    async def work(self) -> object:
+        try:
+            config = KafkaConfig("simulated", group_instance_id=self.instance)
+            async with Membership(config, member=self.join) as membership:
+                await supervise(membership, self.run_partition, self.owns, self.stop)
+        except Replaced:
+            self.trace.say(self.name, "ends: its place is taken")
+            return "replaced"
+        return "stopped"
+
+    async def join(self, config: KafkaConfig, intervals: Intervals, heard: Heard) -> None:
+        assert self.group is not None
+        await member(self.group, self, intervals, heard, self.instance)
+
+
 class Direction:
     def __init__(self, run: Run, group: Group) -> None:
         self.run, self.group = run, group
         self.random = Random(f"{run.scenario.seed} together")
         self.peers: dict[int, Peer] = {}  # by number, the latest of each
         self.born: dict[int, int] = {}
+        self.instances = {fate.who: fate.instance for fate in run.fates if fate.what == "starts"}
         self.walls: dict[int, Wall] = {}  # a worker comes back on the same machine
 
     async def direct(self) -> None:
         run = self.run
-        for fate in run.fates:
-            run.loop.after(fate.at, partial(self.happens, fate))
+        self.begin()
         faults_end = max([fate.over for fate in run.fates], default=0)
         await asyncio.sleep((max(run.scenario.ends, faults_end + settle_ms) + spending_ms(run)) / 1000)
+        run.crashed += self.twins_alive()
         for peer in self.peers.values():
             peer.stop.set()
         left = [peer.task for peer in self.peers.values() if not peer.task.done()]
@@ -46,7 +74,11 @@ class Direction:
             await asyncio.wait(left, timeout=(drain_ms + last_turns_ms) / 1000)
         for worker in run.workers:
             if not worker.dead:
-                run.crashed += ended(worker, {"stopped"})
+                run.crashed += ended(worker, {"stopped", "replaced"} if self.has_twin(worker) else {"stopped"})
+
+    def begin(self) -> None:
+        for fate in self.run.fates:
+            self.run.loop.after(fate.at, partial(self.happens, fate))
 
     def happens(self, fate: Fate) -> None:
         after, who = self.run.loop.after, self.peers.get(fate.who)
@@ -54,7 +86,7 @@ class Direction:
             self.starts(fate.who, {})
         elif fate.what == "the broker goes":
             self.unplug(fate)
-        elif who is None or who.dead or who.stop.is_set() or (who.frozen and fate.what != "dies"):
+        elif who is None or who.dead or who.task.done() or who.stop.is_set() or (who.frozen and fate.what != "dies"):
             return
         elif fate.what == "dies":
             who.die_now(fate.lands)
@@ -76,10 +108,21 @@ class Direction:
         if number not in self.walls:
             self.walls[number] = Wall(self.random.randint(-run.world.skew_ms, run.world.skew_ms))
         name = f"worker-{number}" + f".{self.born[number]}" * (self.born[number] > 0)
-        peer = Peer(setup(run, name), *parts(run), disks, wall=self.walls[number], group=self.group)
+        instance, rest = self.instances[number], (setup(run, name), *parts(run), disks, None, self.walls[number])
+        peer = Static(*rest, group=self.group, instance=instance) if instance else Peer(*rest, group=self.group)
         self.peers[number] = peer
         run.workers.append(peer)
         peer.start()
+
+    def has_twin(self, worker: Worker) -> bool:
+        """Some other worker bears the same instance id."""
+        instance = getattr(worker, "instance", None)
+        return instance is not None and list(self.instances.values()).count(instance) > 1
+
+    def twins_alive(self) -> list[str]:
+        """Of those under one instance id all but one have ended by now."""
+        alive = Counter(one.instance for one in self.peers.values() if isinstance(one, Static) and not one.task.done())
+        return [f"{count} workers live as {instance}" for instance, count in alive.items() if count > 1]
 
     def left(self, peer: Peer, fate: Fate) -> dict[int, Disk]:
         return {partition: disk.left(fate.state) for partition, disk in peer.disks.items()}

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from .tale import never
 
 How = Literal["expired", "scope", "revoked", "location"]  # what is wrong with a token
+Away = Literal["5xx", "lost", "403", "hang", "reset", "429"]  # what becomes of the calls of an outage
 day_ms: Final = 86_400_000
 refusals: Final[Mapping[str, tuple[int, str]]] = {  # contract.md §3
     "expired": (401, "Invalid JWT"),
@@ -29,12 +30,13 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """For a while a location's calls come to nothing, or everybody's."""
+    """For a while a location's calls come to nothing, or everybody's: HighLevel fails, answers get lost on their way (half
+    of the requests, too), it takes requests in and never answers, connections are reset, or others use the limit up."""
 
     at: int  # ms after the world's start
     lasts_ms: int
     location: str | None = None  # None: all
-    how: Literal["5xx", "lost", "403"] = "5xx"
+    how: Away = "5xx"
 
     @property
     def over(self) -> int:

@@ -8,6 +8,7 @@ them run there.
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ from processor.engine.runner import Ended, run
 from processor.engine.supervisor import supervise
 from processor.shard.notes import Note
 from processor.shard.setup import Setup
-from processor.shard.state import State
+from processor.shard.state import Changes, Document, State
 from processor.shard.turn import project
 
 from .broker import Kafka
@@ -73,6 +74,7 @@ class Disk:
     newest: bytes | None = None
     older: bytes | None = None
     saved: int = 0
+    found: Found = "kept"
 
     def save(self, connection: sqlite3.Connection) -> None:
         self.saved += 1
@@ -83,7 +85,7 @@ class Disk:
     def left(self, found: Found) -> "Disk":
         """What a successor finds."""
         files = {"kept": (self.newest, self.older), "stale": (self.older, None), "lost": (None, None)}
-        return Disk(self.random, *files[found])
+        return Disk(self.random, *files[found], found=found)
 
 
 class Mortal(State):
@@ -94,6 +96,10 @@ class Mortal(State):
         super().__init__(connection, project)
         self.worker, self.partition = worker, partition
 
+    def begin(self) -> Changes:
+        self.connection.execute("BEGIN IMMEDIATE")
+        return Weighed(self.connection, self.worker.peaks)
+
     def commit(self, position: int | None) -> None:
         self.worker.die_here()
         super().commit(position)
@@ -103,6 +109,23 @@ class Mortal(State):
     def restored(self, now: int) -> None:
         super().restored(now)
         self.worker.saved(self)
+
+
+class Weighed(Changes):
+    """A turn's changes; and the most that any turn has held in memory."""
+
+    def __init__(self, connection: sqlite3.Connection, peaks: Counter[str]) -> None:
+        super().__init__(connection)
+        self.peaks = peaks
+
+    def hold(self, document: Document, stored: bytes | None) -> None:
+        super().hold(document, stored)
+        self.peaks["documents"] = max(self.peaks["documents"], self.size)
+
+    def flush(self, *kinds: str) -> None:
+        super().flush(*kinds)
+        self.peaks["rows"] = max(self.peaks["rows"], len(self.rows))
+        self.peaks["records"] = max(self.peaks["records"], len(self.records))
 
 
 @dataclass
@@ -179,6 +202,7 @@ class Worker:
     age: int = 0  # ms, when it lost its partition
     points: list[Point] | None = None  # kept when someone wants to know where it could have died
     notes: list[tuple[int, Note]] = field(default_factory=list)
+    peaks: Counter[str] = field(default_factory=Counter)  # the most that a turn of its held: documents, rows, records
 
     @property
     def name(self) -> str:
