@@ -1,29 +1,162 @@
-"""Strict servers, each with its own reading of "100 requests per 10 s". They share nothing with the budget under
-test."""
+"""Six servers, each with its own reading of "100 calls per 10 s", as rate limiters are built elsewhere. Calls arrive in
+the order of time; what a server would refuse counts as well, which is the strictest it can be, unless it is told to
+`refuse`. They share nothing with the budget under test."""
 
-from bisect import bisect_right
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable
+from typing import Final, Protocol
 
-
-def sliding_log(arrivals: Sequence[int], limit: int, window_ms: int = 10_000) -> int:
-    """The most arrivals in any window (t - 10 s, t]."""
-    return max((i + 1 - bisect_right(arrivals, at - window_ms, 0, i + 1) for i, at in enumerate(arrivals)), default=0)
-
-
-def fixed_window(arrivals: Sequence[int], limit: int, phase_ms: int, window_ms: int = 10_000) -> int:
-    """The most arrivals in any window that starts at a multiple of 10 s plus the phase."""
-    counts: dict[int, int] = {}
-    for at in arrivals:
-        number = (at - phase_ms) // window_ms
-        counts[number] = counts.get(number, 0) + 1
-    return max(counts.values(), default=0)
+window_ms: Final = 10_000
+limit: Final = 100
 
 
-def token_bucket(arrivals: Sequence[int], limit: int, window_ms: int = 10_000) -> int:
-    """The most tokens ever missing from a bucket of `limit` that refills evenly in 10 s."""
-    missing = worst = 0
-    last = arrivals[0] if arrivals else 0
-    for at in arrivals:
-        missing = max(0, missing - (at - last) * limit) + window_ms  # in units of 1/window_ms of a token
-        worst, last = max(worst, missing), at
-    return -(-worst // window_ms)
+class Server(Protocol):
+    limit: int
+    worst: int  # the highest load that any call found, itself included
+
+    def arrive(self, at: int) -> int:
+        """A call arrives at `at` ms. The load with it; above `limit` a server would refuse it."""
+
+    def refuse(self) -> None:
+        """The call that has just arrived isn't served, and so it counts no more."""
+
+
+class SlidingLog:
+    """Calls in the last 10 s."""
+
+    __slots__ = ("_log", "limit", "worst")
+
+    def __init__(self, limit: int = limit) -> None:
+        self.limit, self.worst = limit, 0
+        self._log = deque[int]()
+
+    def arrive(self, at: int) -> int:
+        log = self._log
+        log.append(at)
+        while log[0] <= at - window_ms:
+            log.popleft()
+        load = len(log)
+        if load > self.worst:
+            self.worst = load
+        return load
+
+    def refuse(self) -> None:
+        self._log.pop()
+
+
+class FixedWindow:
+    """Calls since the last multiple of 10 s, plus the phase."""
+
+    __slots__ = ("_count", "_ends", "limit", "phase_ms", "worst")
+
+    def __init__(self, limit: int = limit, phase_ms: int = 0) -> None:
+        self.limit, self.worst, self.phase_ms = limit, 0, phase_ms
+        self._ends = self._count = 0
+
+    def arrive(self, at: int) -> int:
+        if at >= self._ends:
+            self._ends = at - (at - self.phase_ms) % window_ms + window_ms
+            self._count = 0
+        self._count += 1
+        if self._count > self.worst:
+            self.worst = self._count
+        return self._count
+
+    def refuse(self) -> None:
+        self._count -= 1
+
+
+class FirstHit:
+    """Calls since the first one after the last window ended: that one starts the next."""
+
+    __slots__ = ("_count", "_ends", "limit", "worst")
+
+    def __init__(self, limit: int = limit) -> None:
+        self.limit, self.worst = limit, 0
+        self._ends = self._count = 0
+
+    def arrive(self, at: int) -> int:
+        if at >= self._ends:
+            self._ends, self._count = at + window_ms, 0
+        self._count += 1
+        if self._count > self.worst:
+            self.worst = self._count
+        return self._count
+
+    def refuse(self) -> None:
+        self._count -= 1
+
+
+class TokenBucket:
+    """Tokens missing from a bucket that holds `limit` and refills evenly in 10 s."""
+
+    __slots__ = ("_last", "_missing", "limit", "worst")
+
+    def __init__(self, limit: int = limit) -> None:
+        self.limit, self.worst = limit, 0
+        self._missing = self._last = 0  # in 1/10,000 of a token, so that all is whole
+
+    def arrive(self, at: int) -> int:
+        missing = self._missing - (at - self._last) * self.limit
+        self._missing = missing = max(0, missing) + window_ms
+        self._last = at
+        load = -(-missing // window_ms)
+        if load > self.worst:
+            self.worst = load
+        return load
+
+    def refuse(self) -> None:
+        self._missing -= window_ms
+
+
+class Gcra:
+    """The generic cell rate algorithm: how far the theoretical arrival time lies ahead, in calls; a burst of `limit`."""
+
+    __slots__ = ("_expected", "limit", "worst")
+
+    def __init__(self, limit: int = limit) -> None:
+        self.limit, self.worst = limit, 0
+        self._expected = 0  # in 1/limit ms: the interval between calls needn't be whole
+
+    def arrive(self, at: int) -> int:
+        now = at * self.limit
+        self._expected = expected = max(now, self._expected) + window_ms
+        load = -((now - expected) // window_ms)
+        if load > self.worst:
+            self.worst = load
+        return load
+
+    def refuse(self) -> None:
+        self._expected -= window_ms
+
+
+class SlidingCounter:
+    """The last window's count by the share of it that the last 10 s still reach into, plus this window's."""
+
+    __slots__ = ("_before", "_began", "_count", "limit", "phase_ms", "worst")
+
+    def __init__(self, limit: int = limit, phase_ms: int = 0) -> None:
+        self.limit, self.worst, self.phase_ms = limit, 0, phase_ms
+        self._began, self._before, self._count = -2 * window_ms, 0, 0
+
+    def arrive(self, at: int) -> int:
+        into = at - self._began
+        if into >= window_ms:
+            self._before = self._count if into < 2 * window_ms else 0
+            self._began, self._count = at - (at - self.phase_ms) % window_ms, 0
+            into = at - self._began
+        self._count += 1
+        load = self._count - (self._before * (into - window_ms) // window_ms)  # rounded up: 100.1 is more than 100
+        if load > self.worst:
+            self.worst = load
+        return load
+
+    def refuse(self) -> None:
+        self._count -= 1
+
+
+def worst(server: Server, arrivals: Iterable[int]) -> int:
+    """The highest load that any of these calls finds; they needn't be in order."""
+    for at in sorted(arrivals):
+        server.arrive(at)
+    return server.worst

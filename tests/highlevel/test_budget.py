@@ -13,7 +13,7 @@ from processor.highlevel import budget as room
 from processor.highlevel.budget import Budget, Rate, change, interactive, job
 from processor.highlevel.limits import RateHeaders
 
-from .servers import fixed_window, sliding_log, token_bucket
+from .servers import FixedWindow, Server, SlidingLog, TokenBucket, worst
 
 start = 1_700_000_000_000
 location = "location-1"
@@ -119,13 +119,10 @@ def test_no_strict_server_ever_sees_more_than_its_limit(
     rate = Rate(per_window)
     drive = Drive(Random(seed), network, rate, late_ms=late, interactive_per_s=3).run(60)
 
-    worst = [
-        sliding_log(drive.arrivals, rate.ceiling),
-        token_bucket(drive.arrivals, rate.ceiling),
-        *(fixed_window(drive.arrivals, rate.ceiling, phase) for phase in range(0, 10_000, 777)),
-    ]
-    assert max(worst) <= rate.ceiling <= 100
-    assert sliding_log([at for at, _ in drive.granted], per_window) <= per_window
+    windows = [FixedWindow(phase_ms=phase) for phase in range(0, 10_000, 777)]
+    servers: list[Server] = [SlidingLog(), TokenBucket(rate.ceiling), *windows]
+    assert max(worst(server, drive.arrivals) for server in servers) <= rate.ceiling <= 100
+    assert worst(SlidingLog(), [at for at, _ in drive.granted]) <= per_window
 
 
 @settings(max_examples=40, deadline=None)
@@ -135,14 +132,14 @@ def test_a_ledger_handed_over_can_not_overspend(seed: int, network: Network, eve
     100."""
     drive = Drive(Random(seed), network, late_ms=20, crash_every_ms=every).run(60)
 
-    assert sliding_log(drive.arrivals, 100) <= 100
+    assert worst(SlidingLog(), drive.arrivals) <= 100
 
 
 def test_without_the_ledger_a_successor_overspends() -> None:
     """The guard proved: the same crashes with the ledger lost break the limit."""
     drive = Drive(Random(1), Network(), crash_every_ms=300, hand_over=False).run(60)
 
-    assert sliding_log(drive.arrivals, 100) > 100
+    assert worst(SlidingLog(), drive.arrivals) > 100
 
 
 def test_slots_freed_at_the_grant_let_the_server_see_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +148,7 @@ def test_slots_freed_at_the_grant_let_the_server_see_more(monkeypatch: pytest.Mo
     monkeypatch.setattr(room, "in_flight_limit", 10_000)
     drive = Drive(Random(1), Network(out_ms=4_000), Rate(100)).run(60)
 
-    assert sliding_log(drive.arrivals, 100) > 100
+    assert worst(SlidingLog(), drive.arrivals) > 100
 
 
 @pytest.mark.parametrize("late_ms", [0, 30, 100])
@@ -342,15 +339,16 @@ def test_a_lower_limit_of_highlevels_is_obeyed() -> None:
     now = spent(budget, 1)
     assert budget.hear(last(budget), RateHeaders(limit=25, remaining=24, interval_ms=10_000), now)
 
-    arrivals = [start]
+    server = SlidingLog(limit=25)
+    server.arrive(start)
     while now < start + 60_000:
         now = budget.free_at(now)
         slot = budget.grant(now, change).slot
-        arrivals.append(now)
+        load = server.arrive(now)
         now += 10
         budget.land(slot, now, answered=True)
-        budget.hear(slot, RateHeaders(limit=25, remaining=max(0, 25 - sliding_log(arrivals, 25))), now)
-    assert 23 <= sliding_log(arrivals, 25) <= 25
+        budget.hear(slot, RateHeaders(limit=25, remaining=max(0, 25 - load)), now)
+    assert 23 <= server.worst <= 25
 
 
 def test_a_header_parks_nobody() -> None:

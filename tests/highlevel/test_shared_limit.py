@@ -1,8 +1,7 @@
 """The budget when other programs spend the same limit: what HighLevel's headers are good for."""
 
 import heapq
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from random import Random
 
@@ -12,6 +11,8 @@ from hypothesis import strategies as st
 
 from processor.highlevel.budget import Budget, Rate, change
 from processor.highlevel.limits import RateHeaders
+
+from .servers import SlidingLog
 
 start = 1_700_000_000_000
 
@@ -26,10 +27,9 @@ class Shared:
     heeds: bool = True  # what the headers say
     ours: int = 0
     refused: int = 0
-    counted: deque[int] = field(default_factory=deque)
 
     def run(self, seconds: int = 60) -> "Shared":
-        random, order = Random(1), count()
+        random, order, server = Random(1), count(), SlidingLog(self.limit)
         budget = Budget("location-1", Rate(), "worker-1")
         events: list[tuple[int, int, str, int, int]] = []
 
@@ -43,14 +43,16 @@ class Shared:
             while events and events[0][0] <= now:
                 at, _, kind, slot, remaining = heapq.heappop(events)
                 if kind == "other":
-                    self.arrives(at)
+                    if server.arrive(at) > self.limit:
+                        server.refuse()
                     later(at + 10_000 // self.others, "other")
                 elif kind == "arrival":
                     self.ours += 1
-                    served = self.arrives(at)
-                    self.refused += not served
-                    back = at + random.randint(1, self.latency_ms)
-                    later(back, "answer" if served else "429", slot, self.limit - len(self.counted))
+                    if (load := server.arrive(at)) > self.limit:
+                        server.refuse()
+                        self.refused += 1
+                    back, left = at + random.randint(1, self.latency_ms), max(0, self.limit - load)
+                    later(back, "answer" if load <= self.limit else "429", slot, left)
                 else:
                     budget.land(slot, at, answered=True)
                     if kind == "429":
@@ -61,14 +63,6 @@ class Shared:
                 later(now + random.randint(1, self.latency_ms), "arrival", budget.grant(now, change).slot)
             now = max(now + 1, min([budget.free_at(now), *(at for at, *_ in events[:1])]))
         return self
-
-    def arrives(self, at: int) -> bool:
-        while self.counted and self.counted[0] <= at - 10_000:
-            self.counted.popleft()
-        if len(self.counted) >= self.limit:
-            return False
-        self.counted.append(at)
-        return True
 
 
 @pytest.mark.parametrize("latency_ms", [50, 400, 2_000])

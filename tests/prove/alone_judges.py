@@ -1,0 +1,87 @@
+"""Who judges the calls of one location: a log of what is granted, and six servers of what arrives.
+
+What is promised (DESIGN §6.1): no 10 s hold more than `rate` grants or 100 arrivals. So a sliding log never refuses, nor
+do the windows, which are such 10 s, nor a bucket or GCRA, which forgive more. The approximate counter takes the last window
+for even. Of calls that a network holds back and lets go together it may count as many too many as may be in flight; where
+calls arrive that were told to be lost, that is no bound either, and what it counts is only shown.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from tests.highlevel.servers import FirstHit, FixedWindow, Gcra, Server, SlidingCounter, SlidingLog, TokenBucket
+
+from .adversities import Adversities
+
+limit: Final = 100
+bunch: Final = 20  # DESIGN §6.7: calls in flight at a time
+any_load: Final = 1 << 62
+phases: Final = 3  # of the windows that no call begins
+few: Final = 5  # refusals until headers have told of others
+sliding: Final = ("sliding log", "token bucket", "gcra")  # these forget call by call
+
+Judge = tuple[str, Callable[[int], int], int]  # its name, how it counts, the highest load that is no violation
+
+
+class Judges:
+    """Other programs' calls count as ours where our rate leaves room for them. Where it doesn't ("beside"), the six see only
+    our own, which keep every promise, and a seventh one sees both and tells its load in headers. They tighten, but an
+    answer tells what was: no promise that it never refuses us, but it does so seldom (1 call in 100 where it forgets call by
+    call and so always shows the others, else 1 in 50; without the headers it is up to 7 in 100), and each time we stop."""
+
+    def __init__(self, random: Random, ills: Adversities) -> None:
+        self.violations: dict[str, tuple[int, str]] = {}  # the first of each kind: when, and what
+        self.granted = SlidingLog(ills.rate)
+        counter, most = "sliding counter", limit
+        if ills.unseen:
+            counter, most = f"{counter}, unseen", any_load
+        elif ills.bunched:
+            counter, most = f"{counter}, bunched", limit + bunch
+        self.servers: list[tuple[str, Server]] = [
+            ("sliding log", SlidingLog()),
+            ("first hit", FirstHit()),
+            ("token bucket", TokenBucket()),
+            ("gcra", Gcra()),
+            *(("fixed window", FixedWindow(phase_ms=random.randrange(10_000))) for _ in range(phases)),
+            *((counter, SlidingCounter(phase_ms=random.randrange(10_000))) for _ in range(phases)),
+        ]
+        judges: list[Judge] = [(name, one.arrive, most if name == counter else limit) for name, one in self.servers]
+        telling = next(one for name, one in self.servers if name.startswith(ills.headers))
+        self.shared = None if ills.lowered else type(telling)()
+        self.arrived = self.refused = 0  # at the shared one
+        self.one_refused_in = 100 if ills.headers in sliding else 50
+        if self.shared:
+            self.of_others: list[Judge] = [("beside others", self.shared.arrive, any_load)]
+            self.of_ours = judges + self.of_others
+        else:  # the one that tells comes last
+            self.of_ours = self.of_others = sorted(judges, key=lambda judge: judge[1] == telling.arrive)
+
+    @property
+    def worst(self) -> dict[str, int]:
+        worst = {"granted": self.granted.worst}
+        for name, server in self.servers:
+            worst[name] = max(worst.get(name, 0), server.worst)
+        return worst
+
+    def grant(self, at: int) -> None:
+        if (load := self.granted.arrive(at)) > self.granted.limit:
+            self.violated(at, "granted", f"{load} calls")
+
+    def arrive(self, at: int, ours: bool = True) -> int:
+        """A call arrives. The load that headers tell of; beyond the limit it is refused."""
+        load = 0
+        for name, arrive, most in self.of_ours if ours else self.of_others:
+            if (load := arrive(at)) > most:
+                self.violated(at, name, f"{load} calls")
+        if self.shared:
+            self.arrived += ours
+            if load > limit:
+                self.shared.refuse()
+                self.refused += ours
+                if self.refused > few + self.arrived // self.one_refused_in:
+                    self.violated(at, "beside others", f"{self.refused} of {self.arrived} calls refused")
+        return load
+
+    def violated(self, at: int, kind: str, what: str = "") -> None:
+        self.violations.setdefault(kind, (at, what))
