@@ -28,14 +28,24 @@ def wrong(known: Collection[Lead], told: Sequence[Record]) -> Iterator[str]:
 
 def repeated(told: Sequence[Record]) -> Iterator[str]:
     """Twice what may be there once, or out of order."""
+    yield from disordered(told)
+    yield from doubled(told)
+
+
+def disordered(told: Sequence[Record]) -> Iterator[str]:
+    """Results of a lead that a reader, who keeps the last one, would take for older than one that he had."""
     sequences: dict[tuple[str, str], int] = {}
-    causes: Counter[tuple[str, str]] = Counter()
     for one in data(told, "lead.updates", "lead.synced"):
         lead = one["location_id"], one["lead_id"]
         if one["sequence"] <= sequences.get(lead, -1):
             yield f"{lead[1]}: sequence {one['sequence']} comes after {sequences[lead]}"
         sequences[lead] = one["sequence"]
-        causes.update((one["lead_id"], cause["id"]) for cause in one["causes"])
+
+
+def doubled(told: Sequence[Record]) -> Iterator[str]:
+    """Events that more than one result of a lead answers."""
+    results = data(told, "lead.updates", "lead.synced")
+    causes = Counter((one["lead_id"], cause["id"]) for one in results for cause in one["causes"])
     yield from (f"{lead}: {number} results by {cause}" for (lead, cause), number in causes.items() if number > 1)
 
 

@@ -53,6 +53,11 @@ class Worker(bench.Worker):
         await until(lambda: self._popen.poll() is not None, within_s, lambda: f"{self.name} runs: {self.last_words()}")
         return self._popen.returncode
 
+    @property
+    def exit_code(self) -> int | None:
+        """None: it runs."""
+        return self._popen.poll()
+
     def end(self) -> None:
         if not self.output.closed:
             self.look()
@@ -114,12 +119,14 @@ def _states(pid: int) -> list[str]:
 
 
 class HighLevel(bench.Sandbox):
-    def fault(self, **fields: object) -> None:
-        """A row of `processor.sandbox.faults`: `kind="hang", location=…`."""
-        ask(f"{self.url}/_sandbox/faults", "POST", fields)
+    def fault(self, **fields: object) -> int:
+        """A row of `processor.sandbox.faults`: `kind="hang", location=…`. Returns its number."""
+        (number,) = ask(f"{self.url}/_sandbox/faults", "POST", fields)["ids"]
+        return int(number)
 
-    def cure(self) -> None:
-        ask(f"{self.url}/_sandbox/faults", "DELETE")
+    def cure(self, number: int | None = None) -> None:
+        """One, or all."""
+        ask(f"{self.url}/_sandbox/faults" + ("" if number is None else f"?id={number}"), "DELETE")
 
     def log(self) -> dict[str, list[Arrival]]:
         """What arrived, by location; "": calls that told none."""

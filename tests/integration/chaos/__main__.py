@@ -1,0 +1,46 @@
+"""Play seeds by hand: `python -m tests.integration.chaos --seed N [--seconds 60] [--runs K]`. Exit 1: there are flaws."""
+
+import argparse
+import asyncio
+import logging
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from processor.sandbox.kafka import node
+from tests.integration.chaos.play import quiet, run
+
+shown_at_most: Final = 20  # flaws
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.integration.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, required=True, help="of the first run")
+    parser.add_argument("--seconds", type=float, default=60, help="how long faults and load go on, in a run")
+    parser.add_argument("--runs", type=int, default=1, help="so many seeds, one after the other")
+    parser.add_argument("--quiet", action="store_true", help="a line a run, without its schedule")
+    asked = parser.parse_args()
+    logging.disable()  # a broker that is gone is no news here
+    flawed = 0
+    for seed in range(asked.seed, asked.seed + asked.runs):
+        folder = Path(tempfile.mkdtemp(prefix=f"hydrant-chaos-{seed}-"))
+        with node() as broker:
+            say = quiet if asked.quiet else say_at_once
+            outcome = asyncio.run(run(seed, asked.seconds, folder, broker, say))
+        say_at_once(str(outcome))
+        if outcome.flaws:
+            flawed += 1
+            say_at_once("\n".join([*outcome.flaws[:shown_at_most], f"its logs, and all flaws: {folder}"]))
+        else:
+            shutil.rmtree(folder)
+    return 1 if flawed else 0
+
+
+def say_at_once(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""What a seed makes happen: of a schedule and of a load."""
+
+from collections import Counter
+from itertools import pairwise
+from typing import Final
+
+import pytest
+
+from tests.integration.chaos import schedule as kinds
+from tests.integration.chaos.load import at_first, busy, load, where
+from tests.integration.chaos.schedule import Event, quiet_s, schedule, seeds_in_proof, seeds_in_test
+
+lasts_s: Final = 60
+
+
+@pytest.mark.parametrize("seeds", [seeds_in_test, seeds_in_proof], ids=["test", "prove"])
+def test_every_kind_of_event_occurs_in_some_seed(seeds: tuple[int, ...]) -> None:
+    occurring = {event.kind for seed in seeds for event in schedule(seed, lasts_s)}
+
+    assert set(kinds.kinds) == occurring
+
+
+@pytest.mark.parametrize("seed", [*seeds_in_test, *seeds_in_proof])
+def test_every_seed_has_deaths_an_outage_a_visit_cuts_and_ailments(seed: int) -> None:
+    occurring = {event.kind for event in schedule(seed, lasts_s)}
+
+    assert all(occurring & {*some} for some in (kinds.deaths, kinds.outage, kinds.visit, kinds.network, kinds.ailments))
+
+
+@pytest.mark.parametrize("seed", [*seeds_in_test, *seeds_in_proof])
+def test_nothing_fails_and_nobody_tells_in_the_last_seconds(seed: int) -> None:
+    ends = [event.at_s + event.lasts_s for event in schedule(seed, lasts_s)]
+
+    assert max(ends) <= lasts_s - quiet_s
+    assert load(seed, lasts_s).told[-1][0] <= lasts_s - quiet_s
+
+
+def test_the_same_seed_is_the_same_schedule_and_load() -> None:
+    assert (schedule(1, lasts_s), load(1, lasts_s)) == (schedule(1, lasts_s), load(1, lasts_s))
+    assert schedule(1, lasts_s) != schedule(2, lasts_s)
+    assert load(1, lasts_s) != load(2, lasts_s)
+
+
+@pytest.mark.parametrize("seed", seeds_in_test)
+def test_whatever_befalls_somebody_is_over_before_the_next(seed: int) -> None:
+    """But the network of a worker fails whatever befalls the worker."""
+    lanes: dict[tuple[str, bool], list[Event]] = {}
+    for event in schedule(seed, lasts_s):
+        lanes.setdefault((event.whom, event.kind in kinds.network), []).append(event)
+
+    assert [] == [
+        (before, after)
+        for events in lanes.values()
+        for before, after in pairwise(events)
+        if before.at_s + before.lasts_s >= after.at_s
+    ]
+
+
+def test_only_a_member_without_a_name_stands_still_past_its_session() -> None:
+    """One with a name has 30 s: a run would be over by then."""
+    long = {event.whom for seed in seeds_in_proof for event in schedule(seed, lasts_s) if event.kind in kinds.absence}
+
+    assert {*kinds.crew} - {kinds.named} == long
+
+
+@pytest.mark.parametrize("seed", seeds_in_test)
+def test_a_load_has_all_that_upstream_may_tell(seed: int) -> None:
+    """In time, and no edit is older than the one before."""
+    made = load(seed, lasts_s)
+    moved = [versions for versions in made.versions.values() if len({one.whose for one in versions}) > 1]
+    told_of = Counter(versions[0].location for versions in made.versions.values())
+    times = [at_s for at_s, _ in made.told]
+
+    assert times == sorted(times)
+    assert [] == [
+        name
+        for name, versions in made.versions.items()
+        if [one.revision for one in versions] != list(range(1, len(versions) + 1))
+    ]
+    assert min(told_of[where[name]] for name in busy) > 2 * at_first
+    assert min(len(moved), len(made.requests), len(made.talked), len(made.malformed), len(made.backfilled)) >= 5
