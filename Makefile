@@ -5,7 +5,7 @@ bin := .venv/bin
 made := .venv/made
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast check bench format lock clean
+.PHONY: help venv demo test test-fast check bench prove format lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ check: $(made)  ## format, lint, types, imports
 
 bench: $(made)  ## each bar with its conditions; ARGS="sync_latency memory" for some
 	@$(bin)/python -m tests.bench $(ARGS)
+
+prove: $(made)  ## the invariants, by SEEDS=200 fault schedules (and FIRST=0, PARTS="alone chaos"); a report in build/prove.md
+	@$(bin)/python -m tests.prove --seeds $(or $(SEEDS),200) --first $(or $(FIRST),0) $(PARTS)
 
 format: $(made)  ## put the code in order
 	@$(bin)/ruff format .

@@ -1,0 +1,172 @@
+"""What a proof showed, as a page of Markdown. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.integration.chaos.play import Outcome as Chaos
+
+from .alone import Alone
+from .alone_judges import bunch
+from .rebalances import Row
+from .schedules import Outcome
+
+server_limit: Final = 100
+use_at_least: Final = 0.99
+use_rebalanced_at_least: Final = 0.98
+rebalanced_every_s: Final = 120
+wait_at_most_ms: Final = 400
+alone_at_least: Final = 20_000  # calls a second of CPU time
+workers_at_least: Final = 1_000
+
+
+@dataclass(slots=True)
+class Proof:
+    """What has come of it so far; nothing of a part that was not run."""
+
+    command: str
+    day: str
+    took_s: float = 0.0
+    alone: Alone = field(default_factory=Alone)
+    alone_cpu_s: float = 0.0  # of all processes
+    schedules: list[Outcome] = field(default_factory=list)
+    schedules_speed: float = 0.0  # calls a second of CPU time
+    rebalances: list[Row] = field(default_factory=list)
+    rebalances_cpu_s: float = 0.0
+    chaos: list[Chaos] = field(default_factory=list)
+
+    def violations(self) -> Iterator[str]:
+        """Promises that were broken, with the command that shows it again."""
+        for one in self.alone.violations:
+            minutes = one.at // 60_000 + 1
+            yield f"python -m tests.prove.alone --first {one.seed} --seeds 1 --minutes {minutes}\n{one}"
+        for played in self.schedules:
+            if played.complaint:
+                command = f"python -m tests.simulation --world {played.world} --seed {played.seed}"
+                yield f"{command}\n{played.complaint}"
+        for run in self.chaos:
+            if run.flaws:
+                yield "\n".join([f"python -m tests.integration.chaos --seed {run.seed}", *run.flaws])
+
+    def missed(self) -> Iterator[str]:
+        """Bars of use and waits that were not reached."""
+        if self.alone.room and (use := self.alone.use) < use_at_least:
+            yield f"use {use:.2%}, not {use_at_least:.0%}"
+        if (wait := self.alone.wait(0.99)) > wait_at_most_ms:
+            yield f"interactive wait p99 {wait} ms, not {wait_at_most_ms}"
+        for row in self.rebalances:
+            least = use_rebalanced_at_least if row.case.every_s else use_at_least
+            if row.case.every_s in (0, rebalanced_every_s) and row.case.how == "leaves" and row.use < least:
+                yield f"{row.case}: use {row.use:.2%}, not {least:.0%}"
+
+    @property
+    def holds(self) -> bool:
+        return not any(True for _ in self.violations()) and not any(True for _ in self.missed())
+
+
+def page(proof: Proof) -> str:
+    broken, missed = list(proof.violations()), list(proof.missed())
+    lines = [
+        "# Proof",
+        "",
+        f"`{proof.command}`, {proof.day}, took {proof.took_s / 60:.0f} min: "
+        f"{len(broken)} violations{''.join(f'; {one}' for one in missed)}.",
+    ]
+    for part in (alone(proof), schedules(proof), rebalances(proof), chaos(proof)):
+        if told := list(part):
+            lines += ["", *told]
+    for one in broken:
+        lines += ["", "```", one, "```"]
+    return "\n".join([*lines, ""])
+
+
+def alone(proof: Proof) -> Iterator[str]:
+    seen = proof.alone
+    if not seen.calls:
+        return
+    yield "## Budget alone, one saturated location at a time"
+    yield from table(
+        ("location-hours at saturation", f"{seen.hours:,.1f}", ""),
+        ("calls", f"{seen.calls:,}", ""),
+        ("violations", f"{len(seen.violations)}", "0"),
+        *((f"worst load, {judge}", f"{load}", bar(judge)) for judge, load in sorted(seen.worst.items())),
+        ("429s beside programs that our rate doesn't leave room for", f"{seen.refused:,}", ""),
+        ("use of 90 per 10 s, nothing going wrong", f"{seen.use:.2%}", f"≥ {use_at_least:.0%}"),
+        ("interactive wait, p50", f"{seen.wait(0.5)} ms", ""),
+        ("interactive wait, p99", f"{seen.wait(0.99)} ms", f"≤ {wait_at_most_ms} ms"),
+        ("calls a CPU second", f"{seen.calls / max(proof.alone_cpu_s, 0.001):,.0f}", f"≥ {alone_at_least:,}"),
+    )
+    yield f"Faults: {kinds([seen.faults])}."
+
+
+def bar(judge: str) -> str:
+    """What is promised (`alone_judges`)."""
+    if judge == "granted":
+        return "≤ 90"
+    return "none" if "unseen" in judge else f"≤ {server_limit + bunch if 'bunched' in judge else server_limit}"
+
+
+def schedules(proof: Proof) -> Iterator[str]:
+    played = proof.schedules
+    if not played:
+        return
+    yield "## Whole workers, simulated"
+    yield from table(
+        ("fault schedules", f"{len(played):,}", ""),
+        ("of them violated", f"{sum(bool(one.complaint) for one in played)}", "0"),
+        ("hours of their time", f"{sum(one.virtual_ms for one in played) / 3_600_000:,.0f}", ""),
+        ("calls", f"{sum(one.calls for one in played):,}", ""),
+        ("calls a CPU second, 16 locations at saturation", f"{proof.schedules_speed:,.0f}", f"≥ {workers_at_least:,}"),
+    )
+    yield f"Worlds: {kinds([Counter(one.world for one in played)])}."
+    yield f"Faults: {kinds(one.faults for one in played)}."
+
+
+def rebalances(proof: Proof) -> Iterator[str]:
+    if not proof.rebalances:
+        return
+    calls = sum(row.calls for row in proof.rebalances)
+    yield "## What rebalances cost, in simulated workers at saturation"
+    yield from (
+        "",
+        "| | rebalances | moved | use | interactive wait p50 | p99 | worst window |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    )
+    for row in proof.rebalances:
+        cells = row.generations, row.moved, f"{row.use:.2%}", f"{row.p50_ms} ms", f"{row.p99_ms} ms", row.worst
+        yield f"| {row.case} | {' | '.join(map(str, cells))} |"
+    rate = calls / max(proof.rebalances_cpu_s, 0.001)
+    yield from ("", f"{calls:,} calls, {rate:,.0f} a CPU second.")
+
+
+def chaos(proof: Proof) -> Iterator[str]:
+    runs = proof.chaos
+    if not runs:
+        return
+    yield "## Real Kafka: three workers, a broker and a network that fail"
+    yield from table(
+        ("runs", f"{len(runs)}", ""),
+        ("lost", f"{sum(len(one.lost) for one in runs)}", "0"),
+        ("repeated", f"{sum(len(one.repeated) for one in runs)}", "0"),
+        ("other flaws", f"{sum(len(one.other) for one in runs)}", "0"),
+        ("worst window", f"{max(one.worst_window for one in runs)}", f"≤ {server_limit}"),
+        ("429s that nobody injected", f"{sum(one.refused for one in runs)}", "0"),
+        ("results", f"{sum(one.results for one in runs):,}", ""),
+        ("messages", f"{sum(one.messages for one in runs):,}", ""),
+        ("calls", f"{sum(one.calls for one in runs):,}", ""),
+        ("all done after the last fault, worst", f"{max(one.took_s for one in runs):.0f} s", ""),
+    )
+    yield f"Faults: {kinds(one.events for one in runs)}."
+
+
+def table(*rows: tuple[str, str, str]) -> Iterator[str]:
+    """Rows of what, how much, and its bar."""
+    yield from ("", "| | | bar |", "|---|--:|--:|")
+    yield from (f"| {what} | {figure} | {bar} |" for what, figure, bar in rows)
+    yield ""
+
+
+def kinds(counted: Iterable[Mapping[str, int]]) -> str:
+    total = sum((Counter(one) for one in counted), Counter[str]())
+    return ", ".join(f"{count:,} {kind}" for kind, count in total.most_common()) or "none"
