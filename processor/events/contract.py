@@ -264,6 +264,7 @@ class LeadSynced(Model):
     resolved_by: Annotated[str, known("lead", "webhook", "search", "scan", "phone", "create")] | None
     hydrated_from: Annotated[str, known("webhook", "search", "scan", "contact")] | None
     messages: Annotated[str, known("imported", "none", "not_asked", "failed")]
+    """`failed`: they could not all be had, though some may have been imported; the next Sync goes on from there."""
     messages_imported: Count
     calls: Annotated[dict[str, Count], known({"search": 1}, {"contact": 1, "search": 2})]
     """By kind (search, contact, duplicate, create, update, messages); a shared call is counted where first needed."""

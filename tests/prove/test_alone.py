@@ -45,16 +45,19 @@ def kinds(world: str) -> Iterator[set[str]]:
         yield {violation.kind for violation in one(seed, minutes * minute_ms).violations}
 
 
+@pytest.mark.slow
 def test_no_promise_is_broken(seen: Alone) -> None:
     assert () == seen.violations
 
 
+@pytest.mark.slow
 def test_a_calm_location_spends_its_whole_budget_and_nobody_waits_long(seen: Alone) -> None:
     """DESIGN §6.6, with a round trip of 100 ms, up to half of the budget asked for by people, and endless other work."""
     assert seen.use >= 0.99
     assert 0 < seen.wait(0.99) <= 400
 
 
+@pytest.mark.slow
 def test_all_that_can_go_wrong_does(seen: Alone) -> None:
     assert everything_that_goes_wrong == set(seen.faults)
 

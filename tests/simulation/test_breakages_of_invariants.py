@@ -259,6 +259,7 @@ more = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("breakage", "trial", "oracle"), more, ids=[f"{one.__name__}-{oracle}" for one, _, oracle in more]
 )
@@ -270,6 +271,7 @@ def test_the_breakage_is_caught(
     assert any(oracle in broken(run) for run in trial.runs())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trial", [succeeded, refusing, restarted, patient_world, Once(loaded)])
 def test_without_a_breakage_the_same_runs_are_clean(trial: Runs) -> None:
     for run in trial.runs():

@@ -123,6 +123,7 @@ def test_contacts_that_change_while_a_scan_stands_still_are_not_mistaken(seed: i
     keeps_every_promise(stalled(seed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", spent_days)
 def test_a_day_that_is_spent_pauses_jobs_and_the_next_one_goes_on_with_them(seed: int) -> None:
     keeps_every_promise(spent_once(seed))

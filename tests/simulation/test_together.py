@@ -34,18 +34,6 @@ def test_static_members_keep_every_promise(seed: int) -> None:
     keeps_every_promise(called(seed))
 
 
-@pytest.mark.slow
-def test_a_group_keeps_every_promise_in_many_more_worlds() -> None:
-    for seed in range(11_000, 11_060):
-        keeps_every_promise(quarrel(seed))
-
-
-@pytest.mark.slow
-def test_static_members_keep_every_promise_in_many_more_worlds() -> None:
-    for seed in range(12_000, 12_060):
-        keeps_every_promise(named(seed))
-
-
 def test_a_frozen_worker_is_fenced_and_comes_back_only_when_the_group_says_so() -> None:
     """Its successor has it all; when it goes on, nothing of it counts, and it opens nothing before a heartbeat tells it
     where it is."""
