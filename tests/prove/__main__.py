@@ -48,6 +48,7 @@ def main() -> int:
     said = parser.parse_args()
     if unknown := {*said.parts} - {*parts}:
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
+    logging.disable()  # clients of a broker that is killed tell of it
     chosen, seeds, began = said.parts or parts, range(said.first, said.first + said.seeds), monotonic()
     proof = Proof(command(chosen, seeds), date.today().isoformat())  # noqa: DTZ011  # the day where it runs
     try:
