@@ -73,6 +73,7 @@ class Run:
     trace: Trace
     workers: list[Worker] = field(default_factory=list)
     offsets: dict[tuple[str, int, int], int] = field(default_factory=dict)  # topic, partition, offset → publication
+    unpublished: list[int] = field(default_factory=list)  # publications that Kafka has not taken yet
     fates: Sequence[Fate] = ()
     group: Group | None = None
     crashed: list[str] = field(default_factory=list)
@@ -272,20 +273,32 @@ def set_wall(run: Run, step: Step) -> None:
 
 
 def publisher(run: Run, index: int) -> Callable[[], None]:
-    one = run.scenario.publications[index]
+    """While Kafka is gone upstream tries again, and keeps its order: no request comes before the leads it is about."""
 
     def publish() -> None:
-        if run.kafka.gone:  # upstream tries again
-            run.loop.after(again_ms, publish)
+        run.unpublished.append(index)
+        if len(run.unpublished) == 1:
+            catch_up()
+
+    def catch_up() -> None:
+        if run.kafka.gone:
+            run.loop.after(again_ms, catch_up)
             return
-        where = run.scenario.place(one)
-        run.offsets[one.topic, where, len(run.kafka.log(one.topic, where))] = index
-        timestamp = time(one.at if one.timestamp is None else one.timestamp)
-        run.kafka.publish(one.topic, where, Entry(one.key.encode(), one.value, one.headers, timestamp), one.transaction)
-        shown = (one.value or b"")[:200].decode(errors="replace")
-        run.trace.say("upstream", f"publishes to {one.topic} {where}", event=one.event, value=shown)
+        for each in run.unpublished:
+            put(run, each)
+        run.unpublished.clear()
 
     return publish
+
+
+def put(run: Run, index: int) -> None:
+    one = run.scenario.publications[index]
+    where = run.scenario.place(one)
+    run.offsets[one.topic, where, len(run.kafka.log(one.topic, where))] = index
+    timestamp = time(one.at if one.timestamp is None else one.timestamp)
+    run.kafka.publish(one.topic, where, Entry(one.key.encode(), one.value, one.headers, timestamp), one.transaction)
+    shown = (one.value or b"")[:200].decode(errors="replace")
+    run.trace.say("upstream", f"publishes to {one.topic} {where}", event=one.event, value=shown)
 
 
 def ended(worker: Worker, expected: Collection[str]) -> list[str]:
