@@ -120,7 +120,7 @@ def test_a_429_says_how_long_in_seconds_as_a_date_or_not_at_all() -> None:
     found = sum((run.server.faults for run in runs), Counter[str]())
 
     assert all("patient" not in broken(run) for run in runs)
-    assert min(found[f"429 {form}"] for form in ("with seconds", "with a date", "without Retry-After")) > 3
+    assert all(found[f"429 {form}"] for form in ("with seconds", "with a date", "without Retry-After"))
 
 
 # the log
