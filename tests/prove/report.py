@@ -28,6 +28,7 @@ class Proof:
     command: str
     day: str
     took_s: float = 0.0
+    interrupted: bool = False
     alone: Alone = field(default_factory=Alone)
     alone_cpu_s: float = 0.0  # of all processes
     schedules: list[Outcome] = field(default_factory=list)
@@ -62,7 +63,8 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        return not any(True for _ in self.violations()) and not any(True for _ in self.missed())
+        """All that was asked for was done, and well."""
+        return not (self.interrupted or any(True for _ in self.violations()) or any(True for _ in self.missed()))
 
 
 def page(proof: Proof) -> str:
@@ -70,7 +72,8 @@ def page(proof: Proof) -> str:
     lines = [
         "# Proof",
         "",
-        f"`{proof.command}`, {proof.day}, took {proof.took_s / 60:.0f} min: "
+        f"`{proof.command}`, {proof.day}, {'interrupted after' if proof.interrupted else 'took'} "
+        f"{proof.took_s / 60:.0f} min: "
         f"{len(broken)} violations{''.join(f'; {one}' for one in missed)}.",
     ]
     for part in (alone(proof), schedules(proof), rebalances(proof), chaos(proof)):
