@@ -94,6 +94,7 @@ def test_who_asks_for_no_messages_could_have_some(made: World) -> None:
     assert case.due_of(sync.should.contact_id) != {}
 
 
+@pytest.mark.slow
 def test_an_export_of_the_usual_location_is_a_handful_of_pages() -> None:
     made = world(now_ms, locations=1, leads=20, syncs=0, sync_all=20_000)
 

@@ -111,6 +111,7 @@ def test_people_are_nobody(made: World, job: SyncAll) -> None:
     assert set(re.findall(rb'"phone": ?"(\+1\D*\d{3})', told)) <= {b"+1555", b"+1 (555", b"+1 555", b"+1-555"}
 
 
+@pytest.mark.slow
 def test_more_than_a_page_of_contacts_may_have_come_at_once() -> None:
     """A scan is sorted by this time: of the usual size, an import fills more than a page of 500."""
     made = world(now_ms, locations=1, leads=20, syncs=0, sync_all=20_000)

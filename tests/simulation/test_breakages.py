@@ -375,6 +375,7 @@ breakages = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("breakage", "trial", "oracle"), breakages, ids=[f"{one.__name__}-{oracle}" for one, _, oracle in breakages]
 )
@@ -400,6 +401,7 @@ clean = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trial", clean.values(), ids=clean.keys())
 def test_without_a_breakage_the_same_runs_are_clean(trial: Trial) -> None:
     for run in trial.runs():

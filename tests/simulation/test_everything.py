@@ -31,6 +31,7 @@ def test_all_that_can_go_wrong_together_breaks_no_promise(seed: int) -> None:
     keeps_every_promise(once(seed))
 
 
+@pytest.mark.slow
 def test_all_of_it_does_go_wrong() -> None:
     found = sum((faults(once(seed)) for seed in seeds), Counter[str]())
     expected = {
@@ -53,6 +54,7 @@ def test_all_of_it_does_go_wrong() -> None:
     assert any("token refused" in kind for kind in found)
 
 
+@pytest.mark.slow
 def test_several_workers_share_jobs_and_messages_and_change_hands() -> None:
     runs = [once(seed) for seed in seeds]
 
@@ -114,6 +116,7 @@ def test_who_hangs_is_given_up_by_the_clients_time_out_and_who_resets_says_so_at
     assert all(one.arrived for one in [*hung, *reset])
 
 
+@pytest.mark.slow
 def test_a_429_says_how_long_in_seconds_as_a_date_or_not_at_all() -> None:
     """The real parser reads the date against the server's own clock."""
     runs: Sequence[Run] = [away("429", 40_000), *(once(seed) for seed in seeds)]

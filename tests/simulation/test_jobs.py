@@ -47,6 +47,7 @@ def test_a_small_job_scans_and_every_lead_has_its_outcome() -> None:
 # killed at every await in turn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tell", [sync_all, overtaken])
 @pytest.mark.parametrize("state", founds)
 def test_killed_at_many_an_await_a_job_goes_on(tell: Callable[[int], Scenario], state: Found) -> None:
@@ -129,6 +130,7 @@ def test_a_day_that_is_spent_pauses_jobs_and_the_next_one_goes_on_with_them(seed
     keeps_every_promise(spent_once(seed))
 
 
+@pytest.mark.slow
 def test_whatever_goes_wrong_with_jobs_includes_something() -> None:
     """The worlds above do hold every kind of lead, plan, end and pause."""
     runs = [jobs(seed) for seed in range(12)] + [spent_once(seed) for seed in spent_days]

@@ -99,6 +99,7 @@ def test_a_completed_job_tells_how_many_messages_it_published() -> None:
 # killed at every await in turn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tell", told)
 @pytest.mark.parametrize("state", founds)
 def test_killed_at_many_an_await_no_message_is_lost_or_repeated(tell: Callable[[int], Scenario], state: Found) -> None:
@@ -132,6 +133,7 @@ def test_an_export_begun_anew_with_an_expired_cursor_repeats_and_loses_nothing(s
     keeps_every_promise(interrupted(seed))
 
 
+@pytest.mark.slow
 def test_cursors_do_expire_in_these_worlds() -> None:
     """Those of a contact's export, and of a location's."""
     expired = [run for seed in range(10) if (run := interrupted(seed)).server.conversations.expired]
