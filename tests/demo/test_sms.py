@@ -57,6 +57,7 @@ def count_of(case: Case) -> Counter[str]:
     return Counter(one.contact for one in case.sms if one.message)
 
 
+@pytest.mark.slow
 def test_the_same_seed_says_the_same(made: World) -> None:
     again = world(now_ms, locations=4, leads=150, syncs=40, sync_all=leads)
     other = world(now_ms, locations=4, leads=150, syncs=40, sync_all=leads, seed=1)

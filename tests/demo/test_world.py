@@ -58,6 +58,7 @@ def test_another_seed_gives_another_world(made: World) -> None:
     assert world(now_ms, locations=4, leads=150, syncs=40, seed=1) != made
 
 
+@pytest.mark.slow
 def test_the_usual_size_has_its_leads_syncs_and_malformed_events() -> None:
     made = world(now_ms)
 

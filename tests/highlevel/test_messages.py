@@ -109,5 +109,6 @@ def test_nothing_personal_shows_in_a_repr() -> None:
 @given(
     st.dictionaries(st.sampled_from([*payload, "other"]), st.recursive(st.none() | st.text() | st.floats(), st.lists))
 )
+@pytest.mark.slow
 def test_reading_never_raises(changes: dict[str, Any]) -> None:
     from_export(payload | changes, "loc-1")

@@ -48,6 +48,7 @@ def test_all_types_occur_in_their_shares_and_both_spellings() -> None:
     assert 0.18 < (sum(types.values()) - sms) / sms < 0.22
 
 
+@pytest.mark.slow
 def test_they_look_like_highlevels_and_are_older_than_the_world() -> None:
     youngest_contact = list(contacts("here", 100_000))[-1].added
     for one in (one for of_one in everyone(5, 300) for one in of_one):

@@ -332,6 +332,7 @@ def refuse_groups(bench: Bench) -> None:
     bench.turn(*(answered(call, Refused(422) if call in wide else bench.lookup(call)) for call in calls))
 
 
+@pytest.mark.slow
 def test_it_stands_still_while_the_days_share_is_spent_and_says_so() -> None:
     """Of 40 calls a day jobs may have 30; the change that it took along has the rest, and is answered."""
     bench = scanning(80, people(300), rate=Rate(90, 40, 0.25))

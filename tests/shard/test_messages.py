@@ -167,6 +167,7 @@ def test_a_missing_scope_pauses_messages_alone() -> None:
     assert bench.take()[-1]["messages"] == "imported"
 
 
+@pytest.mark.slow
 def test_an_export_that_is_lost_eight_times_has_failed() -> None:
     """Others are answered meanwhile: it isn't the location that ails."""
     bench = Bench(contacts=[contact()], messages=talk(3))

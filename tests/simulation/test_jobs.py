@@ -109,6 +109,7 @@ def test_a_job_is_handed_over_by_a_worker_that_leaves_or_finds_out_too_late(how:
 # any trouble
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [*range(12), 60, 455, 2416])  # the last ones found faults
 def test_whatever_goes_wrong_jobs_keep_every_promise(seed: int) -> None:
     keeps_every_promise(jobs(seed))

@@ -115,6 +115,7 @@ def test_killed_at_every_await_no_message_is_lost_or_repeated(tell: Callable[[in
         outlived(tell, kill)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["stalls", "drains"])
 @pytest.mark.parametrize("tell", told)
 def test_an_export_is_handed_over_by_a_worker_that_leaves_or_finds_out_too_late(
@@ -153,6 +154,7 @@ def test_an_export_that_breaks_off_is_not_told_as_whole(at: int) -> None:
     assert "failed" in told_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_goes_wrong_each_message_comes_once(seed: int) -> None:
     keeps_every_promise(chatting(seed))

@@ -70,6 +70,7 @@ def test_another_seed_gives_another_run() -> None:
     assert play(scenario(0)).digest() != play(scenario(1)).digest()
 
 
+@pytest.mark.slow
 def test_hash_randomisation_changes_nothing() -> None:
     """Sets of strings are walked in another order; no byte of the topics may tell."""
     command = [sys.executable, "-m", "tests.simulation", "--seed", "5", "--leads", "40", "--kill", "900", "--quiet"]
