@@ -4,17 +4,12 @@ say."""
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Final
 
-from processor.engine.log import Heard, Intervals, KafkaConfig, Replaced
-from processor.engine.membership import Membership
-from processor.engine.supervisor import supervise
-
 from .fate import Fate
-from .group import Group, member
+from .group import Group
 from .log import silent_after_s
 from .play import Run, World, drain_ms, ended, finish, parts, prepare, setup, spending_ms
 from .worker import Disk, Peer, Wall, Worker
@@ -29,27 +24,6 @@ def play_together(scenario: Scenario, fates: Sequence[Fate], world: World | None
     run = prepare(scenario, world or World(), fates=fates)
     run.group = Group(run.kafka, scenario.owned)
     return finish(run, Direction(run, run.group).direct())
-
-
-@dataclass
-class Static(Peer):
-    """A static member of the group. It ends once another worker has joined under its instance id."""
-
-    instance: str = ""
-
-    async def work(self) -> object:
-        try:
-            config = KafkaConfig("simulated", group_instance_id=self.instance)
-            async with Membership(config, member=self.join) as membership:
-                await supervise(membership, self.run_partition, self.owns, self.stop)
-        except Replaced:
-            self.trace.say(self.name, "ends: its place is taken")
-            return "replaced"
-        return "stopped"
-
-    async def join(self, config: KafkaConfig, intervals: Intervals, heard: Heard) -> None:
-        assert self.group is not None
-        await member(self.group, self, intervals, heard, self.instance)
 
 
 class Direction:
@@ -108,8 +82,8 @@ class Direction:
         if number not in self.walls:
             self.walls[number] = Wall(self.random.randint(-run.world.skew_ms, run.world.skew_ms))
         name = f"worker-{number}" + f".{self.born[number]}" * (self.born[number] > 0)
-        instance, rest = self.instances[number], (setup(run, name), *parts(run), disks, None, self.walls[number])
-        peer = Static(*rest, group=self.group, instance=instance) if instance else Peer(*rest, group=self.group)
+        rest = setup(run, name), *parts(run), disks, None, self.walls[number]
+        peer = Peer(*rest, group=self.group, instance=self.instances[number])
         self.peers[number] = peer
         run.workers.append(peer)
         peer.start()
@@ -121,8 +95,8 @@ class Direction:
 
     def twins_alive(self) -> list[str]:
         """Of those under one instance id all but one have ended by now."""
-        alive = Counter(one.instance for one in self.peers.values() if isinstance(one, Static) and not one.task.done())
-        return [f"{count} workers live as {instance}" for instance, count in alive.items() if count > 1]
+        alive = Counter(one.instance for one in self.peers.values() if not one.task.done())
+        return [f"{count} workers live as {instance}" for instance, count in alive.items() if instance and count > 1]
 
     def left(self, peer: Peer, fate: Fate) -> dict[int, Disk]:
         return {partition: disk.left(fate.state) for partition, disk in peer.disks.items()}

@@ -18,7 +18,7 @@ from random import Random
 from typing import Final, Literal, NamedTuple
 
 from processor.engine.clock import WallClock, unsettled_ms
-from processor.engine.log import Heard, Intervals, KafkaConfig
+from processor.engine.log import Heard, Intervals, KafkaConfig, Replaced
 from processor.engine.membership import Membership
 from processor.engine.ports import Ports, StateFile
 from processor.engine.runner import Ended, run
@@ -304,19 +304,25 @@ class Worker:
 @dataclass
 class Peer(Worker):
     """A worker in a group, as `app.work` wires it: the partitions that membership says are its own, each with a
-    runner."""
+    runner. As a static member it ends once another worker has joined under its instance id."""
 
     group: Group | None = None
+    instance: str | None = None  # it is a static member
     opened: dict[int, Mortal] = field(default_factory=dict)
 
     async def work(self) -> object:
-        async with Membership(KafkaConfig("simulated"), member=self.join) as membership:
-            await supervise(membership, self.run_partition, self.owns, self.stop)
+        try:
+            config = KafkaConfig("simulated", group_instance_id=self.instance)
+            async with Membership(config, member=self.join) as membership:
+                await supervise(membership, self.run_partition, self.owns, self.stop)
+        except Replaced:
+            self.trace.say(self.name, "ends: its place is taken")
+            return "replaced"
         return "stopped"
 
     async def join(self, config: KafkaConfig, intervals: Intervals, heard: Heard) -> None:
         assert self.group is not None
-        await member(self.group, self, intervals, heard)
+        await member(self.group, self, intervals, heard, self.instance)
 
     async def run_partition(self, partition: int, end: asyncio.Event) -> Ended:
         return await run(replace(self.setup, partition=partition), self.ports(partition), end)
