@@ -7,13 +7,10 @@ says how far it came.
 """
 
 import argparse
-import asyncio
 import logging
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import date
@@ -21,7 +18,6 @@ from pathlib import Path
 from time import monotonic, process_time
 from typing import Final, TypeVar
 
-from processor.sandbox.kafka import node
 from tests.integration.chaos import play
 from tests.integration.chaos.schedule import seeds_in_proof
 
@@ -129,12 +125,8 @@ def in_pool(pool: ProcessPoolExecutor, work: Callable[[Of], T], of: Iterable[Of]
 def chaotic(seeds: range) -> Iterator[play.Outcome]:
     """One after the other, each with a broker of its own. Logs are kept where something was wrong."""
     for seed in seeds:
-        folder = Path(tempfile.mkdtemp(prefix=f"hydrant-chaos-{seed}-"))
-        with node() as broker:
-            outcome = asyncio.run(play.run(seed, chaos_s, folder, broker))
-        print(f"  {outcome}" + (f"; see {folder}" if outcome.flaws else ""), flush=True)
-        if not outcome.flaws:
-            shutil.rmtree(folder)
+        outcome, kept = play.run_alone(seed, chaos_s)
+        print(f"  {outcome}" + (f"; see {kept}" if kept else ""), flush=True)
         yield outcome
 
 

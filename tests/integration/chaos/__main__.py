@@ -1,16 +1,11 @@
 """Play seeds by hand: `python -m tests.integration.chaos --seed N [--seconds 60] [--runs K]`. Exit 1: there are flaws."""
 
 import argparse
-import asyncio
 import logging
-import shutil
 import sys
-import tempfile
-from pathlib import Path
 from typing import Final
 
-from processor.sandbox.kafka import node
-from tests.integration.chaos.play import quiet, run
+from tests.integration.chaos.play import quiet, run_alone
 
 shown_at_most: Final = 20  # flaws
 
@@ -23,19 +18,13 @@ def main() -> int:
     parser.add_argument("--quiet", action="store_true", help="a line a run, without its schedule")
     asked = parser.parse_args()
     logging.disable()  # clients of a broker that is killed tell of it
-    logging.disable()  # a broker that is gone is no news here
     flawed = 0
     for seed in range(asked.seed, asked.seed + asked.runs):
-        folder = Path(tempfile.mkdtemp(prefix=f"hydrant-chaos-{seed}-"))
-        with node() as broker:
-            say = quiet if asked.quiet else say_at_once
-            outcome = asyncio.run(run(seed, asked.seconds, folder, broker, say))
+        outcome, kept = run_alone(seed, asked.seconds, quiet if asked.quiet else say_at_once)
         say_at_once(str(outcome))
-        if outcome.flaws:
+        if kept:
             flawed += 1
-            say_at_once("\n".join([*outcome.flaws[:shown_at_most], f"its logs, and all flaws: {folder}"]))
-        else:
-            shutil.rmtree(folder)
+            say_at_once("\n".join([*outcome.flaws[:shown_at_most], f"its logs, and all flaws: {kept}"]))
     return 1 if flawed else 0
 
 

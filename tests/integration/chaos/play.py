@@ -1,6 +1,8 @@
 """One seed, played on a real Kafka and judged: `run`."""
 
 import asyncio
+import shutil
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -63,13 +65,9 @@ def quiet(_: str) -> None:
     pass
 
 
-async def run(
-    seed: int, seconds: float, folder: Path, broker: Node | None = None, say: Callable[[str], None] = quiet
-) -> Outcome:
-    """Logs go to `folder`, and what was told, where there are flaws. `broker` is killed and started again; None: one of its
-    own."""
+async def run(seed: int, seconds: float, folder: Path, broker: Node, say: Callable[[str], None] = quiet) -> Outcome:
+    """Logs go to `folder`, and what was told, where there are flaws. `broker` is killed and started again."""
     async with AsyncExitStack() as stack:
-        broker = broker or stack.enter_context(node())
         prefix = f"chaos-{seed}-{uuid4().hex[:8]}."
         here = await stack.enter_async_context(stage(broker.bootstrap, prefix, folder, partitions))
         upstream, events = load(seed, seconds), schedule(seed, seconds)
@@ -94,6 +92,17 @@ async def run(
         if outcome.flaws:
             keep(folder, outcome, told, seen)
         return outcome
+
+
+def run_alone(seed: int, seconds: float, say: Callable[[str], None] = quiet) -> tuple[Outcome, Path | None]:
+    """On a broker of its own. Logs, and what was told, are kept where there are flaws, in the folder that it returns."""
+    folder = Path(tempfile.mkdtemp(prefix=f"hydrant-chaos-{seed}-"))
+    with node() as broker:
+        outcome = asyncio.run(run(seed, seconds, folder, broker, say))
+    if outcome.flaws:
+        return outcome, folder
+    shutil.rmtree(folder)
+    return outcome, None
 
 
 async def suffer(workers: Crew, upstream: Load, events: Sequence[Event]) -> None:
