@@ -55,8 +55,7 @@ class FixedWindow:
 
     def arrive(self, at: int) -> int:
         if at >= self._ends:
-            self._ends = at - (at - self.phase_ms) % window_ms + window_ms
-            self._count = 0
+            self._ends, self._count = self._end(at), 0
         self._count += 1
         if self._count > self.worst:
             self.worst = self._count
@@ -65,26 +64,18 @@ class FixedWindow:
     def refuse(self) -> None:
         self._count -= 1
 
+    def _end(self, at: int) -> int:
+        """Of the window that a call at `at` is the first one in."""
+        return at - (at - self.phase_ms) % window_ms + window_ms
 
-class FirstHit:
+
+class FirstHit(FixedWindow):
     """Calls since the first one after the last window ended: that one starts the next."""
 
-    __slots__ = ("_count", "_ends", "limit", "worst")
+    __slots__ = ()
 
-    def __init__(self, limit: int = limit) -> None:
-        self.limit, self.worst = limit, 0
-        self._ends = self._count = 0
-
-    def arrive(self, at: int) -> int:
-        if at >= self._ends:
-            self._ends, self._count = at + window_ms, 0
-        self._count += 1
-        if self._count > self.worst:
-            self.worst = self._count
-        return self._count
-
-    def refuse(self) -> None:
-        self._count -= 1
+    def _end(self, at: int) -> int:
+        return at + window_ms
 
 
 class TokenBucket:

@@ -106,9 +106,9 @@ def test_nothing_personal_shows_in_a_repr() -> None:
     assert repr(read()) == "Message(m-1)"
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.sampled_from([*payload, "other"]), st.recursive(st.none() | st.text() | st.floats(), st.lists))
 )
-@pytest.mark.slow
 def test_reading_never_raises(changes: dict[str, Any]) -> None:
     from_export(payload | changes, "loc-1")

@@ -19,6 +19,8 @@ bunch: Final = 20  # DESIGN §6.7: calls in flight at a time
 any_load: Final = 1 << 62
 phases: Final = 3  # of the windows that no call begins
 few: Final = 5  # refusals until headers have told of others
+unseen, bunched = "sliding counter, unseen", "sliding counter, bunched"
+bounds: Final = {unseen: any_load, bunched: limit + bunch}  # of those that may see more than the limit
 sliding: Final = ("sliding log", "token bucket", "gcra")  # these forget call by call
 
 Judge = tuple[str, Callable[[int], int], int]  # its name, how it counts, the highest load that is no violation
@@ -33,11 +35,7 @@ class Judges:
     def __init__(self, random: Random, ills: Adversities) -> None:
         self.violations: dict[str, tuple[int, str]] = {}  # the first of each kind: when, and what
         self.granted = SlidingLog(ills.rate)
-        counter, most = "sliding counter", limit
-        if ills.unseen:
-            counter, most = f"{counter}, unseen", any_load
-        elif ills.bunched:
-            counter, most = f"{counter}, bunched", limit + bunch
+        counter = unseen if ills.unseen else bunched if ills.bunched else "sliding counter"
         self.servers: list[tuple[str, Server]] = [
             ("sliding log", SlidingLog()),
             ("first hit", FirstHit()),
@@ -46,7 +44,7 @@ class Judges:
             *(("fixed window", FixedWindow(phase_ms=random.randrange(10_000))) for _ in range(phases)),
             *((counter, SlidingCounter(phase_ms=random.randrange(10_000))) for _ in range(phases)),
         ]
-        judges: list[Judge] = [(name, one.arrive, most if name == counter else limit) for name, one in self.servers]
+        judges: list[Judge] = [(name, one.arrive, bounds.get(name, limit)) for name, one in self.servers]
         telling = next(one for name, one in self.servers if name.startswith(ills.headers))
         self.shared = None if ills.lowered else type(telling)()
         self.arrived = self.refused = 0  # at the shared one

@@ -237,11 +237,7 @@ class Location:
 
     def _through(self, at: int) -> int:
         """When what would be there at `at` is, with the network cut now and then."""
-        if at < self.cut_at:
-            return at
-        if at < self.cut_end:
-            return self.cut_end + int(self.draw() * 50)
-        return at
+        return self.cut_end + int(self.draw() * 50) if self.cut_at <= at < self.cut_end else at
 
     # people, and other programs
 

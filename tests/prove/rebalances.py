@@ -4,7 +4,6 @@ the real runner and supervisor. `python -m tests.prove.rebalances [SECONDS]` pri
 import asyncio
 import logging
 import sys
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -18,6 +17,7 @@ from tests.simulation.group import Group
 from tests.simulation.loop import start_ms
 from tests.simulation.named import statically
 from tests.simulation.play import Run, World, finish, prepare
+from tests.simulation.spending import busiest, grouped
 from tests.simulation.tale import Tale
 from tests.simulation.together import Direction
 from tests.simulation.weather import Network
@@ -88,10 +88,7 @@ def measured(case: Case, seconds: int, seed: int = 0) -> Row:
         calls / (seconds * partitions * per_window / 10),
         round(percentiles[49]),
         round(percentiles[98]),
-        max(
-            worst(sorted(one.at for one in run.server.arrivals if one.location == name))
-            for name in {tale.location for tale in run.scenario.tales}
-        ),
+        max(map(busiest, grouped((one.location, one.at) for one in run.server.arrivals).values())),
         len(run.server.arrivals),
     )
 
@@ -155,10 +152,6 @@ def waits(run: Run, begins: int, ends: int) -> Iterator[int]:
     for tale in run.scenario.tales:
         if tale.truth.requests and begins <= (at := start_ms + tale.begins) < ends:
             yield left.get(tale.lead, ends) - at
-
-
-def worst(arrivals: Sequence[int]) -> int:
-    return max(number - bisect_right(arrivals, at - 10_000) for number, at in enumerate(arrivals, 1))
 
 
 def main() -> None:

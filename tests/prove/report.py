@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from processor.highlevel.budget import Rate
 from tests.integration.chaos.play import Outcome as Chaos
 
 from .alone import Alone
-from .alone_judges import bunch
+from .alone_judges import any_load, bounds, limit
 from .rebalances import Row
 from .schedules import Outcome
 
-server_limit: Final = 100
 use_at_least: Final = 0.99
 use_rebalanced_at_least: Final = 0.98
 rebalanced_every_s: Final = 120
@@ -104,10 +104,9 @@ def alone(proof: Proof) -> Iterator[str]:
 
 
 def bar(judge: str) -> str:
-    """What is promised (`alone_judges`)."""
-    if judge == "granted":
-        return "≤ 90"
-    return "none" if "unseen" in judge else f"≤ {server_limit + bunch if 'bunched' in judge else server_limit}"
+    """What is promised."""
+    most = Rate().per_window if judge == "granted" else bounds.get(judge, limit)
+    return "none" if most == any_load else f"≤ {most}"
 
 
 def schedules(proof: Proof) -> Iterator[str]:
@@ -153,7 +152,7 @@ def chaos(proof: Proof) -> Iterator[str]:
         ("lost", f"{sum(len(one.lost) for one in runs)}", "0"),
         ("repeated", f"{sum(len(one.repeated) for one in runs)}", "0"),
         ("other flaws", f"{sum(len(one.other) for one in runs)}", "0"),
-        ("worst window", f"{max(one.worst_window for one in runs)}", f"≤ {server_limit}"),
+        ("worst window", f"{max(one.worst_window for one in runs)}", f"≤ {limit}"),
         ("429s that nobody injected", f"{sum(one.refused for one in runs)}", "0"),
         ("results", f"{sum(one.results for one in runs):,}", ""),
         ("messages", f"{sum(one.messages for one in runs):,}", ""),
