@@ -22,7 +22,7 @@ $(made): deploy/requirements.lock pyproject.toml
 	@touch $@
 
 demo: $(made)  ## real Kafka, a simulated HighLevel, two workers, 10,000 leads; ARGS=--keep leaves it running
-	@$(bin)/hydrant demo $(ARGS)
+	@$(bin)/python -m tests.lab.demo $(ARGS)
 
 test: $(made)  ## every test, real Kafka included
 	@$(bin)/python -m pytest -n 2 -m "not integration" $(ARGS) $(some)

@@ -9,18 +9,18 @@ from os import getpid
 from uuid import uuid4
 
 from processor import topics
+from processor.engine.client import Client
 from processor.engine.clock import WallClock
 from processor.engine.health import health, listen, serve
-from processor.engine.log import KafkaConfig, KafkaLog, describe_topics
 from processor.engine.membership import Membership
 from processor.engine.ports import Ports
 from processor.engine.runner import Ended, run
 from processor.engine.state_file import StateFolder
 from processor.engine.supervisor import supervise
 from processor.engine.telemetry import Telemetry
-from processor.highlevel.budget import Rate
-from processor.highlevel.client import Client
-from processor.highlevel.tokens import BadTokens, Tokens
+from processor.engine.tokens import BadTokens, Tokens
+from processor.kafka import KafkaConfig, KafkaLog, describe_topics
+from processor.ratelimit.budget import Rate
 from processor.settings import Settings, WrongSetting
 from processor.shard.notes import Note
 from processor.shard.setup import Setup

@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,  # they show values
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exits 0 done · 1 the work failed · 2 the command or a setting is wrong. Try [bold]hydrant demo[/] first.",
+    epilog="Exits 0 done · 1 the work failed · 2 the command or a setting is wrong.",
 )
 topics = typer.Typer(no_args_is_help=True, help="The Kafka topics that Hydrant reads and writes.")
 app.add_typer(topics, name="topics")
@@ -234,23 +234,6 @@ def arguments(given: Mapping[str, object]) -> Iterator[str]:
             yield from (f"--{option}={one}" for one in value)
         elif value is not None:
             yield f"--{option}={value}"
-
-
-@app.command()
-@told
-def demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Keep everything running afterwards, to look around.")] = False,
-) -> None:
-    """See it work in a minute: a Kafka, a HighLevel simulator, two workers and 10,000 leads, all on this machine.
-
-    \b
-    Example  hydrant demo
-    Reads    KAFKA_BOOTSTRAP_SERVERS; unset, it brings a Kafka of its own
-    Exits    0 every lead was answered as it should be, 1 something wasn't
-    """
-    from processor.demo.demo import main as show
-
-    raise typer.Exit(show(keep=keep))
 
 
 def main() -> None:

@@ -33,8 +33,8 @@ def told(command: Callable[P, None]) -> Callable[P, None]:
 
 def leave(error: Exception) -> NoReturn:
     from processor.engine.health import PortTaken
-    from processor.engine.log import Refused, Replaced, Unreachable
     from processor.engine.telemetry import whereabouts
+    from processor.kafka import Refused, Replaced, Unreachable
     from processor.settings import WrongSetting
 
     for one in leaves(error):

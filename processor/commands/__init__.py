@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import orjson
 
-from processor.engine.log import KafkaConfig, Refused, Tail, Unreachable, create_topics, describe_topics, publish
-from processor.events.wire import Record, encode
+from processor.events.cloudevents import Record, encode
+from processor.kafka import KafkaConfig, Refused, Tail, Unreachable, create_topics, describe_topics, publish
 from processor.settings import Settings, WrongSetting
 from processor.topics import home
 

@@ -14,8 +14,8 @@ import orjson
 
 from processor.commands import home_of, partitions_of, said_in
 from processor.commands.progress import Progress, Said, count, kinds
-from processor.engine.log import KafkaConfig, Tail, Unreachable, publish
-from processor.events.wire import Record, encode
+from processor.events.cloudevents import Record, encode
+from processor.kafka import KafkaConfig, Tail, Unreachable, publish
 from processor.settings import Settings
 
 tick_s: Final = 0.5  # how often a watcher looks at the clock

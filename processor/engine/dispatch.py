@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from processor.engine.ports import Api, Clock
-from processor.highlevel.calls import Answer, Call, Exported, Page, Throttled, Unsent
+from processor.highlevel.requests import Call
+from processor.highlevel.responses import Exported, Page, Response, Throttled, Unsent
 from processor.shard.hear import Token
 
 touches_at_most: Final = 400  # leads that the answers of one turn may touch: a turn is short
@@ -19,8 +20,8 @@ class Dispatch:
     def __init__(self, api: Api, clock: Clock, tasks: TaskGroup, arrived: Callable[[], None]) -> None:
         self._api, self._clock, self._tasks, self._arrived = api, clock, tasks, arrived
         self._flying: set[Task[None]] = set()
-        self._answers: deque[Answer | Token] = deque()
-        self._pages: deque[Answer | Token] = deque()  # that take long to hear
+        self._answers: deque[Response | Token] = deque()
+        self._pages: deque[Response | Token] = deque()  # that take long to hear
         self._page_waits = False
         self._throttled: dict[str, int] = {}  # location → ms of its last 429
 
@@ -35,9 +36,9 @@ class Dispatch:
             self._answers.append(Token(location, current))
             self._arrived()
 
-    def take(self) -> Sequence[Answer | Token]:
+    def take(self) -> Sequence[Response | Token]:
         """Answers for one turn; what a 429 says doesn't wait for pages, nor a page for ever."""
-        taken: list[Answer | Token] = []
+        taken: list[Response | Token] = []
         touches = 0
         while self._answers and (not taken or touches + touched(self._answers[0]) <= touches_at_most):
             taken.append(self._answers.popleft())
@@ -49,7 +50,7 @@ class Dispatch:
             self._page_waits = bool(self._pages)
         return taken
 
-    def put_back(self, answers: Iterable[Answer]) -> None:
+    def put_back(self, answers: Iterable[Response]) -> None:
         """Their turn wasn't committed, or nobody knows: they are heard again, which changes nothing if it was."""
         for answer in reversed([*answers]):
             self._queue(answer).appendleft(answer)
@@ -68,7 +69,7 @@ class Dispatch:
         answer = await self._answer(call)
         self._queue(answer).append(answer)
 
-    def _queue(self, answer: Answer) -> deque[Answer | Token]:
+    def _queue(self, answer: Response) -> deque[Response | Token]:
         long = isinstance(answer.outcome, Page | Exported) and not answer.call.asks
         return self._pages if long else self._answers
 
@@ -76,12 +77,12 @@ class Dispatch:
         self._flying.discard(task)
         self._arrived()
 
-    async def _answer(self, call: Call) -> Answer:
+    async def _answer(self, call: Call) -> Response:
         permit = call.permit
         if permit.granted <= self._throttled.get(permit.location, -1):
-            return Answer(call, Unsent("throttled"), None, None, None)  # a 429 came in between: it is held back
+            return Response(call, Unsent("throttled"), None, None, None)  # a 429 came in between: it is held back
         if self._clock.now() > permit.send_by:
-            return Answer(call, Unsent("late"), None, None, None)
+            return Response(call, Unsent("late"), None, None, None)
         answer = await self._api.call(call)
         if isinstance(answer.outcome, Throttled):
             self._throttled[permit.location] = self._clock.now()
@@ -90,7 +91,7 @@ class Dispatch:
         return answer
 
 
-def touched(one: Answer | Token) -> int:
+def touched(one: Response | Token) -> int:
     """Leads at most, or messages."""
     if isinstance(one, Token):
         return 0

@@ -7,8 +7,8 @@ from typing import Final
 
 from processor.engine.dispatch import Dispatch
 from processor.engine.ports import Clock, Log
+from processor.events.cloudevents import Event, Malformed, Record, decode
 from processor.events.contract import SyncBackfillRequested, SyncLeadRequested, SyncLocationRequested
-from processor.events.wire import Event, Malformed, Record, decode
 from processor.shard.hear import Input, Reached
 
 records_at_most: Final = 400  # in a turn: it is short, so one loop serves all shards

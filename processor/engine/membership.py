@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Self
 
-from processor.engine.log import Heard, Intervals, KafkaConfig, join
+from processor.kafka import Heard, Intervals, KafkaConfig, join
 
 log: Final = logging.getLogger(__name__)
 leave_within_s: Final = 2.0

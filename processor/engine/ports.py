@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from processor.events.wire import Record
-from processor.highlevel.calls import Answer, Call
+from processor.events.cloudevents import Record
+from processor.highlevel.requests import Call
+from processor.highlevel.responses import Response
 from processor.shard.notes import Note
 from processor.shard.state import Out, State
 
@@ -65,7 +66,7 @@ class Log(Protocol):
 
 
 class Api(Protocol):
-    async def call(self, call: Call) -> Answer:
+    async def call(self, call: Call) -> Response:
         """Send the request that the call's permit pays for; exactly one answer, whatever happens."""
 
     def fingerprint(self, location: str) -> str | None:

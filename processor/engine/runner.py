@@ -12,7 +12,7 @@ from processor.engine.dispatch import Dispatch
 from processor.engine.inbox import Inbox
 from processor.engine.ports import Broken, Fenced, Log, Ports
 from processor.engine.telemetry import whereabouts
-from processor.engine.turning import Stepped, Tenure, Turning, is_of_the_file
+from processor.engine.turn_loop import Stepped, Tenure, Turning, is_of_the_file
 from processor.shard.notes import Note
 from processor.shard.setup import Setup
 from processor.shard.state import Position, State

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from processor.events.wire import Event, Malformed, Record, dead_letter, request_ids
+from processor.events.cloudevents import Event, Malformed, Record, dead_letter, request_ids
 from processor.shard.lead import Lead
 from processor.shard.notes import Note
 from processor.shard.request import Request

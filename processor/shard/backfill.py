@@ -3,9 +3,9 @@ lane (DESIGN §3)."""
 
 from typing import Final
 
+from processor.events.cloudevents import Event, encode
 from processor.events.contract import SyncBackfillRequested, SyncCancelRequested
-from processor.events.wire import Event, encode
-from processor.highlevel.budget import backfill
+from processor.ratelimit.budget import backfill
 from processor.shard.job import Backfill, Job
 from processor.shard.progress import say_of_backfill
 from processor.shard.setup import Setup

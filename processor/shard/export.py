@@ -6,9 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
-from processor.highlevel.budget import Lane
-from processor.highlevel.calls import Answer, Export, Exported, page_limit
-from processor.highlevel.messages import Message
+from processor.highlevel.message import Message
+from processor.highlevel.requests import Export, page_limit
+from processor.highlevel.responses import Exported, Response
+from processor.ratelimit.budget import Lane
 from processor.shard.job import Job, tallies
 from processor.shard.lead import Lead, leads_per_value, messages_lane
 from processor.shard.messages import overlap_ms, take_in
@@ -54,7 +55,7 @@ def plan_calls(changes: Changes, job: Job, calls: int) -> None:
         tally.planned += more
 
 
-def hear_export(changes: Changes, asked: Export, answer: Answer, found: Exported, now: int) -> Answer | None:
+def hear_export(changes: Changes, asked: Export, answer: Response, found: Exported, now: int) -> Response | None:
     """A page of messages, or a slice of it. Returns what is left of it for the next turn. An old one is not applied."""
     job = waiting_for(changes, asked)
     if job is None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from processor.events.cloudevents import Event, Malformed
 from processor.events.contract import (
     LeadChanged,
     LeadDeleted,
@@ -12,9 +13,8 @@ from processor.events.contract import (
     SyncLeadRequested,
     SyncLocationRequested,
 )
-from processor.events.wire import Event, Malformed
-from processor.highlevel.budget import change, interactive
-from processor.highlevel.calls import Answer
+from processor.highlevel.responses import Response
+from processor.ratelimit.budget import change, interactive
 from processor.shard.astray import bury, rehome
 from processor.shard.backfill import backfill_requested, cancel_backfill, fan_out
 from processor.shard.backfill import step as step_backfill
@@ -54,7 +54,7 @@ class Token:
     fingerprint: str | None
 
 
-Input = Event | Malformed | Answer | Reached | Token
+Input = Event | Malformed | Response | Reached | Token
 
 
 def hear(changes: Changes, setup: Setup, inputs: Iterable[Input], now: int) -> Iterable[Lead]:
@@ -67,7 +67,7 @@ def hear(changes: Changes, setup: Setup, inputs: Iterable[Input], now: int) -> I
                 counts[one.type] = counts.get(one.type, 0) + 1
                 oldest = min(oldest, one.record.timestamp_ms)
                 leads = hear_event(changes, setup, one, now)
-            case Answer():
+            case Response():
                 leads = hear_answer(changes, setup, one, now)
             case Malformed():
                 bury(changes, setup, one, now)

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from processor.highlevel import calls as outcome
-from processor.highlevel.budget import window_ms
-from processor.highlevel.calls import Answer, Call, Export, Scan
+from processor.highlevel import responses as outcome
 from processor.highlevel.contact import Contact, digits
+from processor.highlevel.requests import Call, Export, Scan
+from processor.highlevel.responses import Response
+from processor.ratelimit.budget import window_ms
 from processor.shard.export import hear_export
 from processor.shard.export import refused as export_refused
 from processor.shard.jitter import jittered
@@ -31,7 +32,7 @@ retry_at_most_ms: Final = 60_000
 not_linked_again_ms: Final = 600_000  # DESIGN §7: a contact that is gone isn't linked again for so long
 
 
-def hear_answer(changes: Changes, setup: Setup, answer: Answer, now: int) -> Iterable[Lead]:
+def hear_answer(changes: Changes, setup: Setup, answer: Response, now: int) -> Iterable[Lead]:
     call, said, permit = answer.call, answer.outcome, answer.call.permit
     if answer.heard:
         hear_page_of_job(changes, setup, answer, now)
@@ -126,7 +127,7 @@ def hear_answer(changes: Changes, setup: Setup, answer: Answer, now: int) -> Ite
     return [lead for lead, _ in asked]
 
 
-def hear_page_of_job(changes: Changes, setup: Setup, answer: Answer, now: int, counted: bool = True) -> None:
+def hear_page_of_job(changes: Changes, setup: Setup, answer: Response, now: int, counted: bool = True) -> None:
     """A page of contacts or messages, or what became of it."""
     asked, said, slot = answer.call.what, answer.outcome, answer.call.permit.slot
     left = None
@@ -142,7 +143,9 @@ def hear_page_of_job(changes: Changes, setup: Setup, answer: Answer, now: int, c
         changes.again.append(left)
 
 
-def page_failed(changes: Changes, setup: Setup, asked: Scan | Export, answer: Answer, now: int, counted: bool) -> None:
+def page_failed(
+    changes: Changes, setup: Setup, asked: Scan | Export, answer: Response, now: int, counted: bool
+) -> None:
     """A job fails only when HighLevel refuses a page of contacts itself."""
     said = answer.outcome
     job = Job.of(changes, asked.location, asked.job or "")
@@ -219,7 +222,7 @@ def retry(changes: Changes, lead: Lead, work: Open, width: int, unavailable: boo
     work.due = now + jittered(delay, lead.key, work.attempts)
 
 
-def note(changes: Changes, answer: Answer, now: int) -> None:
+def note(changes: Changes, answer: Response, now: int) -> None:
     said = answer.outcome
     fields = {
         "location": answer.call.permit.location,

@@ -6,9 +6,9 @@ from typing import Any, Final, Literal, Self
 
 import orjson
 
-from processor.highlevel.budget import Lane, backfill
-from processor.highlevel.budget import job as sync_all
 from processor.highlevel.contact import Cursor
+from processor.ratelimit.budget import Lane, backfill
+from processor.ratelimit.budget import job as sync_all
 from processor.shard.lead import Lead
 from processor.shard.state import Changes
 from processor.shard.tables import Pending, Projection

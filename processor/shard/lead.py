@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple, Self
 import orjson
 
 from processor.events.contract import HYDRATABLE
-from processor.highlevel.budget import backfill, change, interactive, job
 from processor.highlevel.contact import digits, e164, normal_email
+from processor.ratelimit.budget import backfill, change, interactive, job
 from processor.shard.resolve import Evidence
 from processor.shard.state import Changes
 from processor.shard.tables import Pending, Projection, nothing

@@ -4,7 +4,7 @@ left."""
 from dataclasses import dataclass
 from typing import Self
 
-from processor.highlevel.budget import Budget
+from processor.ratelimit.budget import Budget
 from processor.shard.setup import Setup
 from processor.shard.state import Changes
 from processor.shard.tables import Projection, nothing

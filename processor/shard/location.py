@@ -5,8 +5,8 @@ from typing import Any, Final, Self
 
 import orjson
 
-from processor.highlevel.breaker import Breaker
-from processor.highlevel.budget import Budget
+from processor.ratelimit.budget import Budget
+from processor.ratelimit.circuit_breaker import Breaker
 from processor.shard.jitter import jittered
 from processor.shard.lead import Lead
 from processor.shard.ledger import Ledger

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from processor.events.fields import rfc3339
-from processor.highlevel.messages import Message
+from processor.highlevel.message import Message
 from processor.shard.lead import Checkpoint, Lead, Open
 from processor.shard.notes import Note
 from processor.shard.result import emit

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from processor.highlevel.budget import Budget, Lane, Permit, backfill, interactive, lane_names
-from processor.highlevel.budget import job as sync_all
-from processor.highlevel.calls import Ask, By, Call, Export, GetContact, Search
+from processor.highlevel.requests import Ask, By, Call, Export, GetContact, Search
+from processor.ratelimit.budget import Budget, Lane, Permit, backfill, interactive, lane_names
+from processor.ratelimit.budget import job as sync_all
 from processor.shard.export import begin as begin_export
 from processor.shard.export import page as export_page
 from processor.shard.job import Job, active, tallies

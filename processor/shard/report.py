@@ -3,7 +3,7 @@
 from typing import Final
 
 from processor.events.fields import rfc3339
-from processor.highlevel.budget import lane_names
+from processor.ratelimit.budget import lane_names
 from processor.shard.job import active
 from processor.shard.ledger import Ledger
 from processor.shard.location import Location, report_every_ms

@@ -3,8 +3,8 @@
 
 from collections.abc import Sequence
 
-from processor.events.wire import encode
-from processor.highlevel.budget import lane_names
+from processor.events.cloudevents import encode
+from processor.ratelimit.budget import lane_names
 from processor.shard.job import Job
 from processor.shard.lead import Lead, facts, forgotten_after_ms
 from processor.shard.notes import Note

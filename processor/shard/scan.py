@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from processor.highlevel.calls import Answer, Page, Scan, page_limit
 from processor.highlevel.contact import Contact, e164
+from processor.highlevel.requests import Scan, page_limit
+from processor.highlevel.responses import Page, Response
 from processor.shard.hydrate import get_only
 from processor.shard.job import Job, refused_at_most, tallies
 from processor.shard.lead import Lead, Open, leads_per_value
@@ -29,7 +30,7 @@ def page(job: Job) -> Scan:
     return Scan(job.location, job.id, job.page, job.after, since)
 
 
-def hear_page(changes: Changes, setup: Setup, asked: Scan, answer: Answer, found: Page, now: int) -> Answer | None:
+def hear_page(changes: Changes, setup: Setup, asked: Scan, answer: Response, found: Page, now: int) -> Response | None:
     """A page, or a slice of it. Returns what is left of it for the next turn. An old one is not applied."""
     job = Job.of(changes, asked.location, asked.job)
     if job is None or job.ended or not job.wants_page or job.page != asked.number:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from processor.highlevel.budget import change, job
 from processor.highlevel.contact import Contact, value_limit
+from processor.ratelimit.budget import change, job
 from processor.shard.hydrate import hydrate, search_is_idle, worth_a_get
 from processor.shard.job import active, served, tallies
 from processor.shard.lead import Lead, Memory, Open, Question, Seen, facts, leads_per_value

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from processor.highlevel.budget import Rate
+from processor.ratelimit.budget import Rate
 
 
 @dataclass(frozen=True, slots=True)

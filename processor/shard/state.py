@@ -12,7 +12,7 @@ from typing import Final, Protocol, Self, TypeVar, cast
 
 import orjson
 
-from processor.highlevel.calls import Answer
+from processor.highlevel.responses import Response
 from processor.shard.notes import Note
 from processor.shard.tables import Projection, Tables, nothing, schema
 
@@ -142,7 +142,7 @@ class Changes(Tables):
         self.records: list[Out] = []  # to publish
         self.notes: list[Note] = []  # for logs and metrics
         self.busy: dict[str, None] = {}  # locations whose budget may have a use now, in the order they came up
-        self.again: list[Answer] = []  # what is left of a page: it is heard in the next turn
+        self.again: list[Response] = []  # what is left of a page: it is heard in the next turn
         self.watched: list[tuple[str, str | None]] = []  # locations that wait for another token than this one
 
     def get(self, key: str) -> bytes | None:

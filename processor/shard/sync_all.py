@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from processor.events.cloudevents import Event
 from processor.events.contract import SyncCancelRequested, SyncLocationRequested
-from processor.events.wire import Event
-from processor.highlevel.budget import change
-from processor.highlevel.budget import job as sync_all
+from processor.ratelimit.budget import change
+from processor.ratelimit.budget import job as sync_all
 from processor.shard.export import close
 from processor.shard.job import Backfill, Job, going, tallies, walks
 from processor.shard.lead import Lead, Open, Question, leads_per_value

@@ -8,7 +8,8 @@ anyone can send it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from processor.highlevel.calls import Answer, Call
+from processor.highlevel.requests import Call
+from processor.highlevel.responses import Response
 from processor.shard.backfill import advance as advance_backfills
 from processor.shard.hear import Input, hear
 from processor.shard.job import Backfill, Job
@@ -38,7 +39,7 @@ class Effects:
     watched: Sequence[
         tuple[str, str | None]
     ]  # locations whose token was refused, and its fingerprint: is it another now?
-    again: Sequence[Answer]  # what is left of a page, to be heard in the next turn
+    again: Sequence[Response]  # what is left of a page, to be heard in the next turn
     notes: Sequence[Note]
     wake_at: int | None  # ms, when to turn again though nothing came in
 

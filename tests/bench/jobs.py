@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import orjson
 
-from processor.engine.log import KafkaConfig, Tail
-from processor.events.wire import encode
+from processor.events.cloudevents import encode
+from processor.kafka import KafkaConfig, Tail
 from tests.bench.leads import Published
 from tests.bench.stage import Failed
 from tests.bench.upstream import Upstream

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import orjson
 
-from processor.engine.log import KafkaConfig, Tail
-from processor.events.wire import Record
+from processor.events.cloudevents import Record
+from processor.kafka import KafkaConfig, Tail
 from tests.bench.figures import Bar, Figure, Report, at_most, percentile
 from tests.bench.leads import Published, change, changes, contacts, locations, sync
 from tests.bench.stage import Failed, Stage

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, Final
 
-from processor.demo.people import highlevels
-from processor.events.wire import encode
+from processor.events.cloudevents import encode
+from tests.lab.demo.people import highlevels
 
 Json = Mapping[str, Any]  # a JSON object
 Published = tuple[str, bytes]  # location and value

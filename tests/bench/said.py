@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from processor.events.wire import Record
+from processor.events.cloudevents import Record
 from processor.sandbox.conversations import synthetic
 from processor.sandbox.messages import Message, exported, spelled
 from processor.sandbox.shapes import iso

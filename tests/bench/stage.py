@@ -21,12 +21,12 @@ from uuid import uuid4
 import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
-from processor.engine.log import KafkaConfig, Tail, create_topics
-from processor.events.wire import Record
-from processor.sandbox.kafka import kafka
+from processor.events.cloudevents import Record
+from processor.kafka import KafkaConfig, Tail, create_topics
 from processor.topics import home
 from tests.bench.leads import Json, Published
 from tests.bench.upstream import Upstream
+from tests.lab.kafka_node import kafka
 
 root: Final = Path(__file__).parents[2]
 partitions: Final = 12  # of every topic, DESIGN's default

@@ -9,7 +9,7 @@ from typing import Final
 
 import orjson
 
-from processor.engine.log import KafkaConfig
+from processor.kafka import KafkaConfig
 from tests.bench.latency import Answered, Results, answer_within_s, listening
 from tests.bench.leads import Published
 from tests.bench.stage import Failed

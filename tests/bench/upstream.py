@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer  # ships no types
 
-from processor.engine.log import KafkaConfig
+from processor.kafka import KafkaConfig
 from tests.bench.leads import Published
 
 batch_bytes = 512 * 1024

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from processor.demo.people import highlevels
 from processor.shard.state import Out
 from processor.topics import home
 from tests.bench import leads
+from tests.lab.demo.people import highlevels
 
 marks: Final = ("canary", "990042424")  # in everyone's e-mail and names, in everyone's phone
 lacking: Final = ("contact_id", "city")  # a search gives both, so each lead costs one call

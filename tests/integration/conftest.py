@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from processor.sandbox.kafka import Broker, kafka
+from tests.lab.kafka_node import Broker, kafka
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,12 +5,12 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from processor.demo.spent import Arrival
-from processor.demo.stage import ask
-from processor.events.wire import Record
+from processor.events.cloudevents import Record
 from tests.integration.jobs import course, missed, uneven
 from tests.integration.residents import Town
 from tests.integration.stage import HighLevel, Stage, Worker, until
+from tests.lab.demo.spent import Arrival
+from tests.lab.demo.stage import ask
 
 within_s: Final = 60
 step_s: Final = 0.03

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from processor.events.wire import Record, encode
+from processor.events.cloudevents import Record, encode
 from processor.shard.state import Out
 from tests.integration.judge import data
 from tests.integration.residents import Resident

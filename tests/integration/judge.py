@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from processor.events.wire import Record
+from processor.events.cloudevents import Record
 from tests.integration.canaries import Lead, marks
 
 

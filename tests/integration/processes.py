@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import orjson
 
-from processor.demo.spent import Arrival
-from processor.demo.stage import ask
 from tests.bench import stage as bench
+from tests.lab.demo.spent import Arrival
+from tests.lab.demo.stage import ask
 
 look_every_s: Final = 0.1
 

@@ -14,14 +14,14 @@ from typing import Any, Final
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from processor.demo.spent import over_budget, spent
-from processor.engine.log import KafkaConfig, Publisher, Tail, create_topics
-from processor.events.wire import Record
+from processor.events.cloudevents import Record
+from processor.kafka import KafkaConfig, Publisher, Tail, create_topics
 from processor.shard.state import Out
 from processor.topics import TOPICS, prefixed
 from tests.integration.canaries import Lead
 from tests.integration.judge import data, leaked, repeated, unanswered, wrong
 from tests.integration.processes import HighLevel, Worker, look_every_s, until
+from tests.lab.demo.spent import over_budget, spent
 
 __all__ = ["HighLevel", "Stage", "Worker", "stage", "until"]
 

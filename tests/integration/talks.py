@@ -3,8 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from processor.demo.stage import ask
-from processor.events.wire import Record
+from processor.events.cloudevents import Record
 from processor.sandbox.messages import Message, exported, full, parse
 from processor.sandbox.shapes import iso
 from tests.bench import said
@@ -12,6 +11,7 @@ from tests.bench.leads import contact_id
 from tests.integration.canaries import Lead
 from tests.integration.judge import data
 from tests.integration.stage import HighLevel
+from tests.lab.demo.stage import ask
 
 page: Final = 500  # messages that an export gives at most (contract.md §5.1)
 since_ms: Final = 1_750_000_000_000

@@ -15,15 +15,15 @@ import pytest
 from aiokafka import errors
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from processor.engine.log import KafkaConfig, KafkaLog, Tail, administrating, create_topics
 from processor.engine.ports import Broken
-from processor.sandbox.kafka import Node, node
+from processor.kafka import KafkaConfig, KafkaLog, Tail, administrating, create_topics
 from processor.shard.state import Out
 from processor.topics import home, message_max_bytes, prefixed
 from tests.integration.canaries import made_up, marks, places
 from tests.integration.processes import stand_still
 from tests.integration.stage import Stage, Worker, stage, until
 from tests.integration.upkeep import cut, make_anew
+from tests.lab.kafka_node import Node, node
 
 stops_within_s = 12  # SIGTERM: 10 s, and a little for a busy machine
 
@@ -97,7 +97,7 @@ async def test_a_broker_that_hangs_amidst_a_commit_has_done_all_of_it_or_nothing
     mortal: Node, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it was asked for is carried out when it goes on, long after it was given up, or never."""
-    monkeypatch.setattr("processor.engine.log.partition.commit_within_s", 1.5)
+    monkeypatch.setattr("processor.kafka.partition.commit_within_s", 1.5)
     config, pid = KafkaConfig(mortal.bootstrap, prefix=topic_prefix), mortal.pid
     assert pid is not None
     await create_topics(config, 1, 1)

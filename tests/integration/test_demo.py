@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from processor.engine.log import KafkaConfig, administrating
-from processor.sandbox.kafka import Broker
+from processor.kafka import KafkaConfig, administrating
+from tests.lab.kafka_node import Broker
 
 small = ("--locations", "3", "--leads", "40", "--syncs", "6", "--sync-all", "600")
 over_within_s = 180
@@ -28,7 +28,7 @@ def environ(broker: Broker, folder: Path) -> Mapping[str, str]:
 @pytest.fixture
 def demo(broker: Broker, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     """Started, and ready to publish."""
-    command = [sys.executable, "-m", "processor.demo", *small]
+    command = [sys.executable, "-m", "tests.lab.demo", *small]
     with subprocess.Popen(
         command,
         cwd=root,
@@ -65,7 +65,7 @@ async def test_a_small_demo_comes_out_right(broker: Broker, tmp_path: Path) -> N
     """Though a worker is killed: every lead as the generator knows it, every call within the budget, and a shared Kafka is
     left as it was."""
     done = subprocess.run(  # noqa: ASYNC221  # nothing else is to be done meanwhile
-        [sys.executable, "-m", "processor.demo", *small],
+        [sys.executable, "-m", "tests.lab.demo", *small],
         cwd=root,
         env=environ(broker, tmp_path),
         capture_output=True,
@@ -121,7 +121,7 @@ def test_a_killed_demo_leaves_nothing_running(demo: "subprocess.Popen[str]", tmp
 def test_no_kafka_is_told_in_a_line(tmp_path: Path) -> None:
     nobody = Broker("127.0.0.1:9", "environment")
     done = subprocess.run(
-        [sys.executable, "-m", "processor.demo", *small],
+        [sys.executable, "-m", "tests.lab.demo", *small],
         cwd=root,
         env=environ(nobody, tmp_path),
         capture_output=True,

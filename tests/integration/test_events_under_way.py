@@ -13,14 +13,14 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from processor.engine.log import Tail
-from processor.events.wire import Record
-from processor.sandbox.kafka import Broker
+from processor.events.cloudevents import Record
+from processor.kafka import Tail
 from processor.shard.state import Out
 from processor.topics import INPUT_TOPICS, home
 from tests.integration.canaries import Lead, event, places
 from tests.integration.judge import data
 from tests.integration.stage import Stage, stage
+from tests.lab.kafka_node import Broker
 
 pytestmark = pytest.mark.integration
 

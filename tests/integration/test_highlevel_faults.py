@@ -12,13 +12,13 @@ from uuid import uuid4
 
 import pytest
 
-from processor.demo.spent import Arrival
-from processor.demo.stage import ask
-from processor.sandbox.kafka import Broker
 from processor.shard.state import Out
 from tests.integration.canaries import made_up, places
 from tests.integration.judge import data
 from tests.integration.stage import HighLevel, Stage, Worker, stage, until
+from tests.lab.demo.spent import Arrival
+from tests.lab.demo.stage import ask
+from tests.lab.kafka_node import Broker
 
 pytestmark = pytest.mark.integration
 

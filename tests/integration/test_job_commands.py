@@ -13,11 +13,11 @@ from typing import Any
 import orjson
 import pytest
 
-from processor.engine.log import KafkaConfig, Publisher, Tail, create_topics
-from processor.events.wire import encode
-from processor.sandbox.kafka import Broker
+from processor.events.cloudevents import encode
+from processor.kafka import KafkaConfig, Publisher, Tail, create_topics
 from processor.shard.state import Out
 from processor.topics import home
+from tests.lab.kafka_node import Broker
 
 partitions = 3
 within_s = 60

@@ -14,8 +14,7 @@ from typing import Final
 import orjson
 import pytest
 
-from processor.events.wire import Record
-from processor.sandbox.kafka import Broker
+from processor.events.cloudevents import Record
 from processor.topics import home
 from tests.integration.canaries import places
 from tests.integration.job_stage import calls, creep, named, tell_of, until_called, until_told, within_s, wrong_with
@@ -23,6 +22,7 @@ from tests.integration.jobs import backfill, calls_of_a_scan, cancel, course, mi
 from tests.integration.judge import data
 from tests.integration.residents import Resident, Town, whole
 from tests.integration.stage import Stage, stage, until
+from tests.lab.kafka_node import Broker
 
 pytestmark = pytest.mark.integration
 

@@ -14,14 +14,14 @@ from uuid import uuid4
 
 import pytest
 
-from processor.demo.spent import Arrival
-from processor.events.wire import Record
-from processor.sandbox.kafka import Broker
+from processor.events.cloudevents import Record
 from tests.integration.canaries import marks, places
 from tests.integration.job_stage import calls, named, put, tell_of, until_told, within_s, wrong_with
 from tests.integration.jobs import Course, calls_of_a_scan, course, sync_all
 from tests.integration.residents import Town
 from tests.integration.stage import HighLevel, Stage, stage, until
+from tests.lab.demo.spent import Arrival
+from tests.lab.kafka_node import Broker
 
 pytestmark = pytest.mark.integration
 

@@ -15,14 +15,14 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from processor.sandbox.kafka import Node, NoKafka, leash, node
-from processor.sandbox.kafka.broker import answers
-from processor.sandbox.kafka.jars import Lock, fetch, lock_file, read_lock
-from processor.sandbox.kafka.kraft import free_ports
+from tests.lab.kafka_node import Node, NoKafka, leash, node
+from tests.lab.kafka_node.broker import answers
+from tests.lab.kafka_node.jars import Lock, fetch, lock_file, read_lock
+from tests.lab.kafka_node.kraft import free_ports
 
 owner = """
 import sys, time
-from processor.sandbox.kafka import node
+from tests.lab.kafka_node import node
 with node() as mine:
     print(mine.pid, mine.folder, flush=True)
     time.sleep(600)
@@ -130,9 +130,7 @@ def test_a_killed_leash_takes_its_child_along(tmp_path: Path) -> None:
 def test_a_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """Someone took its port: the last lines of its log are in the error."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        monkeypatch.setattr(
-            "processor.sandbox.kafka.kraft.free_ports", lambda _: [taken.getsockname()[1], *free_ports(1)]
-        )
+        monkeypatch.setattr("tests.lab.kafka_node.kraft.free_ports", lambda _: [taken.getsockname()[1], *free_ports(1)])
         with pytest.raises(NoKafka) as error, node():
             pass
 

@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from processor.engine.log import (
+from processor.engine.ports import Broken, Fenced, Restored
+from processor.engine.state_file import StateFolder
+from processor.events.cloudevents import Record
+from processor.kafka import (
     KafkaConfig,
     KafkaLog,
     Refused,
@@ -25,13 +28,10 @@ from processor.engine.log import (
     monotonic_ms,
     publish,
 )
-from processor.engine.ports import Broken, Fenced, Restored
-from processor.engine.state_file import StateFolder
-from processor.events.wire import Record
-from processor.sandbox.kafka import Broker, node
 from processor.shard.state import Out
 from processor.topics import TOPICS, home, mismatches, prefixed
 from tests.integration.upkeep import cut, make_anew
+from tests.lab.kafka_node import Broker, node
 
 pytestmark = pytest.mark.integration
 isolations = "read_committed", "read_uncommitted"
@@ -229,7 +229,7 @@ async def test_an_offset_that_the_broker_does_not_know_is_no_position(config: Ka
 
 
 async def test_an_unanswered_commit_is_of_unknown_outcome(config: KafkaConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("processor.engine.log.partition.commit_within_s", 1.0)
+    monkeypatch.setattr("processor.kafka.partition.commit_within_s", 1.0)
     async with opened(config) as log:
         log._producer.commit_transaction = asyncio.Event().wait
         with pytest.raises(Broken, match="outcome is unknown"):
@@ -654,7 +654,7 @@ async def test_a_log_tells_and_closes_soon_when_the_broker_is_gone_or_hangs(
     fate: signal.Signals, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Trap: the end of a transaction and `stop()` can wait for ever. Nothing goes on behind it, either."""
-    monkeypatch.setattr("processor.engine.log.inputs.silent_after_s", 2.0)
+    monkeypatch.setattr("processor.kafka.inputs.silent_after_s", 2.0)
     with node() as mortal:
         config = KafkaConfig(mortal.bootstrap, prefix="gone.")
         await create_topics(config, 1, 1)

@@ -15,11 +15,11 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import TopicPartition
 
-from processor.engine.log import Intervals, KafkaConfig, KafkaLog, Replaced, create_topics, monotonic_ms, publish
-from processor.engine.log.consumer import make_consumer
 from processor.engine.membership import Membership
-from processor.sandbox.kafka import Broker, node
+from processor.kafka import Intervals, KafkaConfig, KafkaLog, Replaced, create_topics, monotonic_ms, publish
+from processor.kafka.consumer import make_consumer
 from processor.topics import prefixed
+from tests.lab.kafka_node import Broker, node
 
 pytestmark = pytest.mark.integration
 everything = frozenset(range(12))
@@ -65,7 +65,7 @@ async def test_it_reads_nothing(config: KafkaConfig, monkeypatch: pytest.MonkeyP
         made.append(make_consumer(config, **more))
         return made[-1]
 
-    monkeypatch.setattr("processor.engine.log.member.make_consumer", make)
+    monkeypatch.setattr("processor.kafka.member.make_consumer", make)
     async with Membership(config, short) as first:
         await until(lambda: first.owned() == everything)
         async with Membership(config, short):
@@ -258,7 +258,7 @@ async def test_membership_outlives_the_broker(config: KafkaConfig) -> None:
 
 async def test_lag_tools_see_how_far_we_read(config: KafkaConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """All input topics, though the member subscribes to one of them, and its membership isn't disturbed."""
-    monkeypatch.setattr("processor.engine.log.member.offsets_every_s", 0.3)
+    monkeypatch.setattr("processor.kafka.member.offsets_every_s", 0.3)
     async with Membership(config, short) as membership:
         await until(lambda: membership.owned() == everything)
         log = KafkaLog(config, 5, membership.read_to)

@@ -12,9 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from processor.demo.spent import Arrival
-from processor.events.wire import Record
-from processor.sandbox.kafka import Broker
+from processor.events.cloudevents import Record
 from tests.bench.leads import contact_id
 from tests.integration.canaries import marks, places
 from tests.integration.job_stage import calls, named, put, tell_of, until_called, until_told, within_s, wrong_with
@@ -23,6 +21,8 @@ from tests.integration.judge import data
 from tests.integration.residents import Contact, Resident, Town, strangers_since
 from tests.integration.stage import HighLevel, Stage, Worker, stage, until
 from tests.integration.talks import Said, chattered, claims, imported, page, say, sms, talk, wrong_messages
+from tests.lab.demo.spent import Arrival
+from tests.lab.kafka_node import Broker
 
 pytestmark = pytest.mark.integration
 

@@ -11,10 +11,10 @@ from random import Random
 
 import pytest
 
-from processor.sandbox.kafka import Broker
 from processor.topics import home
 from tests.integration.canaries import Lead, made_up, places
 from tests.integration.stage import HighLevel, Stage, Worker, stage, until
+from tests.lab.kafka_node import Broker
 
 pytestmark = pytest.mark.integration
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
 
-from processor.engine.log import KafkaConfig, Refused, administrating, create_topics
+from processor.kafka import KafkaConfig, Refused, administrating, create_topics
 from processor.topics import prefixed
 
 

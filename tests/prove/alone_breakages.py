@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from processor.highlevel import budget as room
-from processor.highlevel.budget import Budget, Lane, Permit, Rate
+from processor.ratelimit import budget as room
+from processor.ratelimit.budget import Budget, Lane, Permit, Rate
 
 Patch = pytest.MonkeyPatch
 Breakage = Callable[[Patch], None]

@@ -7,8 +7,8 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Final
 
-from processor.highlevel.budget import Budget, Permit, Rate, interactive
-from processor.highlevel.limits import RateHeaders
+from processor.ratelimit.budget import Budget, Permit, Rate, interactive
+from processor.ratelimit.headers import RateHeaders
 
 from .adversities import Adversities
 from .alone_judges import Judges, limit

@@ -10,7 +10,7 @@ from random import Random
 from statistics import quantiles
 from typing import Final, Literal
 
-from processor.highlevel.budget import Rate
+from processor.ratelimit.budget import Rate
 from tests.simulation.broker import Faults
 from tests.simulation.fate import Fate
 from tests.simulation.group import Group

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from processor.highlevel.budget import Rate
+from processor.ratelimit.budget import Rate
 from tests.integration.chaos.play import Outcome as Chaos
 
 from .alone import Alone

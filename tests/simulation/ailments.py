@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final
 
-from processor.highlevel.budget import Rate
+from processor.ratelimit.budget import Rate
 
 from .broker import Faults
 from .leads import kinds

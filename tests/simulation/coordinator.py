@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeVar
 
-from processor.engine.log import Replaced
+from processor.kafka import Replaced
 
 from .broker import Kafka
 from .loop import Process, refuse, settle

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from processor.highlevel.budget import Rate
+from processor.ratelimit.budget import Rate
 
 from .play import World, play
 from .worker import Found, Kill, Point

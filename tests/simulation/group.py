@@ -1,6 +1,6 @@
 """A consumer group in memory: its coordinator, and a member that hears of it.
 
-`member` stands for `processor.engine.log.join`: it tells the real `Membership` what it hears.
+`member` stands for `processor.kafka.join`: it tells the real `Membership` what it hears.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from processor.engine.log import Heard, Intervals
+from processor.kafka import Heard, Intervals
 
 from .broker import ask, deliver
 from .coordinator import Group, Moved, Reply, Said, replaced

@@ -15,19 +15,8 @@ from typing import Final
 import orjson
 
 from processor.engine.ports import Clock
-from processor.highlevel.calls import (
-    Answer,
-    Call,
-    Export,
-    Lost,
-    Request,
-    Scan,
-    Throttled,
-    Unauthorized,
-    Unsent,
-    parse,
-    request,
-)
+from processor.highlevel.requests import Call, Export, Request, Scan, request
+from processor.highlevel.responses import Lost, Response, Throttled, Unauthorized, Unsent, parse
 
 from .conversations import Conversations
 from .loop import Process, VirtualLoop, settle, start_ms
@@ -284,7 +273,7 @@ class Api:
     def __init__(self, server: Server, process: Process, clock: Clock) -> None:
         self.server, self.process, self.clock = server, process, clock
 
-    async def call(self, call: Call) -> Answer:
+    async def call(self, call: Call) -> Response:
         """As the real client: a whole response, or Lost, or Unsent past the send deadline."""
         server, network, loop, permit = self.server, self.server.network, self.server.loop, call.permit
         self._alive()
@@ -296,7 +285,7 @@ class Api:
         self._alive()
         now = self.clock.now()
         if now > permit.send_by:
-            return Answer(call, Unsent("connect"), None, None, None)
+            return Response(call, Unsent("connect"), None, None, None)
         asks = frozenset(f"{ask.lead} {ask.by} {ask.value}" for ask in call.asks)
         of = (permit.location, permit.slot, permit.granted, permit.send_by, self.process.name, call.kind, asks)
         what = call.what
@@ -306,7 +295,7 @@ class Api:
         elif isinstance(what, Export):
             sent.page, sent.contact = (what.job, False) if what.job else None, what.contact
         server.sent.append(sent)
-        response: asyncio.Future[tuple[Answer, int]] = loop.create_future()  # and when it came
+        response: asyncio.Future[tuple[Response, int]] = loop.create_future()  # and when it came
         hang_up = permit.send_by + answer_within_ms - now
         self._travel(call, sent, hang_up, response)
         try:
@@ -315,7 +304,7 @@ class Api:
                 sent.outcome = type(answer.outcome).__name__
         except TimeoutError:
             sent.outcome = "Lost"
-            return Answer(call, Lost("timeout"), None, None, None)
+            return Response(call, Lost("timeout"), None, None, None)
         finally:
             sent.until = None if self.process.dead else loop.ms
         self._alive()
@@ -326,7 +315,7 @@ class Api:
     def fingerprint(self, location: str) -> str | None:
         return self.server.token(location)
 
-    def _travel(self, call: Call, sent: Sent, hang_up: int, response: "asyncio.Future[tuple[Answer, int]]") -> None:
+    def _travel(self, call: Call, sent: Sent, hang_up: int, response: "asyncio.Future[tuple[Response, int]]") -> None:
         server, loop, asked = self.server, self.server.loop, request(call.what)
         token = server.token(call.permit.location)
         out, back = server.random.randint(*server.network.out), server.random.randint(*server.network.back)
@@ -344,13 +333,13 @@ class Api:
             sent.told_to_wait = told_to_wait(headers)
             raw = orjson.dumps(body)
             if reset:
-                loop.after(back, lambda: settle(response, (Answer(call, Lost("reset"), None, None, None), loop.ms)))
+                loop.after(back, lambda: settle(response, (Response(call, Lost("reset"), None, None, None), loop.ms)))
             elif not (lost or hangs):
                 loop.after(back, lambda: settle(response, (self._parse(call, status, headers, raw, token), loop.ms)))
 
         loop.after(out, arrives)
 
-    def _parse(self, call: Call, status: int, headers: Mapping[str, str], body: bytes, token: str) -> Answer:
+    def _parse(self, call: Call, status: int, headers: Mapping[str, str], body: bytes, token: str) -> Response:
         answer = parse(call, status, headers, body, self.clock.now())
         return replace(answer, token=token) if isinstance(answer.outcome, Unauthorized) else answer
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from processor.engine.ports import Broken, Fenced, Restored
-from processor.events.wire import Record
+from processor.events.cloudevents import Record
 from processor.shard.state import Out
 from processor.topics import INPUT_TOPICS
 

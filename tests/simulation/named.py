@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from processor.highlevel.budget import Rate
+from processor.ratelimit.budget import Rate
 
 from .broker import Faults
 from .fate import Fate

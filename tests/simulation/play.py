@@ -12,8 +12,8 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from processor.highlevel import calls
-from processor.highlevel.budget import Rate
+from processor.highlevel import requests, responses
+from processor.ratelimit.budget import Rate
 from processor.shard import backfill, export, hear, scan
 from processor.shard.setup import Setup
 
@@ -30,7 +30,7 @@ from .worker import Disk, Kill, SkewedClock, Wall, Worker
 from .world import Scenario, partition
 
 drain_ms: Final = 10_000  # SIGTERM: a worker leaves within this
-whole_pages: Final = calls.page_limit  # as it is, before a small world has it smaller
+whole_pages: Final = requests.page_limit  # as it is, before a small world has it smaller
 recovery_ms: Final = 720_000  # after an outage or a refused token: a trial comes once in 10 minutes
 calls_each: Final = 5  # a lead needs no more, were all in one location and each asked about alone
 
@@ -184,7 +184,8 @@ def pages_of(limit: int) -> Iterator[None]:
     """The most contacts that HighLevel gives at once is a constant of its contract; nobody sets it but here. Where pages
     are small, so is what a turn takes of them and of a job's leads: it takes several, whatever the job."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calls, "page_limit", limit)
+        patch.setattr(requests, "page_limit", limit)
+        patch.setattr(responses, "page_limit", limit)
         patch.setattr(scan, "page_limit", limit)
         patch.setattr(export, "page_limit", limit)
         if limit < whole_pages:

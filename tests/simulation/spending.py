@@ -10,8 +10,8 @@ from itertools import accumulate, pairwise
 from typing import Final
 
 from processor.engine.clock import unsettled_ms
-from processor.highlevel.breaker import opens_after
-from processor.highlevel.budget import in_flight_limit, send_within_ms
+from processor.ratelimit.budget import in_flight_limit, send_within_ms
+from processor.ratelimit.circuit_breaker import opens_after
 from processor.shard.location import trial_asked_ms
 from processor.shard.notes import Note
 

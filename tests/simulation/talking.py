@@ -5,7 +5,7 @@ from dataclasses import replace
 from random import Random
 from typing import Final
 
-from processor.highlevel.budget import Rate
+from processor.ratelimit.budget import Rate
 
 from .conversations import Text, chatter, late_at_most_ms, minute, talk
 from .crowd import crowd, in_jobs

@@ -12,10 +12,11 @@ from processor.engine import clock, runner, supervisor
 from processor.engine.dispatch import Dispatch
 from processor.engine.ports import Fenced
 from processor.engine.supervisor import Owner
-from processor.engine.turning import Turning
-from processor.highlevel import breaker, budget
-from processor.highlevel.budget import Permit, Rate
-from processor.highlevel.calls import Call
+from processor.engine.turn_loop import Turning
+from processor.highlevel.requests import Call
+from processor.ratelimit import budget
+from processor.ratelimit import circuit_breaker as breaker
+from processor.ratelimit.budget import Permit, Rate
 from processor.shard import export, hear, hear_answer, messages, scan, settle, sync_all
 from processor.shard import lead as leads
 from processor.shard.job import Job, tallies

@@ -13,9 +13,10 @@ import pytest
 from processor.engine import clock, inbox, runner
 from processor.engine.dispatch import Dispatch
 from processor.engine.ports import Log, Ports
-from processor.highlevel import budget
-from processor.highlevel.budget import Budget, Lane, Rate
-from processor.highlevel.calls import Answer, Call, Request, request
+from processor.highlevel.requests import Call, Request, request
+from processor.highlevel.responses import Response
+from processor.ratelimit import budget
+from processor.ratelimit.budget import Budget, Lane, Rate
 from processor.shard import export, hear, settle
 from processor.shard.job import Job
 from processor.shard.request import Request as Asked
@@ -201,7 +202,7 @@ def one_pool_for_all(patch: Patch) -> None:
     pools: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
     answer = Dispatch._answer
 
-    async def pooled(self: Dispatch, call: Call) -> Answer:
+    async def pooled(self: Dispatch, call: Call) -> Response:
         async with pools.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(20)):
             return await answer(self, call)
 

@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from processor.highlevel.budget import Rate
+from processor.ratelimit.budget import Rate
 
 from .befell import faults
 from .broker import Faults

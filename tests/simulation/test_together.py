@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from processor.highlevel.budget import Rate
+from processor.ratelimit.budget import Rate
 
 from .broker import Faults
 from .fate import Fate, What

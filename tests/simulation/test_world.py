@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from processor.engine.log import Intervals
 from processor.engine.ports import Fenced
-from processor.highlevel.budget import Permit
-from processor.highlevel.calls import Ask, By, Call, Search, request
+from processor.highlevel.requests import Ask, By, Call, Search, request
+from processor.kafka import Intervals
+from processor.ratelimit.budget import Permit
 from processor.shard.state import Out
 
 from .broker import Entry, Faults, Kafka

@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 from typing import Final
 
-from processor.highlevel.budget import Rate
+from processor.ratelimit.budget import Rate
 
 from .broker import Faults
 from .crowd import crowd, in_jobs

@@ -18,11 +18,11 @@ from random import Random
 from typing import Final, Literal, NamedTuple
 
 from processor.engine.clock import WallClock, unsettled_ms
-from processor.engine.log import Heard, Intervals, KafkaConfig, Replaced
 from processor.engine.membership import Membership
 from processor.engine.ports import Ports, StateFile
 from processor.engine.runner import Ended, run
 from processor.engine.supervisor import supervise
+from processor.kafka import Heard, Intervals, KafkaConfig, Replaced
 from processor.shard.notes import Note
 from processor.shard.setup import Setup
 from processor.shard.state import Changes, Document, State

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from processor.sandbox.kafka import Node
 from tests.bench.stage import Failed
 from tests.integration.chaos import schedule
 from tests.integration.chaos.load import where
 from tests.integration.chaos.proxy import Proxy
 from tests.integration.chaos.schedule import Event
 from tests.integration.stage import HighLevel, Stage, Worker
+from tests.lab.kafka_node import Node
 
 look_every_s: Final = 0.5
 leaves_within_s: Final = 20  # SIGTERM: 10 s, and as much for a busy machine

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from processor.events.wire import Record
+from processor.events.cloudevents import Record
 from processor.topics import home
 from tests.integration.canaries import Lead
 from tests.integration.chaos.load import Load, everywhere, partitions, towns

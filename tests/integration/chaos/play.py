@@ -14,10 +14,8 @@ from uuid import uuid4
 
 import orjson
 
-from processor.demo.spent import spent
-from processor.engine.log import Refused, Unreachable
-from processor.events.wire import Record
-from processor.sandbox.kafka import Node, node
+from processor.events.cloudevents import Record
+from processor.kafka import Refused, Unreachable
 from processor.shard.state import Out
 from tests.integration.chaos import verdict
 from tests.integration.chaos.crew import Crew
@@ -27,6 +25,8 @@ from tests.integration.chaos.schedule import Event, crew, guest, schedule
 from tests.integration.chaos.verdict import Seen, Verdict, judged, lost
 from tests.integration.stage import Stage, stage
 from tests.integration.talks import say as say_sms
+from tests.lab.demo.spent import spent
+from tests.lab.kafka_node import Node, node
 
 latency_ms: Final = 60
 tell_every_s: Final = 0.5

@@ -10,10 +10,10 @@ from typing import Final
 
 import pytest
 
-from processor.demo.spent import server_limit
-from processor.sandbox.kafka import Node, node
 from tests.integration.chaos.play import run
 from tests.integration.chaos.schedule import seeds_in_test
+from tests.lab.demo.spent import server_limit
+from tests.lab.kafka_node import Node, node
 
 seconds: Final = 60
 busy_window: Final = 80  # calls in 10 s: a location that never comes near its budget would prove nothing

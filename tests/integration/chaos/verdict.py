@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import orjson
 
-from processor.demo.spent import Arrival, server_limit, spent
-from processor.events.wire import Record
+from processor.events.cloudevents import Record
 from processor.topics import home
 from tests.integration.chaos.load import Load, everywhere, partitions, towns
 from tests.integration.jobs import Course, begin_and_end, course, missed, uneven
 from tests.integration.judge import data, disordered, doubled, leaked
+from tests.lab.demo.spent import Arrival, server_limit, spent
 
 Json = Mapping[str, Any]
 outcomes: Final = ("updated", "unchanged", "created", "not_found", "ambiguous", "failed")

@@ -1,7 +1,0 @@
-"""`python -m processor.demo --help`: the demo in another size."""
-
-from processor.demo.demo import Size, main, options
-
-if __name__ == "__main__":
-    given = vars(options().parse_args())
-    raise SystemExit(main(given.pop("keep"), Size(**given)))

@@ -1,0 +1,121 @@
+"""The budget when other programs spend the same limit: what HighLevel's headers are good for."""
+
+import heapq
+from dataclasses import dataclass
+from itertools import count
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processor.ratelimit.budget import Budget, Rate, change
+from processor.ratelimit.headers import RateHeaders
+
+from .servers import SlidingLog
+
+start = 1_700_000_000_000
+
+
+@dataclass
+class Shared:
+    """A location whose limit others spend as well, evenly; the server counts whatever arrives and isn't refused."""
+
+    others: int  # calls in 10 s
+    latency_ms: int = 50  # out, and back, each up to so much
+    limit: int = 100
+    heeds: bool = True  # what the headers say
+    ours: int = 0
+    refused: int = 0
+
+    def run(self, seconds: int = 60) -> "Shared":
+        random, order, server = Random(1), count(), SlidingLog(self.limit)
+        budget = Budget("location-1", Rate(), "worker-1")
+        events: list[tuple[int, int, str, int, int]] = []
+
+        def later(at: int, kind: str, slot: int = 0, remaining: int = 0) -> None:
+            heapq.heappush(events, (at, next(order), kind, slot, remaining))
+
+        now, end = start, start + seconds * 1_000
+        if self.others:
+            later(start, "other")
+        while now < end:
+            while events and events[0][0] <= now:
+                at, _, kind, slot, remaining = heapq.heappop(events)
+                if kind == "other":
+                    if server.arrive(at) > self.limit:
+                        server.refuse()
+                    later(at + 10_000 // self.others, "other")
+                elif kind == "arrival":
+                    self.ours += 1
+                    if (load := server.arrive(at)) > self.limit:
+                        server.refuse()
+                        self.refused += 1
+                    back, left = at + random.randint(1, self.latency_ms), max(0, self.limit - load)
+                    later(back, "answer" if load <= self.limit else "429", slot, left)
+                else:
+                    budget.land(slot, at, answered=True)
+                    if kind == "429":
+                        budget.freeze(at + 10_000)
+                    if self.heeds:
+                        budget.hear(slot, RateHeaders(limit=self.limit, remaining=remaining), at)
+            if budget.free_at(now) <= now:
+                later(now + random.randint(1, self.latency_ms), "arrival", budget.grant(now, change).slot)
+            now = max(now + 1, min([budget.free_at(now), *(at for at, *_ in events[:1])]))
+        return self
+
+
+@pytest.mark.parametrize("latency_ms", [50, 400, 2_000])
+def test_alone_headers_cost_nothing(latency_ms: int) -> None:
+    """They count our own calls too: whatever the network does to their order, nobody else is seen in them."""
+    heeding, heedless = Shared(0, latency_ms).run(), Shared(0, latency_ms, heeds=False).run()
+
+    assert (heedless.ours, 0) == (heeding.ours, heeding.refused)
+
+
+@pytest.mark.parametrize("others", [10, 30, 60])
+@pytest.mark.parametrize("latency_ms", [50, 400])
+def test_beside_others_there_are_no_429s_and_more_gets_through(others: int, latency_ms: int) -> None:
+    heeding, heedless = Shared(others, latency_ms).run(), Shared(others, latency_ms, heeds=False).run()
+
+    assert 0 == heeding.refused < heedless.refused
+    assert heeding.ours - heeding.refused > heedless.ours - heedless.refused
+    assert heeding.ours >= 60 // 10 * (100 - others) * 0.8
+
+
+def test_a_test_accounts_lower_limit_needs_no_setting() -> None:
+    heeding = Shared(0, limit=25).run()
+
+    assert 0 == heeding.refused
+    assert heeding.ours >= 6 * 23
+
+
+@given(
+    said=st.lists(
+        st.tuples(
+            st.none() | st.integers(1, 200),
+            st.none() | st.integers(0, 200),
+            st.none() | st.integers(1, 100_000),
+            st.none() | st.integers(30, 60),
+        ),
+        max_size=25,
+    )
+)
+def test_headers_only_tighten_and_never_for_long(
+    said: list[tuple[int | None, int | None, int | None, int | None]],
+) -> None:
+    """With whatever they say, no call is granted earlier than without; and a burst's word is over after a minute."""
+    heeding, heedless = Budget("l", Rate(), "w"), Budget("l", Rate(), "w")
+    now = start
+    for limit, remaining, interval, left in said:
+        now = max(now, heeding.free_at(now))
+        assert heedless.free_at(now) <= heeding.free_at(now)
+        slot = heeding.grant(now, change).slot
+        heedless.grant(now, change)
+        now += 20
+        for budget in (heeding, heedless):
+            budget.land(slot, now, answered=True)
+        heeding.hear(slot, RateHeaders(limit, remaining, interval, None, left), now)
+        assert heedless.free_at(now) <= heeding.free_at(now)
+
+    assert heeding.free_at(now + 60_000) == now + 60_000

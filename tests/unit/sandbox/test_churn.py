@@ -1,0 +1,165 @@
+"""Contacts that change while they are searched: what a scan then sees, and whether the record tells what happened."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from processor.sandbox import churn
+from processor.sandbox.api import Request, answer, recognise
+from processor.sandbox.asgi import Sandbox
+from processor.sandbox.churn import Churn
+from processor.sandbox.directory import Directory
+from processor.sandbox.server import app
+from processor.sandbox.shapes import full
+from tests.unit.sandbox.conftest import headers
+
+second = 1_000_000  # µs
+start = 1_800_000_000 * second
+lively = {"edit": 2, "rename": 2, "add": 1, "twin": 1, "merge": 1, "delete": 2}
+sent = {name.lower(): value for name, value in headers.items()}
+
+
+@pytest.fixture
+def world() -> Directory:
+    world = Directory(auto_contacts=300)
+    world.location("here")
+    return world
+
+
+def scan(world: Directory, now: int = start, pages: int = 100) -> list[str]:
+    """Ids of all pages of 10, a second apart."""
+    seen, after = list[str](), None
+    for _ in range(pages):
+        sort = [{"field": "dateAdded", "direction": "asc"}]
+        body = {"locationId": "here", "pageLimit": 10, "sort": sort, "searchAfter": after}
+        request = Request("POST", "/contacts/search", sent, orjson.dumps(body))
+        hits = answer(world, recognise(world, request), now)["contacts"]
+        if not hits:
+            break
+        seen += [hit["id"] for hit in hits]
+        now, after = now + second, hits[-1]["searchAfter"]
+    return seen
+
+
+def test_after_each_search_as_many_change_as_was_asked_for(world: Directory) -> None:
+    churn.begin(world, "here", churn.parse(lively))
+    scan(world, pages=3)
+    churning = world.location("here").churning
+    assert churning
+    kinds = [change.kind for change in churning.changes if change.search == 2]
+
+    assert 3 == churning.searches
+    assert {name: 2 * n if name == "merge" else n for name, n in lively.items()} == {
+        name: kinds.count(name) for name in lively
+    }
+
+
+def test_the_record_tells_what_became_of_whom(world: Directory) -> None:
+    """From the contacts at the beginning and the record alone follow those at the end."""
+    told = dict(world.contacts)
+    churn.begin(world, "here", churn.parse(lively))
+    scan(world)
+    churning = world.location("here").churning
+    assert churning
+    for change in churning.changes:
+        if change.before:
+            assert told.pop(change.before.id) == change.before
+        if change.after:
+            told[change.after.id] = change.after
+
+    assert world.contacts == told
+
+
+def test_a_scan_sees_everyone_who_stays_once(world: Directory) -> None:
+    """Whatever is edited, merged, added and deleted between its pages, none is skipped or repeated."""
+    at_first = set(world.contacts)
+    churn.begin(world, "here", churn.parse(lively))
+    seen = scan(world)
+
+    assert len(set(seen)) == len(seen)
+    assert at_first & set(world.contacts) - set(seen) == set()
+    assert len(at_first & set(world.contacts)) > 50
+
+
+def test_a_seed_always_gives_the_same_churn() -> None:
+    records = []
+    for _ in range(2):
+        world = Directory(auto_contacts=50)
+        churn.begin(world, "here", churn.parse(lively))
+        scan(world)
+        churning = world.location("here").churning
+        records.append(churning and churning.changes)
+
+    assert records[0] == records[1]
+
+
+def test_a_merge_leaves_one_with_both_addresses(world: Directory) -> None:
+    churn.begin(world, "here", Churn(merge=1))
+    scan(world, pages=1)
+    churning = world.location("here").churning
+    assert churning
+    kept, gone = churning.changes
+
+    assert (True, None) == (kept.after is not None, gone.after)
+    assert kept.before
+    assert kept.after
+    assert gone.before
+    assert {kept.before.email, gone.before.email} == {kept.after.email, *kept.after.additional_emails}
+    assert start // 1_000 == kept.after.updated
+
+
+def test_an_emptied_world_is_at_peace() -> None:
+    """There is nobody left to change."""
+    world = Directory(auto_contacts=3)
+    churn.begin(world, "here", Churn(edit=1, rename=1, merge=1, delete=5))
+    scan(world, pages=1)
+    scan(world, pages=1)
+
+    assert {} == world.contacts
+
+
+def test_the_record_is_bounded(world: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(churn, "changes_at_most", 5)
+    churn.begin(world, "here", Churn(edit=2))
+    scan(world, pages=9)
+    churning = world.location("here").churning
+    assert churning
+
+    assert 5 == len(churning.changes)
+
+
+async def test_it_is_asked_for_and_told_by_the_admin_api(clock: Any, client: Any, jane: Any) -> None:
+    world = Directory()
+    before = world.add("here", jane)
+    sandbox: Sandbox = app(world, now=clock)
+    http = client(sandbox)
+    await http.put("/_sandbox/settings", json={"location": "here", "churn": {"edit": 1}})
+    await http.post("/contacts/search", json={"locationId": "here", "pageLimit": 5})
+    await http.put("/_sandbox/settings", json={"location": "here", "churn": None})
+    await http.post("/contacts/search", json={"locationId": "here", "pageLimit": 5})
+    told = (await http.get("/_sandbox/churn?location=here")).json()
+    none = (await http.get("/_sandbox/churn?location=there")).json()
+
+    after = before._replace(city="Movedville 0", updated=clock() // 1_000)
+    change = {"at_ms": clock() / 1_000, "search": 1, "kind": "edit", "before": shown(before), "after": shown(after)}
+    assert {"location": "here", "searches": 2, "changes": [change]} == told
+    assert {"location": "there", "searches": 0, "changes": []} == none
+
+
+def shown(contact: Any) -> dict[str, Any]:
+    return {**full(contact), "tags": list(contact.tags)}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (5, "churn: not an object"),
+        ({"explode": 1}, "churn: explode: unknown"),
+        ({"edit": -1}, "churn: edit: not a whole number from 0 to 1000"),
+        ({"edit": True}, "churn: edit: not a whole number from 0 to 1000"),
+    ],
+)
+def test_a_wrong_churn_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        churn.parse(given)
