@@ -1,4 +1,4 @@
-"""What comes in next: records, answers, the time, or the order to stop, whichever is first."""
+"""The inputs of the next turn: records, responses, the time, or the order to stop, whichever comes first."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,11 @@ from processor.engine.dispatch import Dispatch
 from processor.engine.ports import Clock, Log
 from processor.events.cloudevents import Event, Malformed, Record, decode
 from processor.events.contract import SyncBackfillRequested, SyncLeadRequested, SyncLocationRequested
-from processor.shard.hear import Input, Reached
+from processor.shard.inputs import Input, InputPosition
 
 records_at_most: Final = 400  # in a turn: it is short, so one loop serves all shards
 requests: Final = (SyncLeadRequested, SyncLocationRequested, SyncBackfillRequested)
-drain_ms: Final = 5_000  # SIGTERM: answers in flight are waited for, but not for ever; the last commit comes after it
+drain_ms: Final = 5_000  # SIGTERM: responses in flight are waited for, but not for ever; the last commit comes after
 
 
 class Inbox:
@@ -24,24 +24,26 @@ class Inbox:
         self._arrived, self._stop = arrived, stop
         self._poll: asyncio.Task[Sequence[Record]] | None = None
         self._stopping_since: int | None = None
-        self._told: Mapping[str, int] = {}
+        self._handed_over: Mapping[str, int] = {}  # positions
 
     async def next(self, wake_at: int | None) -> Sequence[Input] | None:
-        """The inputs of the next turn, none when it is only time for one; None when stopped and drained."""
+        """Return the inputs of the next turn, none when it is only time for one; None when stopped and drained."""
         while True:
             await asyncio.sleep(0)  # one loop serves all shards
             self._arrived.clear()
             stopping = self._stop.is_set()
             records = () if stopping else self._polled()
-            positions = self._told if stopping else self._log.positions()  # as of these records: no await in between
+            positions = (
+                self._handed_over if stopping else self._log.positions()
+            )  # as of these records: no await between
             events = await self._decoded(records)
-            answers = self._dispatch.take()
+            responses = self._dispatch.take()
             now = self._clock.now()
             due = wake_at is not None and wake_at <= now and not stopping
-            if answers or records or due:
-                told, self._told = self._told, positions
-                reached = [Reached(topic, offset) for topic, offset in positions.items() if offset != told.get(topic)]
-                return [*answers, *events, *reached]
+            if responses or records or due:
+                before, self._handed_over = self._handed_over, positions
+                moved = [InputPosition(topic, at) for topic, at in positions.items() if at != before.get(topic)]
+                return [*responses, *events, *moved]
             if stopping:
                 self._stopping_since = self._stopping_since or now
                 if self._dispatch.idle or now >= self._stopping_since + drain_ms:
@@ -64,7 +66,7 @@ class Inbox:
         return records
 
     async def _decoded(self, records: Sequence[Record]) -> Sequence[Event | Malformed]:
-        """Events; requests know how far lead.changes went when they came."""
+        """Return the events; a request knows how far lead.changes went when it came."""
         events = [event for record in records if (event := decode(record)) is not None]
         if any(isinstance(event, Event) and isinstance(event.data, requests) for event in events):
             end = await self._log.changes_end()
@@ -80,11 +82,11 @@ class Inbox:
 
 
 def one_by_one(inputs: Sequence[Input]) -> Sequence[Sequence[Input]]:
-    """The same inputs, each in a turn of its own, with its own position."""
+    """Return the same inputs, each in a turn of its own, with its own position."""
     apart: list[list[Input]] = []
     for one in inputs:
         if isinstance(one, Event | Malformed):
-            apart.append([one, Reached(one.record.topic, one.record.offset + 1)])
+            apart.append([one, InputPosition(one.record.topic, one.record.offset + 1)])
         else:
             apart.append([one])
     return apart

@@ -7,8 +7,8 @@ from typing import Protocol
 from processor.events.cloudevents import Record
 from processor.highlevel.requests import Call
 from processor.highlevel.responses import Response
-from processor.shard.notes import Note
-from processor.shard.state import Out, State
+from processor.shard.store import OutRecord, Store
+from processor.telemetry.catalogue import TelemetryEvent
 
 
 class LogError(Exception):
@@ -58,7 +58,7 @@ class Log(Protocol):
     async def changes_end(self) -> int:
         """Last stable offset of `lead.changes` as of now."""
 
-    async def commit(self, records: Sequence[Out], rows: Sequence[tuple[str, bytes | None]]) -> int | None:
+    async def commit(self, records: Sequence[OutRecord], rows: Sequence[tuple[str, bytes | None]]) -> int | None:
         """One transaction. Returns the changelog position after it (None: unknown). Raises Fenced or Broken."""
 
     async def close(self) -> None:
@@ -85,7 +85,7 @@ class Clock(Protocol):
 class StateFile(Protocol):
     """The SQLite of one shard, ours alone until closed."""
 
-    state: State
+    store: Store
     origin: str  # kept | fresh | private
 
     def close(self) -> None: ...
@@ -107,4 +107,4 @@ class Ports:
     api: Api
     clock: Clock
     open_state: OpenState
-    note: Callable[[Note], None]
+    record: Callable[[TelemetryEvent], None]

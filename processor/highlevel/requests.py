@@ -5,29 +5,42 @@ Nothing here shows an e-mail, a phone or a message of HighLevel's in a repr.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from enum import StrEnum
+from typing import Final, Literal, NamedTuple
 from urllib.parse import quote
 
 from processor.highlevel.contact import Cursor, as_time
 from processor.ratelimit.budget import Permit
-
-By = Literal["email", "phone", "id"]  # HighLevel's filter fields have the same names
 
 page_limit: Final = 500  # contacts in one answer of a search; the most HighLevel gives (contract.md §4.1)
 conversations_version: Final = "2021-04-15"  # contract.md §1: of everything below /conversations
 contacts_version: Final = "2021-07-28"  # contract.md §1: the Version header of everything below /contacts
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Ask:
-    """What a call wants to know for one lead, so that the answer to an old question is recognised."""
+class QuestionKind(StrEnum):
+    """What a question is asked by; the first three are also HighLevel's names of its filter fields."""
 
-    lead: str
-    by: By
+    EMAIL = "email"
+    PHONE = "phone"
+    ID = "id"
+    CONTACT = "contact"  # the contact itself, by a GET
+    MESSAGES = "messages"  # a contact's, by an export
+
+
+class Question(NamedTuple):
+    kind: QuestionKind
     value: str
 
     def __repr__(self) -> str:
-        return f"Ask({self.lead}, by {self.by})"
+        return f"Question({self.kind})"  # the value may be personal
+
+
+@dataclass(frozen=True, slots=True)
+class LeadQuestion:
+    """The question of one lead, so that the response to an old question is recognised."""
+
+    lead: str
+    question: Question
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -35,14 +48,14 @@ class Search:
     """The contacts that have any of these values, newest first. One value is the plain search, none would list all."""
 
     location: str
-    wanted: tuple[tuple[By, str], ...]
+    values: tuple[Question, ...]
 
     def __post_init__(self) -> None:
-        if not self.wanted:
-            raise ValueError("a search of nothing")
+        if not self.values:
+            raise ValueError("a search for no value")
 
     def __repr__(self) -> str:
-        return f"Search({self.location}, {len(self.wanted)} values)"
+        return f"Search({self.location}, {len(self.values)} values)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +65,18 @@ class GetContact:
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class ListContacts:
     """A page of all contacts, oldest first: nothing that happens to a contact moves it in this order."""
 
     location: str
     job: str  # request id of the job whose page it is
-    number: int  # of the page in its job: an answer to an old one is not applied
+    page: int  # its number in the job: a response to an older page is not applied
     after: Cursor | None = None  # None: the first page
     updated_since: int | None = None  # ms; only contacts that were changed since
 
 
 @dataclass(frozen=True, slots=True)
-class Export:
+class ExportMessages:
     """A page of SMS messages, oldest first: of one contact, or of the whole location."""
 
     location: str
@@ -71,36 +84,43 @@ class Export:
     since: int | None = None  # ms; None: from the start
     cursor: str | None = None  # None: the first page
     job: str | None = None  # request id of the job that reads the whole location
-    number: int = 0  # of the page in its job: an answer to an old one is not applied
+    page: int = 0  # its number in the job: a response to an older page is not applied
 
     def __repr__(self) -> str:
-        return f"Export({self.location}, {self.contact or self.job})"
+        return f"ExportMessages({self.location}, {self.contact or self.job})"
 
 
-What = Search | GetContact | Scan | Export
-Kind = Literal["search", "contact", "messages"]
+CallRequest = Search | GetContact | ListContacts | ExportMessages
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+class CallKind(StrEnum):
+    """The kinds of call that results, logs and metrics tell apart."""
+
+    SEARCH = "search"
+    CONTACT = "contact"
+    MESSAGES = "messages"
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One request that may go on the wire, by the permit that pays for it."""
 
     permit: Permit
-    what: What
-    asks: tuple[Ask, ...]
+    request: CallRequest
+    questions: tuple[LeadQuestion, ...]
 
     @property
-    def kind(self) -> Kind:
-        if isinstance(self.what, Export):
-            return "messages"
-        return "contact" if isinstance(self.what, GetContact) else "search"
+    def kind(self) -> CallKind:
+        if isinstance(self.request, ExportMessages):
+            return CallKind.MESSAGES
+        return CallKind.CONTACT if isinstance(self.request, GetContact) else CallKind.SEARCH
 
     def __repr__(self) -> str:
-        return f"Call({self.permit}, {self.what}, {len(self.asks)} asks)"
+        return f"Call({self.permit}, {self.request}, {len(self.questions)} questions)"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Request:
+class HttpRequest:
     """A call as HTTP says it."""
 
     method: Literal["GET", "POST"]
@@ -110,21 +130,21 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Request({self.method} {self.path})"
+        return f"HttpRequest({self.method} {self.path})"
 
 
-def request(what: What) -> Request:
-    """Raises ValueError for an id that no URL can name."""
-    match what:
-        case Search(location, wanted):
+def http_request(request: CallRequest) -> HttpRequest:
+    """Return the request in HTTP's terms. Raises ValueError for an id that no URL can name."""
+    match request:
+        case Search(location, values):
             body = {
                 "locationId": location,
                 "pageLimit": page_limit,
-                "filters": any_of([{"field": by, "operator": "eq", "value": value} for by, value in wanted]),
+                "filters": any_of([{"field": kind.value, "operator": "eq", "value": value} for kind, value in values]),
                 "sort": [{"field": "dateUpdated", "direction": "desc"}],
             }
-            return Request("POST", "/contacts/search", contacts_version, body)
-        case Scan(location, _, _, after, since):
+            return HttpRequest("POST", "/contacts/search", contacts_version, body)
+        case ListContacts(location, _, _, after, since):
             page: dict[str, object] = {
                 "locationId": location,
                 "pageLimit": page_limit,
@@ -135,15 +155,15 @@ def request(what: What) -> Request:
                 page["filters"] = [changed]
             if after is not None:
                 page["searchAfter"] = after
-            return Request("POST", "/contacts/search", contacts_version, page)
+            return HttpRequest("POST", "/contacts/search", contacts_version, page)
         case GetContact(_, contact_id):
-            return Request("GET", f"/contacts/{segment(contact_id)}", contacts_version, None)
-        case Export(location, contact, since, after):
+            return HttpRequest("GET", f"/contacts/{segment(contact_id)}", contacts_version, None)
+        case ExportMessages(location, contact, since, after):
             query = {"locationId": location, "channel": "SMS", "limit": str(page_limit)}
             query |= {"sortBy": "createdAt", "sortOrder": "asc"}
             more = {"contactId": contact, "startDate": None if since is None else as_time(since), "cursor": after}
             query |= {name: value for name, value in more.items() if value is not None}
-            return Request("GET", "/conversations/messages/export", conversations_version, None, query)
+            return HttpRequest("GET", "/conversations/messages/export", conversations_version, None, query)
 
 
 def any_of(filters: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, object]]:

@@ -12,15 +12,26 @@ import orjson
 
 from processor.highlevel.contact import Contact, Cursor, Origin, cursor, from_contact, from_search
 from processor.highlevel.message import Message, from_export
-from processor.highlevel.requests import Call, Export, GetContact, Scan, Search, What, page_limit
+from processor.highlevel.requests import (
+    Call,
+    CallKind,
+    CallRequest,
+    ExportMessages,
+    GetContact,
+    ListContacts,
+    Search,
+    page_limit,
+)
 from processor.ratelimit.headers import RateHeaders, rate_headers, retry_after
 
-Why = Literal["expired", "scope", "revoked", "version", "location", "missing", "unknown"]
+AuthProblem = Literal["expired", "scope", "revoked", "version", "location", "missing", "unknown"]
 
 total_at_most: Final = 10**12  # beyond it a number is nonsense
 cursor_at_most: Final = 4_096  # characters of an export's
 
-whys: Final[tuple[tuple[str, Why], ...]] = (  # [?] contract.md §1, §3: texts as users saw them, the first that is found
+whys: Final[
+    tuple[tuple[str, AuthProblem], ...]
+] = (  # [?] contract.md §1, §3: texts as users saw them, the first that is found
     ("version header", "version"),
     ("scope", "scope"),
     ("private integration", "revoked"),
@@ -85,7 +96,7 @@ class Throttled:
 class Unauthorized:
     """HighLevel refused our token; `missing`: we have none for the location, and nothing was sent."""
 
-    why: Why
+    why: AuthProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,59 +129,61 @@ class Unsent:
     why: str
 
 
-Outcome = Found | Page | Exported | Gone | Throttled | Unauthorized | Refused | Unavailable | Lost | Unsent
+ResponseOutcome = Found | Page | Exported | Gone | Throttled | Unauthorized | Refused | Unavailable | Lost | Unsent
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came of a call; exactly one each. `status` None: no whole response."""
+    """CallRequest came of a call; exactly one each. `status` None: no whole response."""
 
     call: Call
-    outcome: Outcome
+    outcome: ResponseOutcome
     status: int | None
     headers: RateHeaders | None
     trace_id: str | None
     token: str | None = None  # fingerprint of the token that spoke for us; None: there was none
-    heard: int = 0  # contacts or messages of a page that earlier turns have heard: it is too much for one
+    ingested: int = 0  # contacts or messages of a page that earlier turns have ingested: it is too much for one
 
 
 def parse(call: Call, status: int, headers: Mapping[str, str], body: bytes, now_ms: int) -> Response:
-    """What a whole response means. `now_ms` since 1970; used only where the response has no Date of its own."""
+    """CallRequest a whole response means. `now_ms` since 1970; used only where the response has no Date of its own."""
     said = {name.lower(): value for name, value in headers.items()}
     reply = _json(body)
     return Response(call, _outcome(call, status, said, reply, now_ms), status, rate_headers(said), _trace_id(reply))
 
 
-def _outcome(call: Call, status: int, headers: Mapping[str, str], reply: object, now_ms: int) -> Outcome:
+def _outcome(call: Call, status: int, headers: Mapping[str, str], reply: object, now_ms: int) -> ResponseOutcome:
     message = _message(reply)
     match status:
         case _ if 200 <= status < 300:
-            return _reply(call.what, reply)
+            return _reply(call.request, reply)
         case 429:
             return Throttled(retry_after(headers, now_ms))
         case 401:
             return Unauthorized(_why(message))
         case 403:
             return Unauthorized(_why(message)) if _is_highlevels(reply) else Unavailable("status 403")
-        case 404 if call.kind == "contact" and not message.startswith(no_such_route):
+        case 404 if call.kind is CallKind.CONTACT and not message.startswith(no_such_route):
             return Gone()
-        case 400 if call.kind == "contact" and "not found" in message:  # contract.md §3: what a missing contact gets
+        case 400 if (
+            call.kind is CallKind.CONTACT and "not found" in message
+        ):  # contract.md §3: what a missing contact gets
             return Gone()
         case _ if 300 <= status < 500:
             return Refused(status)
     return Unavailable(f"status {status}")
 
 
-def _reply(what: What, reply: object) -> Outcome:
+def _reply(what: CallRequest, reply: object) -> ResponseOutcome:
     match what:
         case GetContact():
             return _contact(what, reply)
-        case Export():
+        case ExportMessages():
             return _messages(what, reply)
     return _hits(what, reply)
 
 
-def _messages(what: Export, reply: object) -> Outcome:
+def _messages(what: ExportMessages, reply: object) -> ResponseOutcome:
     given = reply.get("messages") if isinstance(reply, dict) else None
     if not isinstance(reply, dict) or not isinstance(given, list):
         return Unavailable("not an export's reply")
@@ -186,14 +199,14 @@ def _total(reply: Mapping[str, object]) -> int | None:
     return int(said) if isinstance(said, int | float) and abs(said) <= total_at_most else None
 
 
-def _hits(what: Search | Scan, reply: object) -> Outcome:
+def _hits(what: Search | ListContacts, reply: object) -> ResponseOutcome:
     hits = reply.get("contacts") if isinstance(reply, dict) else None
     if not isinstance(reply, dict) or not isinstance(hits, list):
         return Unavailable("not a search's reply")
-    origin: Origin = "scan" if isinstance(what, Scan) else "search"
+    origin: Origin = "scan" if isinstance(what, ListContacts) else "search"
     contacts = _ours(what, (from_search(hit, origin) for hit in hits if isinstance(hit, dict)))
     total, full = _total(reply), len(hits) >= page_limit
-    if isinstance(what, Scan):
+    if isinstance(what, ListContacts):
         after = cursor(hits[-1]) if hits and isinstance(hits[-1], dict) else None
         return Page(contacts, max(total or 0, len(hits)), full, after)
     # [?] contract.md §4.1: no field is promised; a full page may not be all
@@ -201,7 +214,7 @@ def _hits(what: Search | Scan, reply: object) -> Outcome:
     return Found(contacts, len(contacts) + more)
 
 
-def _contact(what: GetContact, reply: object) -> Outcome:
+def _contact(what: GetContact, reply: object) -> ResponseOutcome:
     payload = reply.get("contact", reply) if isinstance(reply, dict) else None  # wrapped (contract.md §4.3), or not
     contacts = _ours(what, [from_contact(payload)] if isinstance(payload, dict) else [])
     if [contact.id for contact in contacts] != [what.contact_id]:
@@ -209,7 +222,7 @@ def _contact(what: GetContact, reply: object) -> Outcome:
     return Found(contacts, 1)
 
 
-def _ours(what: What, contacts: Iterable[Contact | None]) -> tuple[Contact, ...]:
+def _ours(what: CallRequest, contacts: Iterable[Contact | None]) -> tuple[Contact, ...]:
     return tuple(contact for contact in contacts if contact and contact.location in (None, what.location))
 
 
@@ -237,7 +250,7 @@ def _is_highlevels(reply: object) -> bool:
     return own and bool(_message(reply))
 
 
-def _why(message: str) -> Why:
+def _why(message: str) -> AuthProblem:
     return next((why for text, why in whys if text in message), "unknown")
 
 

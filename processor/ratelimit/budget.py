@@ -9,29 +9,43 @@ from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Final, Self
 
 import orjson
 
-from processor.ratelimit.daily import Day
+from processor.ratelimit.daily import DailyBudget
 from processor.ratelimit.headers import RateHeaders, day_ms
 
 window_ms: Final = 10_000  # contract.md §2: burst limits count per 10 s
 server_limit: Final = 100  # contract.md §2: never grant what the server could refuse
 send_within_ms: Final = 2_000  # a paused worker must not send an old slot
-answer_within_ms: Final = 8_000  # past the send deadline: a request without a whole answer by then is lost
-heard_within_ms: Final = 2_000  # a turn takes up that a call is lost; later, its worker is gone
-unanswered_ms: Final = send_within_ms + answer_within_ms + window_ms  # the server may have seen it as late as that
+respond_within_ms: Final = 8_000  # past the send deadline: a request without a whole answer by then is lost
+ingest_within_ms: Final = 2_000  # a turn takes up that a call is lost; later, its worker is gone
+slot_lasts_ms: Final = send_within_ms + respond_within_ms + window_ms  # the server may have seen it as late as that
 skew_ms: Final = 1_000  # clocks of two workers differ by no more (DESIGN §6.1)
 in_flight_limit: Final = 20  # a hanging location holds no more connections than this
 catch_up: Final = 1  # intervals that a late wake-up may make good; more would bunch calls, and make others wait
 lower_lane_every: Final = 20  # a waiting lower lane gets at least 1 call in 20
 freeze_limit_ms: Final = 3_601_000  # Retry-After is clamped to an hour (DESIGN §1), and clocks differ
-tight_at_most_ms: Final = 60_000  # whatever interval an answer names, its word on the burst holds no longer
+external_cap_at_most_ms: Final = 60_000  # whatever interval an answer names, its word on the burst holds no longer
 
-Lane = int
-interactive, change, job, backfill = lanes = range(4)
-lane_names: Final = ("interactive", "change", "job", "backfill")
+
+class Lane(IntEnum):
+    """How urgent a call is; smaller is sooner."""
+
+    INTERACTIVE = 0
+    CHANGE = 1
+    JOB = 2
+    BACKFILL = 3
+
+    @property
+    def label(self) -> str:
+        return lane_labels[self]
+
+
+every_lane: Final = tuple(Lane)
+lane_labels: Final = tuple(lane.name.lower() for lane in every_lane)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +61,9 @@ class Rate:
         """Most calls that may be granted and not yet 10 s past their answer: what the server could count."""
         return min(server_limit, self.per_window * 10 // 9)
 
-    def kept_from(self, lane: Lane) -> int:
+    def reserved_from(self, lane: Lane) -> int:
         """Calls of the day that this lane must leave to others."""
-        return int(self.per_day * self.reserve) if lane >= job else 0
+        return int(self.per_day * self.reserve) if lane >= Lane.JOB else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +80,7 @@ class Permit:
 class Slot:
     granted: int
     until: int  # counts in the second window up to here
-    landed: bool = False  # its call is over: answered, lost, or never sent
+    completed: bool = False  # its call is over: answered, lost, or never sent
 
 
 @dataclass(slots=True)
@@ -80,18 +94,20 @@ class Budget:
     slots: deque[Slot] = field(default_factory=deque)
     paced: int = 0  # when an evenly spaced next call would be due, in 1/per_window ms: 10,000 / 90 isn't whole
     frozen_until: int = 0
-    passed: list[int] = field(default_factory=lambda: [0] * len(lanes))  # grants that went by a waiting lane
-    day: Day = field(default_factory=Day)
-    tight: int = 0  # HighLevel counts others' calls too, or has a lower limit: a ceiling for an interval
-    tight_until: int = 0
+    skipped: list[int] = field(default_factory=lambda: [0] * len(Lane))  # grants that went by a waiting lane
+    day: DailyBudget = field(default_factory=DailyBudget)
+    external_cap: int = 0  # HighLevel counts others' calls too, or has a lower limit: a ceiling for an interval
+    external_cap_until: int = 0
     _ends: list[int] = field(init=False)  # each slot's `until`, sorted
-    _flying: dict[int, Slot] = field(init=False)  # those that have not landed, by number, in their order
+    _in_flight_slots: dict[int, Slot] = field(init=False)  # those that have not landed, by number, in their order
 
     def __post_init__(self) -> None:
         self._ends = sorted(slot.until for slot in self.slots)
-        self._flying = {number: slot for number, slot in enumerate(self.slots, self.first) if not slot.landed}
+        self._in_flight_slots = {
+            number: slot for number, slot in enumerate(self.slots, self.first) if not slot.completed
+        }
 
-    def free_at(self, now: int, lane: Lane = interactive) -> int:
+    def free_at(self, now: int, lane: Lane = Lane.INTERACTIVE) -> int:
         """The earliest time at which a call can be granted as things stand; `now` when one can be granted now."""
         self.day.roll(now, self._recent)
         at = max(now, self.frozen_until, self._paced_ms())
@@ -99,72 +115,75 @@ class Budget:
             at = max(at, self.slots[-self.rate.per_window].granted + window_ms)
         if len(self._ends) >= self.rate.ceiling:
             at = max(at, self._ends[-self.rate.ceiling])
-        if now < self.tight_until and len(self._ends) >= self.tight:
-            at = max(at, min(self.tight_until, self._ends[-self.tight]))
-        if len(self._flying) >= in_flight_limit and self.in_flight(now) >= in_flight_limit:
-            oldest = next(slot for slot in self._flying.values() if self._in_flight(slot, now))
-            at = max(at, oldest.granted + send_within_ms + answer_within_ms)
-        return max(at, self.day.free_at(now, self.rate.per_day, self.rate.kept_from(lane)))
+        if now < self.external_cap_until and len(self._ends) >= self.external_cap:
+            at = max(at, min(self.external_cap_until, self._ends[-self.external_cap]))
+        if len(self._in_flight_slots) >= in_flight_limit and self.in_flight(now) >= in_flight_limit:
+            oldest = next(slot for slot in self._in_flight_slots.values() if self._in_flight(slot, now))
+            at = max(at, oldest.granted + send_within_ms + respond_within_ms)
+        return max(at, self.day.free_at(now, self.rate.per_day, self.rate.reserved_from(lane)))
 
     def choose(self, waiting: Collection[Lane]) -> Lane:
         """Whose turn it is among the lanes that wait: the most urgent, unless a lower one was passed too often."""
-        starved = [lane for lane in waiting if self.passed[lane] >= lower_lane_every - 1]
-        return max(starved, key=lambda lane: self.passed[lane]) if starved else min(waiting)
+        starved = [lane for lane in waiting if self.skipped[lane] >= lower_lane_every - 1]
+        return max(starved, key=lambda lane: self.skipped[lane]) if starved else min(waiting)
 
     def grant(self, now: int, lane: Lane, waiting: Collection[Lane] = ()) -> Permit:
         """Take a slot at `now`, which `free_at` must have allowed."""
         if self.free_at(now, lane) > now:
             raise ValueError("no slot is free")
         self._forget(now)
-        for other in lanes:
-            self.passed[other] = self.passed[other] + 1 if other in waiting and other > lane else 0
+        for other in every_lane:
+            self.skipped[other] = self.skipped[other] + 1 if other in waiting and other > lane else 0
         self.paced = max(self.paced, now * self.rate.per_window) + window_ms
-        number, slot = self.first + len(self.slots), Slot(now, now + unanswered_ms)
+        number, slot = self.first + len(self.slots), Slot(now, now + slot_lasts_ms)
         self.slots.append(slot)
-        self._flying[number] = slot
+        self._in_flight_slots[number] = slot
         insort(self._ends, slot.until)
         self.day.grant(now)
         return Permit(self.location, number, now, now + send_within_ms)
 
-    def land(self, number: int, now: int, answered: bool) -> bool:
+    def complete(self, number: int, now: int, responded: bool) -> bool:
         """The call is over. After a whole response its slot is freed 10 s from now; without one it stays to its end.
         False: that was known already."""
         if not 0 <= number - self.first < len(self.slots):
             return True  # the slot is forgotten, as nobody heard of the call for long
         slot = self.slots[number - self.first]
-        if slot.landed:
+        if slot.completed:
             return False
-        if answered and slot.until > now + window_ms:
+        if responded and slot.until > now + window_ms:
             del self._ends[bisect_left(self._ends, slot.until)]
             slot.until = now + window_ms
             insort(self._ends, slot.until)
-        slot.landed = True
-        del self._flying[number]
+        slot.completed = True
+        del self._in_flight_slots[number]
         return True
 
-    def hear(self, number: int, said: RateHeaders, now: int) -> bool:
+    def observe_headers(self, number: int, said: RateHeaders, now: int) -> bool:
         """The headers of this slot's answer; it has landed. They only tighten; whether they did so after a while without."""
-        self.day.hear(said, self.in_flight(now), now, self._recent)
+        self.day.observe_headers(said, self.in_flight(now), now, self._recent)
         limit = min(said.limit or server_limit, server_limit)
         ceiling, index = limit, number - self.first
         if said.remaining is not None and 0 <= index < len(self.slots):
             others = limit - said.remaining - self._countable(index)
             if others > 0:  # other programs' calls; as with ours, a tenth of the rest is left for what we can't see
                 ceiling = max(1, (limit - others) * 9 // 10)
-        if ceiling >= self.rate.ceiling or (now < self.tight_until and ceiling > self.tight):
+        if ceiling >= self.rate.ceiling or (now < self.external_cap_until and ceiling > self.external_cap):
             return False
-        anew = now >= self.tight_until
-        self.tight, self.tight_until = ceiling, now + min(said.interval_ms or window_ms, tight_at_most_ms)
+        anew = now >= self.external_cap_until
+        self.external_cap, self.external_cap_until = (
+            ceiling,
+            now + min(said.interval_ms or window_ms, external_cap_at_most_ms),
+        )
         return anew
 
     def freeze(self, until: int) -> None:
         """A 429: nothing is granted before `until`."""
         self.frozen_until = max(self.frozen_until, until)
 
-    def sent_in_window(self, now: int) -> int:
+    def granted_in_window(self, now: int) -> int:
         return sum(slot.granted > now - window_ms for slot in self.slots)
 
-    def sent_today(self, now: int) -> int:
+    def granted_today(self, now: int) -> int:
         return self.day.sent(now)
 
     def left_today(self, now: int) -> int:
@@ -172,12 +191,12 @@ class Budget:
 
     def day_allows(self, now: int, lane: Lane) -> int:
         """The earliest time at which the day has a call left for this lane."""
-        return self.day.free_at(now, self.rate.per_day, self.rate.kept_from(lane))
+        return self.day.free_at(now, self.rate.per_day, self.rate.reserved_from(lane))
 
     def done_by(self, calls: int, now: int, lane: Lane) -> int:
         """When so many calls of this lane can be granted if nothing else is asked: an estimate, days included."""
-        share = max(1, self.rate.per_day - self.rate.kept_from(lane))
-        today = max(0, self.left_today(now) - self.rate.kept_from(lane))
+        share = max(1, self.rate.per_day - self.rate.reserved_from(lane))
+        today = max(0, self.left_today(now) - self.rate.reserved_from(lane))
         if calls <= today:
             return now + calls * window_ms // self.rate.per_window
         days, rest = divmod(calls - today - 1, share)
@@ -186,18 +205,18 @@ class Budget:
         return anew + days * day_ms + (rest + 1) * window_ms // self.rate.per_window
 
     def in_flight(self, now: int) -> int:
-        return sum(self._in_flight(slot, now) for slot in self._flying.values())
+        return sum(self._in_flight(slot, now) for slot in self._in_flight_slots.values())
 
-    def landed_by(self, now: int) -> int:
+    def idle_by(self, now: int) -> int:
         """When the calls now in flight will be over, answered or not, and that heard of; `now` when there are none."""
-        last = max((slot.granted for slot in self._flying.values()), default=0)
-        return max(now, last + send_within_ms + answer_within_ms + heard_within_ms)
+        last = max((slot.granted for slot in self._in_flight_slots.values()), default=0)
+        return max(now, last + send_within_ms + respond_within_ms + ingest_within_ms)
 
     def encode(self) -> bytes:
         """The ledger. Slots are coded by differences: a few hundred bytes for a saturated location."""
         coded, last = [], 0
         for slot in self.slots:
-            coded += [slot.granted - last, slot.until - slot.granted, int(slot.landed)]
+            coded += [slot.granted - last, slot.until - slot.granted, int(slot.completed)]
             last = slot.granted
         return orjson.dumps(
             {
@@ -207,8 +226,8 @@ class Budget:
                 "slots": coded,
                 "paced": self.paced,
                 "frozen_until": self.frozen_until,
-                "passed": self.passed,
-                "tight": [self.tight, self.tight_until] if self.tight_until else [],
+                "passed": self.skipped,
+                "tight": [self.external_cap, self.external_cap_until] if self.external_cap_until else [],
                 **self.day.encode(),
             }
         )
@@ -221,7 +240,7 @@ class Budget:
             return cls(location, rate, clock)
         stored = orjson.loads(ledger)
         longer = 0 if stored["clock"] == clock else skew_ms
-        slots, granted, coded, furthest = deque[Slot](), longer, iter(stored["slots"]), now + unanswered_ms + skew_ms
+        slots, granted, coded, furthest = deque[Slot](), longer, iter(stored["slots"]), now + slot_lasts_ms + skew_ms
         for since_last, lasts, landed in zip(coded, coded, coded, strict=True):
             granted += since_last
             slot = Slot(granted, granted + lasts, landed == 1)
@@ -241,9 +260,9 @@ class Budget:
             min(paced, now * rate.per_window + (catch_up + 1) * window_ms),
             min(stored["frozen_until"] + longer * bool(stored["frozen_until"]), now + freeze_limit_ms),
             stored["passed"],
-            Day.decode(stored["hours"], stored.get("told", [None, 0, 0, 0]), longer, now),
+            DailyBudget.decode(stored["hours"], stored.get("told", [None, 0, 0, 0]), longer, now),
             tight,
-            min(tight_until + longer, now + tight_at_most_ms) if tight else 0,
+            min(tight_until + longer, now + external_cap_at_most_ms) if tight else 0,
         )
 
     def _paced_ms(self) -> int:
@@ -251,7 +270,7 @@ class Budget:
 
     def _in_flight(self, slot: Slot, now: int) -> bool:
         """Of one that has not landed: nobody knows it to be over."""
-        return slot.granted + send_within_ms + answer_within_ms > now
+        return slot.granted + send_within_ms + respond_within_ms > now
 
     def _recent(self, now: int) -> int:
         """Calls that HighLevel may count yet."""
@@ -264,8 +283,8 @@ class Budget:
 
     def _forget(self, now: int) -> None:
         """Slots that count no more, but for those that counted when a call now in flight was granted."""
-        now = next((slot.granted for slot in self._flying.values() if self._in_flight(slot, now)), now)
+        now = next((slot.granted for slot in self._in_flight_slots.values() if self._in_flight(slot, now)), now)
         while self.slots and self.slots[0].until <= now and self.slots[0].granted <= now - window_ms:
-            self._flying.pop(self.first, None)
+            self._in_flight_slots.pop(self.first, None)
             del self._ends[bisect_left(self._ends, self.slots.popleft().until)]
             self.first += 1

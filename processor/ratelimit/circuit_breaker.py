@@ -13,7 +13,7 @@ probe_at_most_ms: Final = 60_000  # and a little more: the delay is jittered
 
 
 @dataclass(slots=True)
-class Breaker:
+class CircuitBreaker:
     failures: int = 0  # in a row, until it opens
     probes: int = 0  # failed ones in a row, since it opened
     probe_at: int = 0  # the next one isn't granted before
@@ -28,7 +28,7 @@ class Breaker:
         return min(probe_first_ms << min(self.probes, 10), probe_at_most_ms)
 
     @property
-    def asks_nobodys(self) -> bool:
+    def probe_query_due(self) -> bool:
         """The next probe is to be of no lead's. The first one isn't: it may bring what is wanted."""
         return self.open and self.probes % 2 == 1
 

@@ -18,7 +18,7 @@ left_holds_ms: Final = hour_ms  # where HighLevel says what is left, but not unt
 
 
 @dataclass(slots=True)
-class Day:
+class DailyBudget:
     """Times in ms since 1970, by the clock of whoever owns the location."""
 
     hours: dict[int, int] = field(default_factory=dict)  # hour since 1970 → calls granted in it
@@ -45,7 +45,7 @@ class Day:
         ours = max(0, per_day - self.sent(now))
         return ours if self.left is None else min(ours, self.left)
 
-    def hear(self, said: RateHeaders, in_flight: int, now: int, recent: Callable[[int], int]) -> None:
+    def observe_headers(self, said: RateHeaders, in_flight: int, now: int, recent: Callable[[int], int]) -> None:
         """An answer's headers. Calls in flight may not be counted in them yet."""
         if said.daily_reset_ms is not None:
             resets_at = now + said.daily_reset_ms

@@ -1,63 +1,35 @@
-"""Messages: what an export shows becomes `lead.message.imported`, once a lead and message id (DESIGN §7.6).
-
-Seen is what is older than the lead's checkpoint less its overlap, or among the ids within it: so state stays small.
-"""
+"""Messages that an export shows become `lead.message.imported`, once a lead and message id (DESIGN §7.6)."""
 
 from collections.abc import Iterable
-from typing import Final
 
 from processor.events.fields import rfc3339
 from processor.highlevel.message import Message
-from processor.shard.lead import Checkpoint, Lead, Open
-from processor.shard.notes import Note
-from processor.shard.result import emit
-from processor.shard.state import Changes
-
-overlap_ms: Final = 600_000  # messages may appear late, or out of order
-recent_at_most: Final = 1_000  # ids kept; with more in ten minutes the overlap shrinks
+from processor.shard.documents.lead import Lead
+from processor.shard.documents.work import LeadWork
+from processor.shard.publish import publish_event
+from processor.shard.store import UnitOfWork
+from processor.telemetry.catalogue import MessagesImported
 
 
-def since(lead: Lead, contact: str) -> int | None:
-    """From when on a contact's messages are wanted; None: from the start, at first link."""
-    checkpoint = lead.checkpoints.get(contact)
-    return None if checkpoint is None or not checkpoint.at else max(0, checkpoint.at - overlap_ms)
-
-
-def take_in(changes: Changes, lead: Lead, work: Open, contact: str, messages: Iterable[Message], now: int) -> int:
-    """Publish those that the lead has not had. Returns how many they were."""
+def import_messages(turn: UnitOfWork, lead: Lead, work: LeadWork, contact: str, messages: Iterable[Message]) -> int:
+    """Publish those messages of a contact's that the lead has not had. Returns how many they were."""
     checkpoint = lead.checkpoint(contact)
-    fresh = 0
+    imported = 0
     for message in messages:
-        if not seen(checkpoint, message):
-            checkpoint.recent[message.id] = message.sent
-            publish(changes, lead, message, now)
-            fresh += 1
-    if fresh:
-        move(checkpoint)
-        work.imported += fresh
-        work.untold += fresh
-        changes.notes.append(Note("imported", {"location": lead.location, "lead": lead.id, "count": fresh}))
-    return fresh
+        if not checkpoint.has_seen(message):
+            checkpoint.add(message)
+            publish_message(turn, lead, message)
+            imported += 1
+    if imported:
+        checkpoint.move()
+        work.imported += imported
+        work.unreported += imported
+        turn.telemetry.append(MessagesImported(location=lead.location, lead=lead.id, count=imported))
+    return imported
 
 
-def seen(checkpoint: Checkpoint, message: Message) -> bool:
-    return message.sent < checkpoint.floor or message.id in checkpoint.recent
-
-
-def move(checkpoint: Checkpoint) -> None:
-    """On to the newest message; of the ids those within the overlap are kept."""
-    sent = sorted(checkpoint.recent.values())
-    if sent[-1] > checkpoint.at:
-        checkpoint.at = sent[-1]
-        checkpoint.floor = max(checkpoint.floor, checkpoint.at - overlap_ms)
-    kept = [one for one in sent if one >= checkpoint.floor]
-    if len(kept) > recent_at_most:
-        checkpoint.floor = kept[-recent_at_most]
-    checkpoint.recent = {name: one for name, one in checkpoint.recent.items() if one >= checkpoint.floor}
-
-
-def publish(changes: Changes, lead: Lead, message: Message, now: int) -> None:
-    shown: dict[str, object] = {
+def publish_message(turn: UnitOfWork, lead: Lead, message: Message) -> None:
+    shown = {
         "id": message.id,
         "direction": message.direction,
         "type": message.type,
@@ -72,4 +44,4 @@ def publish(changes: Changes, lead: Lead, message: Message, now: int) -> None:
     data: dict[str, object] = {"location_id": lead.location, "lead_id": lead.id}
     data |= {"contact_id": message.contact, "message": shown}
     unique = f"{lead.id}:{message.id}"
-    emit(changes, "lead.messages", "lead.message.imported", lead.location, lead.id, unique, data, now)
+    publish_event(turn, "lead.messages", "lead.message.imported", lead.location, lead.id, unique, data)

@@ -1,8 +1,8 @@
-"""A turn of a shard: hear → settle → spend → report. Read first; each step is a file.
+"""A turn of a shard: ingest → decide → schedule → report. Read first; each step is a file.
 
 `turn(now, inputs) → effects` does no I/O but in the shard's own SQLite, reads no clock and awaits nothing. The caller
-commits the effects to the log, then the state, and only then lets the calls leave: a call's slot is journalled before
-anyone can send it.
+commits the effects to the log, then the store, and only then lets the calls leave: a call's slot is journalled before
+it can be sent.
 """
 
 from collections.abc import Sequence
@@ -10,78 +10,91 @@ from dataclasses import dataclass
 
 from processor.highlevel.requests import Call
 from processor.highlevel.responses import Response
-from processor.shard.backfill import advance as advance_backfills
-from processor.shard.hear import Input, hear
-from processor.shard.job import Backfill, Job
-from processor.shard.lead import Lead
-from processor.shard.location import Location
-from processor.shard.notes import Note
-from processor.shard.plan import spend
-from processor.shard.progress import tell
-from processor.shard.report import report
-from processor.shard.request import Request
-from processor.shard.settle import settle
+from processor.shard.apply import apply_decision, apply_overdue, apply_unserved
+from processor.shard.documents import Lead
+from processor.shard.ingest import ingest
+from processor.shard.inputs import Input, OverdueSync
+from processor.shard.jobs.backfill import advance_backfills
+from processor.shard.jobs.location import advance_jobs, advance_waiting_jobs, start_returning
+from processor.shard.jobs.progress import report_progress
+from processor.shard.report import report_locations
+from processor.shard.schedule import schedule
 from processor.shard.setup import Setup
-from processor.shard.state import Out, Row, State
-from processor.shard.sync_all import advance as advance_jobs
-from processor.shard.tables import Projection, nothing
-
-__all__ = ["Effects", "Out", "Shard"]
+from processor.shard.store import OutRecord, Row, Store, UnitOfWork
+from processor.telemetry.catalogue import TelemetryEvent
 
 
 @dataclass(frozen=True, slots=True)
 class Effects:
     """What a turn wants done. Records, rows and positions are one transaction of the log."""
 
-    records: Sequence[Out]
+    records: Sequence[OutRecord]
     rows: Sequence[Row]
     calls: Sequence[Call]
-    watched: Sequence[
+    refused_tokens: Sequence[
         tuple[str, str | None]
-    ]  # locations whose token was refused, and its fingerprint: is it another now?
-    again: Sequence[Response]  # what is left of a page, to be heard in the next turn
-    notes: Sequence[Note]
+    ]  # locations and a fingerprint: does another token speak for it now?
+    rest_of_pages: Sequence[Response]  # to be ingested in the next turn
+    telemetry: Sequence[TelemetryEvent]
     wake_at: int | None  # ms, when to turn again though nothing came in
 
 
 class Shard:
     """All that a partition owns. One turn at a time: none before the last one was committed or rolled back."""
 
-    def __init__(self, state: State, setup: Setup) -> None:
-        self.state = state
+    def __init__(self, store: Store, setup: Setup) -> None:
+        self.store = store
         self.setup = setup
 
     def turn(self, now: int, inputs: Sequence[Input], granting: bool = True) -> Effects:
-        """Left open: commit the state after the log, or roll back. Raises what an input made go wrong, rolled back."""
-        changes = self.state.begin()
+        """Return the effects, with the store left open: commit it after the log, or roll it back.
+
+        Raises what an input made go wrong, rolled back.
+        """
+        turn = self.store.begin(now, self.setup)
         try:
-            for lead in hear(changes, self.setup, inputs, now):  # facts go into documents
-                settle(changes, self.setup, lead, now)  # publish, ask or wait
-            advance_jobs(changes, self.setup, now)  # what that means for jobs
-            advance_backfills(changes, self.setup, now)
-            changes.flush("lead", "request", "position")
-            calls = spend(changes, self.setup, now, granting)  # a free slot first, then its best use
-            report(changes, self.setup, now)
-            tell(changes, self.setup, now)
-            changes.flush()
-            watched, again, notes = changes.watched, changes.again, changes.notes
-            return Effects(changes.records, changes.rows, calls, watched, again, notes, changes.wake_at())
+            decide_all(turn, inputs)
+            calls = schedule_all(turn, granting)
+            report_all(turn)
+            return Effects(
+                turn.records,
+                turn.rows,
+                calls,
+                turn.refused_tokens,
+                turn.rest_of_pages,
+                turn.telemetry,
+                turn.wake_at(),
+            )
         except BaseException:
-            self.state.rollback()
+            self.store.rollback()
             raise
 
 
-def project(key: str, value: bytes) -> Projection:
-    """The projection of a restored document."""
-    match key.split(" "):
-        case ["lead", location, lead]:
-            return Lead.decode(location, lead, value).projection()
-        case ["job", location, request]:
-            return Job.decode(location, request, value).projection()
-        case ["backfill", request]:
-            return Backfill.decode(request, value).projection()
-        case ["request", location, lead, request]:
-            return Request.decode(location, lead, request, value).projection()
-        case ["location", location]:
-            return Location.decode(location, value).projection()
-    return nothing
+def decide_all(turn: UnitOfWork, inputs: Sequence[Input]) -> None:
+    """Facts go into documents; what may now have another outcome is decided; jobs count the outcomes."""
+    for touched in ingest(turn, inputs):
+        match touched:
+            case Lead():
+                apply_decision(turn, touched)
+            case OverdueSync():
+                apply_overdue(turn, touched)
+            case _:
+                apply_unserved(turn, touched)
+    advance_jobs(turn)
+    advance_backfills(turn)
+    turn.flush("lead", "request", "position")
+
+
+def schedule_all(turn: UnitOfWork, granting: bool) -> Sequence[Call]:
+    """A free slot first, then its best use."""
+    advance_waiting_jobs(turn)
+    return schedule(turn, granting)
+
+
+def report_all(turn: UnitOfWork) -> None:
+    """Report how locations and jobs stand, and write what is left to write."""
+    for location, due in report_locations(turn).items():
+        turn.set_timer(f"location {location}", due)
+    report_progress(turn)
+    start_returning(turn)
+    turn.flush()

@@ -4,6 +4,6 @@ from hashlib import blake2b
 
 
 def jittered(delay_ms: int, key: str, attempt: int) -> int:
-    """The delay, up to a quarter longer."""
+    """Return the delay, up to a quarter longer."""
     drawn = int.from_bytes(blake2b(f"{key} {attempt}".encode(), digest_size=4).digest())
     return delay_ms + (delay_ms // 4) * drawn // 2**32
