@@ -1,0 +1,1 @@
+"""The documents that a shard's state is made of."""
