@@ -5,13 +5,14 @@ import gc
 import signal
 import socket
 import time
+from functools import partial
 from os import getpid
 from uuid import uuid4
 
 from processor import topics
 from processor.engine.client import Client
 from processor.engine.clock import WallClock
-from processor.engine.health import health, listen, serve
+from processor.engine.health import bind_port, health_app, serve_health
 from processor.engine.membership import Membership
 from processor.engine.ports import Ports
 from processor.engine.runner import Ended, run
@@ -19,7 +20,7 @@ from processor.engine.state_file import StateFolder
 from processor.engine.supervisor import supervise
 from processor.engine.telemetry import Telemetry
 from processor.engine.tokens import BadTokens, Tokens
-from processor.kafka import KafkaConfig, KafkaLog, describe_topics
+from processor.kafka import KafkaConfig, KafkaLog, describe_topics, join_group
 from processor.ratelimit.budget import Rate
 from processor.settings import Settings, WrongSetting
 from processor.shard.notes import Note
@@ -33,7 +34,7 @@ def run_worker(settings: Settings) -> int:
     gc.collect()
     gc.freeze()  # what is there by now stays: the collector needn't look at it again
     gc.set_threshold(10_000, 20, 100)  # a turn makes thousands of objects, and hardly a cycle
-    with listen(settings.hydrant_http_port) as port:
+    with bind_port(settings.hydrant_http_port) as port:
         asyncio.run(work(settings, telemetry, port))
     return 0
 
@@ -46,8 +47,11 @@ async def work(settings: Settings, telemetry: Telemetry, port: socket.socket) ->
     config, clock = KafkaConfig(**settings.kafka()), WallClock(telemetry.take)
     partitions = await check_topics(config)
     worker = f"{settings.kafka_group_instance_id or socket.gethostname()}-{getpid()}-{uuid4().hex[:8]}"[:128]
-    tokens = make_tokens(settings, telemetry)
-    async with Client(tokens, clock.now, settings.ghl_base_url) as client, Membership(config) as membership:
+    tokens, join = make_tokens(settings, telemetry), partial(join_group, config)
+    async with (
+        Client(tokens, clock.now, settings.ghl_base_url) as client,
+        Membership(join, config.group_id) as membership,
+    ):
 
         def unready() -> str | None:
             return "stopping" if stop.is_set() else None if membership.joined else "has not joined the group"
@@ -82,7 +86,7 @@ async def work(settings: Settings, telemetry: Telemetry, port: socket.socket) ->
 
         left = asyncio.Event()  # health is told until the last turn has committed
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(serve(health(telemetry.exposition, unready), port, left), name="health")
+            tasks.create_task(serve_health(health_app(telemetry.exposition, unready), port, left), name="health")
             tasks.create_task(tell(stop, telemetry, Note("stopping", {})), name="stopping")
             try:
                 await supervise(membership, run_partition, owns, stop)

@@ -32,9 +32,10 @@ def told(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def leave(error: Exception) -> NoReturn:
+    from processor.engine.group import InstanceReplaced
     from processor.engine.health import PortTaken
     from processor.engine.telemetry import whereabouts
-    from processor.kafka import Refused, Replaced, Unreachable
+    from processor.kafka import KafkaRefused, KafkaUnreachable
     from processor.settings import WrongSetting
 
     for one in leaves(error):
@@ -42,13 +43,13 @@ def leave(error: Exception) -> NoReturn:
             case WrongSetting(messages=messages):
                 say(*messages)
                 raise typer.Exit(wrong)
-            case PortTaken() | Replaced():
+            case PortTaken() | InstanceReplaced():
                 say(str(one))
                 raise typer.Exit(wrong)
-            case Unreachable():
+            case KafkaUnreachable():
                 say(f"Kafka can't be reached: {one} (KAFKA_BOOTSTRAP_SERVERS, KAFKA_SECURITY_PROTOCOL)")
                 raise typer.Exit(failed)
-            case Refused():
+            case KafkaRefused():
                 say(f"Kafka refused: {one}")
                 raise typer.Exit(failed)
     say(f"a fault of Hydrant's own: {whereabouts(error)}")

@@ -1,6 +1,6 @@
 """What an operator does over Kafka alone: make the topics, sync a lead and wait for its answer, see how all stands.
 
-All of it raises Unreachable or Refused when Kafka doesn't answer, or says no.
+All of it raises KafkaUnreachable or KafkaRefused when Kafka doesn't answer, or says no.
 """
 
 import asyncio
@@ -12,7 +12,15 @@ from typing import Any, Final
 import orjson
 
 from processor.events.cloudevents import Record, encode
-from processor.kafka import KafkaConfig, Refused, Tail, Unreachable, create_topics, describe_topics, publish
+from processor.kafka import (
+    KafkaConfig,
+    KafkaRefused,
+    KafkaUnreachable,
+    Tail,
+    create_topics,
+    describe_topics,
+    publish_record,
+)
 from processor.settings import Settings, WrongSetting
 from processor.topics import home
 
@@ -62,7 +70,7 @@ async def publish_sync(settings: Settings, request: SyncRequest) -> None:
         location=request.location_id,
         time_ms=time.time_ns() // 1_000_000,
     )
-    await publish(KafkaConfig(**settings.kafka()), "sync.requests", request.location_id.encode(), value)
+    await publish_record(KafkaConfig(**settings.kafka()), "sync.requests", request.location_id.encode(), value)
 
 
 async def sync(settings: Settings, request: SyncRequest, within_s: float) -> SyncAnswer | None:
@@ -97,7 +105,7 @@ async def status(settings: Settings, location: str | None = None) -> list[Data]:
                     elif location is None or record.key == location.encode():
                         last[record.key] = record.value
     except TimeoutError:
-        raise Unreachable(f"no answer from {config.bootstrap} for {silent_at_most_s} s") from None
+        raise KafkaUnreachable(f"no answer from {config.bootstrap} for {silent_at_most_s} s") from None
     found = [data for value in last.values() if (data := data_of("location.status", value)) is not None]
     return sorted(found, key=lambda data: str(data.get("location_id")))
 
@@ -109,7 +117,7 @@ async def home_of(config: KafkaConfig, topic: str, location: str) -> int:
 async def partitions_of(config: KafkaConfig, topic: str) -> int:
     described = await describe_topics(config)
     if topic not in described:
-        raise Refused(f"there is no topic {config.prefix}{topic}: `hydrant topics create` makes it")
+        raise KafkaRefused(f"there is no topic {config.prefix}{topic}: `hydrant topics create` makes it")
     return described[topic][0]
 
 

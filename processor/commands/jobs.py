@@ -1,6 +1,6 @@
 """Sync All and backfill over Kafka alone: ask for a job, watch what is said of it, cancel it.
 
-All of it raises Unreachable or Refused when Kafka doesn't answer, or says no.
+All of it raises KafkaUnreachable or KafkaRefused when Kafka doesn't answer, or says no.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import orjson
 from processor.commands import home_of, partitions_of, said_in
 from processor.commands.progress import Progress, Said, count, kinds
 from processor.events.cloudevents import Record, encode
-from processor.kafka import KafkaConfig, Tail, Unreachable, publish
+from processor.kafka import KafkaConfig, KafkaUnreachable, Tail, publish_record
 from processor.settings import Settings
 
 tick_s: Final = 0.5  # how often a watcher looks at the clock
@@ -63,7 +63,7 @@ async def request(
         location=key,
         time_ms=now_ms(),
     )
-    await publish(KafkaConfig(**settings.kafka()), "sync.requests", key.encode(), value)
+    await publish_record(KafkaConfig(**settings.kafka()), "sync.requests", key.encode(), value)
 
 
 async def watch(settings: Settings, job: Job, progress: Progress, see: See, *, again: bool) -> None:
@@ -116,7 +116,7 @@ async def look_back(config: KafkaConfig, partition: int | None, progress: Progre
 
     def patiently(said: Said | None) -> None:
         if said is None and now_ms() - progress.heard_ms > silent_at_most_ms:
-            raise Unreachable(f"no answer from {config.bootstrap} for {silent_at_most_ms // 1_000} s")
+            raise KafkaUnreachable(f"no answer from {config.bootstrap} for {silent_at_most_ms // 1_000} s")
         see(said)
 
     async with Tail(config, ["sync.progress"], partition=partition, start="start", follow=False) as tail:

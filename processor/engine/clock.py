@@ -1,4 +1,4 @@
-"""What `now` is: wall time when the process started plus monotonic time since, and what becomes of it when the wall steps."""
+"""The worker's clock, and its handling of a stepped wall clock."""
 
 import time
 from collections.abc import Callable
@@ -6,12 +6,12 @@ from typing import Final
 
 from processor.shard.notes import Note
 
-off_at_most_ms: Final = 500  # DESIGN §1: further off the wall clock than this, …
-unsettled_ms: Final = 25_000  # … nothing is granted for so long: every slot granted by the old time is over by then
+off_at_most_ms: Final = 500  # DESIGN §1: further off the wall clock, it was stepped …
+unsettled_ms: Final = 25_000  # … and nothing is granted for so long: slots granted by the old time are over by then
 
 
 class WallClock:
-    """Wall time when the process started plus monotonic time since: it doesn't step while a turn looks at it."""
+    """Wall time when the process started plus monotonic time since, so that it doesn't step during a turn."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class WallClock:
         return self._offset + self._monotonic_ns() // 1_000_000
 
     def settled_at(self) -> int:
-        """Looks whether the wall clock has been stepped; if so, ours is set by it, and not trusted for a while."""
+        """Return since when this clock may be trusted. After a step of the wall clock, follow it and start anew."""
         offset = self._wall_offset()
         if abs(offset - self._offset) > off_at_most_ms:
             self._note(Note("unsettled_clock", {"off_ms": offset - self._offset}))

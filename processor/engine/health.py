@@ -1,4 +1,4 @@
-"""What a worker tells over HTTP: `/healthz` it runs, `/readyz` it joined the group and isn't stopping, `/metrics`."""
+"""A worker's HTTP pages: `/healthz` while it runs, `/readyz` once it joined and until it stops, and `/metrics`."""
 
 import asyncio
 import errno
@@ -15,15 +15,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-leave_within_s: Final = 1  # an open connection must not hold up a worker that drains
+_close_within_s: Final = 1  # an open connection must not delay a worker that drains
 
 
 class PortTaken(Exception):
     """Exit 2: HYDRANT_HTTP_PORT can't be listened on. The message says why."""
 
 
-def health(exposition: Callable[[], bytes], unready: Callable[[], str | None]) -> Starlette:
-    """The three pages. `unready` says why the worker isn't ready, None when it is."""
+def health_app(exposition: Callable[[], bytes], unready: Callable[[], str | None]) -> Starlette:
+    """Return the three pages. `unready` returns why the worker isn't ready, or None when it is."""
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"healthy": True})
@@ -38,8 +38,8 @@ def health(exposition: Callable[[], bytes], unready: Callable[[], str | None]) -
     return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)])
 
 
-def listen(port: int) -> socket.socket:
-    """Take the port on all addresses, IPv6 too where there is any; 0: any free one. Raises PortTaken."""
+def bind_port(port: int) -> socket.socket:
+    """Bind the port on all addresses, with IPv6 where there is any; 0 means any free port. Raises PortTaken."""
     try:
         try:
             return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
@@ -52,9 +52,9 @@ def listen(port: int) -> socket.socket:
         raise PortTaken(f"HYDRANT_HTTP_PORT: can't listen on port {port}: {why.lower()}") from None
 
 
-async def serve(app: Starlette, port: int | socket.socket, stop: asyncio.Event) -> None:
-    """Serve in this loop until `stop`, then leave within about a second. Raises PortTaken."""
-    with listen(port) if isinstance(port, int) else port as listener:
+async def serve_health(app: Starlette, port: int | socket.socket, stop: asyncio.Event) -> None:
+    """Serve in this loop until `stop`, then close within about a second. Raises PortTaken."""
+    with bind_port(port) if isinstance(port, int) else port as listener:
         config = uvicorn.Config(
             app,
             lifespan="off",
@@ -62,7 +62,7 @@ async def serve(app: Starlette, port: int | socket.socket, stop: asyncio.Event) 
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=leave_within_s,
+            timeout_graceful_shutdown=_close_within_s,
             timeout_keep_alive=30,
             limit_concurrency=100,  # probes and scrapers, not customers
         )
@@ -80,4 +80,4 @@ async def serve(app: Starlette, port: int | socket.socket, stop: asyncio.Event) 
 class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        yield  # signals are the worker's
+        yield  # the worker handles signals itself

@@ -1,4 +1,4 @@
-"""Where a shard's SQLite lies: a cache that is ours alone while open, and thrown away rather than trusted."""
+"""A shard's SQLite file: a cache that is ours alone while open, and discarded rather than trusted in doubt."""
 
 import fcntl
 import sqlite3
@@ -14,7 +14,7 @@ from processor.shard.state import State
 from processor.shard.tables import schema
 from processor.shard.turn import project
 
-older_than_ms: Final = 7 * 24 * 3_600_000  # half of the changelog's delete.retention.ms: deletions may have left it
+unused_at_most_ms: Final = 7 * 24 * 3_600_000  # half of the changelog's delete.retention.ms: deletions may have left it
 
 
 @dataclass(slots=True)
@@ -33,11 +33,11 @@ class SqliteFile:
     def close(self) -> None:
         try:
             with suppress(sqlite3.Error):
-                self.state.set_meta(used=self.clock.now())  # its position is the newest, however long ago it was opened
+                self.state.set_meta(used=self.clock.now())  # its position is the newest, even if opened long ago
             self.state.connection.close()
             if self.discarded:
-                remove(self.path)
-        finally:  # it is nobody's now
+                _remove(self.path)
+        finally:
             if self.lock is not None:
                 self.lock.close()
             if self.private is not None:
@@ -51,9 +51,13 @@ class StateFolder:
     folder: Path
     name: str
     clock: Clock
-    discarded: Callable[[str], None] = lambda why: None  # is told why a file that was there isn't used
+    report_discarded: Callable[[str], None] = lambda why: None  # receives the reason why a kept file isn't used
 
     def __call__(self, identity: str, begin: int, end: int) -> SqliteFile:
+        """Open the kept file if it is a cache of this changelog within [begin, end], else a fresh one.
+
+        While another worker on this machine holds the file, return a private one.
+        """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = (self.folder / f"{self.name}.lock").open("w")
         try:
@@ -68,7 +72,7 @@ class StateFolder:
             if (kept := self._kept(path, identity, begin, end)) is not None:
                 return SqliteFile(kept, "kept", path, self.clock, lock)
             return SqliteFile(self._fresh(path, identity), "fresh", path, self.clock, lock)
-        except BaseException:  # a full disk, say: the next opening isn't to find it locked
+        except BaseException:  # a full disk, for example: the next opening must not find it locked
             lock.close()
             raise
 
@@ -83,27 +87,28 @@ class StateFolder:
         except sqlite3.DatabaseError:
             why = "no SQLite can read it"
         connection.close()
-        self.discarded(why)
+        self.report_discarded(why)
         return None
 
     def _unusable(self, state: State, identity: str, begin: int, end: int) -> str | None:
+        """Return the reason why the file can't be used, or None."""
         used = state.meta("used")
         if state.meta("schema") != schema:
             return "of another version"
         if state.meta("identity") != identity:
             return "of another cluster or changelog"
-        if not isinstance(used, int) or self.clock.now() - used >= older_than_ms:
+        if not isinstance(used, int) or self.clock.now() - used >= unused_at_most_ms:
             return "not used for 7 days"
         return None if begin <= state.position <= end else "its position is outside of the changelog"
 
     def _fresh(self, path: Path, identity: str) -> State:
-        remove(path)
-        path.touch(mode=0o600)  # before SQLite does: what it puts beside the file takes over its permissions
+        _remove(path)
+        path.touch(mode=0o600)  # before SQLite does: its files beside this one take over the permissions
         state = State(sqlite3.connect(path), project)
         state.set_meta(identity=identity, schema=schema, used=self.clock.now())
         return state
 
 
-def remove(path: Path) -> None:
+def _remove(path: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""Which token speaks for which location. A tokens file is read when it changes; a bad one never replaces a good one.
+"""The token of each location. A tokens file is read again when it changes; a bad one never replaces a good one.
 
-No token is shown in a repr, an error or a report, and no location either: whoever swaps the two would publish a token.
+No repr, error or report shows a token. None shows a location either: a user may have swapped the two.
 """
 
 import hashlib
@@ -11,19 +11,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Self
 
-look_every_s: Final = 1.0  # the file's age is looked at no more often
-file_limit: Final = 16 * 1024 * 1024  # bytes; room for 100,000 locations
-token_form: Final = re.compile(r"[\x21-\x7e]+")
+check_every_s: Final = 1.0  # the file is checked for changes no more often
+_file_limit: Final = 16 * 1024 * 1024  # bytes; room for 100,000 locations
+_token_form: Final = re.compile(r"[\x21-\x7e]+")
 
-Version = tuple[int, int, int]  # of a file: its inode, size and mtime
+FileVersion = tuple[int, int, int]  # inode, size and mtime
 
 
 class BadTokens(Exception):
-    """The tokens file can't be used; the message says where and what, never a value."""
+    """The tokens file can't be used. The message says where and why, never a value."""
 
 
 class Tokens:
-    """One token for all locations (`one`), or those of a TOML file of `"location id" = "token"` (`of_file`)."""
+    """One token for all locations (`one`), or the tokens of a TOML file of `"location id" = "token"` (`of_file`)."""
 
     def __init__(
         self,
@@ -34,13 +34,13 @@ class Tokens:
     ) -> None:
         self._everywhere, self._file, self._now, self._report = everywhere, file, now, report
         self._tokens: Mapping[str, str] = {}
-        self._version: Version | None = None  # of the file that was read last, good or bad
-        self._looked = now()
-        self.problem: str | None = None  # why the file as it now is isn't in use
+        self._version: FileVersion | None = None  # of the file that was read last, good or bad
+        self._checked = now()
+        self.problem: str | None = None  # why the present file isn't in use
 
     @classmethod
     def one(cls, token: str) -> Self:
-        if not token_form.fullmatch(token):
+        if not _token_form.fullmatch(token):
             raise BadTokens("not printable ASCII without spaces")
         return cls(everywhere=token)
 
@@ -48,26 +48,26 @@ class Tokens:
     def of_file(
         cls, file: Path, now: Callable[[], float], report: Callable[[str], None] = lambda problem: None
     ) -> Self:
-        """`now` in seconds, monotonic. `report` hears of new problems. Raises BadTokens if it begins with one."""
+        """Read the file. `now` is in monotonic seconds; `report` receives later problems. Raises BadTokens."""
         tokens = cls(file=file, now=now, report=report)
-        tokens._version, tokens._tokens = version(file), read(file)
+        tokens._version, tokens._tokens = _file_version(file), _read_tokens(file)
         return tokens
 
     def get(self, location: str) -> str | None:
-        if self._file is not None and self._now() - self._looked >= look_every_s:
-            self._looked = self._now()
-            if version(self._file) != self._version:
+        if self._file is not None and self._now() - self._checked >= check_every_s:
+            self._checked = self._now()
+            if _file_version(self._file) != self._version:
                 self.reload()
         return self._everywhere or self._tokens.get(location)
 
     def reload(self) -> bool:
-        """Read the file now, whatever it looks like; whether any token changed."""
+        """Read the file now, even if it looks unchanged. Return True if any token changed."""
         if self._file is None:
             return False
         before, problem = self._tokens, None
-        self._version = version(self._file)  # before reading: what is written meanwhile is another version
+        self._version = _file_version(self._file)  # before reading: a write meanwhile makes another version
         try:
-            self._tokens = read(self._file)
+            self._tokens = _read_tokens(self._file)
         except BadTokens as error:
             problem = str(error)
         if problem is not None and problem != self.problem:
@@ -80,11 +80,11 @@ class Tokens:
 
 
 def fingerprint(token: str) -> str:
-    """What state may hold of a token, to see that it changed."""
+    """Return a short hash of a token: state keeps it to see that the token changed."""
     return hashlib.sha256(token.encode()).hexdigest()[:12]
 
 
-def version(file: Path) -> Version | None:
+def _file_version(file: Path) -> FileVersion | None:
     try:
         stat = file.stat()
     except OSError:
@@ -92,15 +92,15 @@ def version(file: Path) -> Version | None:
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def read(file: Path) -> Mapping[str, str]:
-    """Raises BadTokens."""
+def _read_tokens(file: Path) -> Mapping[str, str]:
+    """Return location → token. Raises BadTokens."""
     try:
         with file.open("rb") as opened:
-            content = opened.read(file_limit + 1)
+            content = opened.read(_file_limit + 1)
     except OSError as error:
         raise BadTokens(f"can't be read: {os.strerror(error.errno or 0)}") from None
-    if len(content) > file_limit:
-        raise BadTokens(f"longer than {file_limit} bytes")
+    if len(content) > _file_limit:
+        raise BadTokens(f"longer than {_file_limit} bytes")
     try:
         tokens = tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError:
@@ -111,8 +111,8 @@ def read(file: Path) -> Mapping[str, str]:
     except RecursionError:
         raise BadTokens("not TOML: nested too deeply") from None
     for number, token in enumerate(tokens.values(), 1):
-        if not isinstance(token, str) or not token_form.fullmatch(token):
+        if not isinstance(token, str) or not _token_form.fullmatch(token):
             raise BadTokens(f'entry {number}: not of the form "location id" = "token", printable ASCII without spaces')
     if not tokens:
-        raise BadTokens("holds no token")  # also how a file looks while it is written anew
+        raise BadTokens("holds no token")  # a file also looks like this while it is written anew
     return tokens

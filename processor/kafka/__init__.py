@@ -1,37 +1,32 @@
-"""Kafka, and the only rooms that import aiokafka. Its traps are named where they are avoided ("trap:").
+"""Kafka, and the only room that imports aiokafka. Its traps are named where they are avoided ("trap:").
 
-`config` where it is · `partition` one partition's side of it, the runner's `Log`: `leader` and `identity` how far its
-log goes and which it is, `inputs` what it reads, `batches` what it writes · `member` a member of the group, for
-`membership.py`: `instance` where it is a static one · `tail`, `publisher`, `topics` for commands, start-up and tests ·
-`consumer`, `stopping`, `refusals`, `quiet` how all of them read, end, fail and log. (What comes from aiokafka is Any.)
+The walk: `connection` makes and stops clients · `partition_log` is one partition's side of Kafka, the
+runner's `Log`: it reads inputs through `topic_reader`, writes through `producers`, and asks `changelog` for the log's
+bounds and identity · `group_member` joins the consumer group for `engine/membership.py`, with `static_member` where an
+instance id is set · `tail`, `producers` and `topic_admin` serve commands, start-up and tests · `errors` names failures
+and silences aiokafka. Values that come from aiokafka are `Any`: it ships no types.
 """
 
-from processor.kafka.config import KafkaConfig
-from processor.kafka.member import Heard, Intervals, join, monotonic_ms, watch_heartbeats
-from processor.kafka.partition import KafkaLog
-from processor.kafka.publisher import Publisher, publish
-from processor.kafka.quiet import hush
-from processor.kafka.refusals import Refused, Replaced, Unreachable
+from processor.kafka.connection import KafkaConfig
+from processor.kafka.errors import KafkaRefused, KafkaUnreachable, silence_aiokafka
+from processor.kafka.group_member import join_group
+from processor.kafka.partition_log import KafkaLog
+from processor.kafka.producers import Publisher, publish_record
 from processor.kafka.tail import Tail
-from processor.kafka.topics import administrating, create_topics, describe_topics
+from processor.kafka.topic_admin import admin_client, create_topics, describe_topics
 
 __all__ = [
-    "Heard",
-    "Intervals",
     "KafkaConfig",
     "KafkaLog",
+    "KafkaRefused",
+    "KafkaUnreachable",
     "Publisher",
-    "Refused",
-    "Replaced",
     "Tail",
-    "Unreachable",
-    "administrating",
+    "admin_client",
     "create_topics",
     "describe_topics",
-    "join",
-    "monotonic_ms",
-    "publish",
-    "watch_heartbeats",
+    "join_group",
+    "publish_record",
 ]
 
-hush()  # on import, so that nobody who uses Kafka can forget it
+silence_aiokafka()  # on import, so that no user of Kafka can forget it

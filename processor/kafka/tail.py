@@ -1,4 +1,4 @@
-"""Reading topics as they were written: for commands, the demo and tests."""
+"""Reading topics as they were written, for commands and tests."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Final, Literal, Self
@@ -6,21 +6,19 @@ from typing import Any, Final, Literal, Self
 from aiokafka import TopicPartition
 
 from processor.events.cloudevents import Record
-from processor.kafka.config import KafkaConfig
-from processor.kafka.consumer import make_consumer
-from processor.kafka.refusals import reaching
-from processor.kafka.stopping import stop
-from processor.kafka.topics import partition_counts
+from processor.kafka.connection import KafkaConfig, make_consumer, stop_client
+from processor.kafka.errors import reach_kafka
+from processor.kafka.topic_admin import partition_counts
 from processor.topics import prefixed
 
-look_up_ms: Final = 500  # how soon the end of what was there is noticed
+_poll_ms: Final = 500  # how soon the end is noticed, where nothing is followed
 
 
 class Tail:
-    """Committed records of some topics, all partitions or one. `async with` settles where it starts, then iterate.
+    """Committed records of some topics, of all partitions or one. `async with` fixes the start, then iterate.
 
-    `start`: the topics' "end" or "start" as of then, or a time in ms. Not followed, it ends with what was there by
-    then. Raises Unreachable or Refused.
+    `start` is the topics' "end" or "start" as of then, or a time in ms. Without `follow`, iterating ends with the last
+    record that was there by then. Raises KafkaUnreachable or KafkaRefused.
     """
 
     def __init__(
@@ -39,16 +37,16 @@ class Tail:
     async def __aenter__(self) -> Self:
         self._consumer = make_consumer(self._config)
         try:
-            async with reaching(self._config):
+            async with reach_kafka(self._config):
                 await self._consumer.start()
                 await self._seek(await partition_counts(self._consumer._client, self._names))
         except BaseException:
-            await stop(self._consumer)
+            await stop_client(self._consumer)
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await stop(self._consumer)
+        await stop_client(self._consumer)
 
     async def __aiter__(self) -> AsyncIterator[Record]:
         reading = set(self._ends)
@@ -57,7 +55,7 @@ class Tail:
                 reading = {at for at in reading if await self._consumer.position(at) < self._ends[at]}
                 if not reading:
                     return
-            found = await self._consumer.getmany(timeout_ms=look_up_ms)
+            found = await self._consumer.getmany(timeout_ms=_poll_ms)
             for at, records in found.items():
                 for one in records:
                     if self._follow or one.offset < self._ends[at]:

@@ -10,7 +10,7 @@ from tests.lab.kafka_node import Broker, kafka
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever lies here is an integration test, marked or not."""
+    """Mark every test in this folder as an integration test."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
@@ -19,12 +19,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[Broker]:
-    """`broker.bootstrap` says where it is. Tests that stop or kill one start their own: `with node() as mine`."""
+    """Yield the session's broker. A test that stops or kills a broker starts its own: `with node() as own`."""
     with kafka() as running:
         yield running
 
 
 @pytest.fixture
 def topic_prefix() -> str:
-    """For KAFKA_TOPIC_PREFIX: tests share the broker and never a topic, a group or a transactional id."""
+    """Return a KAFKA_TOPIC_PREFIX: tests share the broker and never a topic, a group or a transactional id."""
     return f"test-{uuid4().hex[:12]}."

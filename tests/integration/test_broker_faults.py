@@ -16,7 +16,7 @@ from aiokafka import errors
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from processor.engine.ports import Broken
-from processor.kafka import KafkaConfig, KafkaLog, Tail, administrating, create_topics
+from processor.kafka import KafkaConfig, KafkaLog, Tail, admin_client, create_topics
 from processor.shard.state import Out
 from processor.topics import home, message_max_bytes, prefixed
 from tests.integration.canaries import made_up, marks, places
@@ -97,7 +97,7 @@ async def test_a_broker_that_hangs_amidst_a_commit_has_done_all_of_it_or_nothing
     mortal: Node, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it was asked for is carried out when it goes on, long after it was given up, or never."""
-    monkeypatch.setattr("processor.kafka.partition.commit_within_s", 1.5)
+    monkeypatch.setattr("processor.kafka.partition_log.commit_within_s", 1.5)
     config, pid = KafkaConfig(mortal.bootstrap, prefix=topic_prefix), mortal.pid
     assert pid is not None
     await create_topics(config, 1, 1)
@@ -250,6 +250,6 @@ async def results(config: KafkaConfig, partition: int) -> list[bytes | None]:
 
 async def alter(config: KafkaConfig, topic: str, **configs: str) -> None:
     name = prefixed(config.prefix, topic)
-    async with administrating(config) as admin:
+    async with admin_client(config) as admin:
         answers = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs)])
     assert [0] == [one[0] for answer in answers for one in answer.resources]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from processor.kafka import KafkaConfig, administrating
+from processor.kafka import KafkaConfig, admin_client
 from tests.lab.kafka_node import Broker
 
 small = ("--locations", "3", "--leads", "40", "--syncs", "6", "--sync-all", "600")
@@ -95,7 +95,7 @@ async def test_a_small_demo_comes_out_right(broker: Broker, tmp_path: Path) -> N
     assert re.fullmatch(rf"{victim}, kill -9; [\d.]+ s later a new one had its partitions", told["killed"])
     assert done.stderr == ""
     assert gone(tmp_path)
-    async with administrating(KafkaConfig(broker.bootstrap)) as admin:
+    async with admin_client(KafkaConfig(broker.bootstrap)) as admin:
         (prefix,) = re.findall(r"topics (demo-\w+\.)", done.stdout)
         assert [name for name in await admin.list_topics() if name.startswith(prefix)] == []
 

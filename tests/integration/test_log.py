@@ -14,20 +14,21 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from processor.engine.group import monotonic_ms
 from processor.engine.ports import Broken, Fenced, Restored
 from processor.engine.state_file import StateFolder
 from processor.events.cloudevents import Record
 from processor.kafka import (
     KafkaConfig,
     KafkaLog,
-    Refused,
+    KafkaRefused,
+    KafkaUnreachable,
     Tail,
-    Unreachable,
     create_topics,
     describe_topics,
-    monotonic_ms,
-    publish,
+    publish_record,
 )
+from processor.shard.documents.format import FORMAT
 from processor.shard.state import Out
 from processor.topics import TOPICS, home, mismatches, prefixed
 from tests.integration.upkeep import cut, make_anew
@@ -116,6 +117,11 @@ async def polled(log: KafkaLog, number: int) -> list[Record]:
     return records
 
 
+def written_identity(log: KafkaLog) -> bytes:
+    """Return the value of the identity row."""
+    return f"{log.identity.split(' ')[-1]} {FORMAT}".encode()
+
+
 def values(records: Sequence[Record]) -> list[bytes | None]:
     return [record.value for record in records]
 
@@ -151,7 +157,7 @@ async def test_readers_need_not_wait_for_a_failed_transaction_to_time_out(config
     async with opened(config) as log:
         with pytest.raises(Broken):
             await log.commit([Out("lead.updates", b"loc", b"lost"), Out("dead.letters", b"loc", bytes(3 << 20))], [])
-        await publish(config, "lead.updates", b"loc", b"later")
+        await publish_record(config, "lead.updates", b"loc", b"later")
         begin = monotonic_ms()
 
         assert [b"later"] == values(await everything(config, "lead.updates"))
@@ -229,7 +235,7 @@ async def test_an_offset_that_the_broker_does_not_know_is_no_position(config: Ka
 
 
 async def test_an_unanswered_commit_is_of_unknown_outcome(config: KafkaConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("processor.kafka.partition.commit_within_s", 1.0)
+    monkeypatch.setattr("processor.kafka.partition_log.commit_within_s", 1.0)
     async with opened(config) as log:
         log._producer.commit_transaction = asyncio.Event().wait
         with pytest.raises(Broken, match="outcome is unknown"):
@@ -330,7 +336,7 @@ async def test_a_partitions_changelog_is_known_again(config: KafkaConfig) -> Non
     assert len(cluster) > 10
     assert prefixed(config.prefix, "processor.changelog") == name
     assert len({row, others}) == 2
-    assert [("identity", row.encode()), ("a", b"1")] == [row for slice_ in slices for row in slice_.rows]
+    assert [("identity", f"{row} {FORMAT}".encode()), ("a", b"1")] == [row for slice_ in slices for row in slice_.rows]
 
 
 async def test_a_changelogs_bounds_hold_its_own_row(config: KafkaConfig) -> None:
@@ -341,7 +347,7 @@ async def test_a_changelogs_bounds_hold_its_own_row(config: KafkaConfig) -> None
 
     assert begin == 0
     assert end in (1, 2)  # Kafka answers a commit before it has written its marker
-    assert [log.identity.split(" ")[-1].encode()] == [value for slice_ in slices for _, value in slice_.rows]
+    assert [written_identity(log)] == [value for slice_ in slices for _, value in slice_.rows]
 
 
 async def test_a_changelog_deleted_and_made_anew_is_another_one(config: KafkaConfig, tmp_path: Path) -> None:
@@ -395,6 +401,25 @@ async def test_a_row_of_its_own_that_was_never_committed_is_none(config: KafkaCo
         assert not identity.endswith("never")
 
 
+@pytest.mark.parametrize(
+    ("row", "error"), [("0a1b", None), ("0a1b 2", None), ("0a1b 3", "format 3, this version reads up to 2")]
+)
+async def test_identity_rows_of_known_formats_are_read(config: KafkaConfig, row: str, error: str | None) -> None:
+    """Format 1 wrote the bare identity. A newer format than ours must not be opened."""
+    async with upstream(config) as producer:
+        await producer.send_and_wait(
+            prefixed(config.prefix, "processor.changelog"), row.encode(), b"identity", partition=0
+        )
+    log = KafkaLog(config, 0)
+    if error is None:
+        await log.open()
+        assert "0a1b" == log.identity.split(" ")[-1]
+    else:
+        with pytest.raises(Broken, match=error):
+            await log.open()
+    await log.close()
+
+
 async def test_whoever_is_fenced_while_it_says_who_it_is_learns_it(config: KafkaConfig) -> None:
     log, successor = KafkaLog(config, 0), KafkaLog(config, 0)
     commit = log.commit
@@ -409,8 +434,8 @@ async def test_whoever_is_fenced_while_it_says_who_it_is_learns_it(config: Kafka
     await log.close()
     await successor.close()
 
-    assert [("identity", successor.identity.split(" ")[-1])] == [
-        (record.key.decode(), record.value.decode()) for record in await changelog_of(config)
+    assert [("identity", written_identity(successor))] == [
+        (record.key.decode(), record.value) for record in await changelog_of(config)
     ]
 
 
@@ -564,7 +589,7 @@ async def test_who_does_not_poll_reads_no_further_than_a_slice(config: KafkaConf
         await producer.flush()
     async with opened(config) as log:
         await asyncio.sleep(1)
-        assert 400 == len(log._inputs["lead.changes"]._ahead)
+        assert 400 == len(log._readers["lead.changes"]._ahead)
         assert 3_000 == len(await polled(log, 3_000))
 
 
@@ -588,16 +613,16 @@ async def test_topics_are_created_once_and_as_the_table_says(config: KafkaConfig
 
 async def test_topics_that_are_missing_are_absent_and_not_made_by_asking(broker: Broker, topic_prefix: str) -> None:
     config = KafkaConfig(broker.bootstrap, prefix=topic_prefix)
-    with pytest.raises(Refused, match="there is no topic"):
-        await publish(config, "lead.changes", b"loc", b"x")
-    with pytest.raises(Refused, match="there is no topic"):
+    with pytest.raises(KafkaRefused, match="there is no topic"):
+        await publish_record(config, "lead.changes", b"loc", b"x")
+    with pytest.raises(KafkaRefused, match="there is no topic"):
         await Tail(config, ["lead.changes"]).__aenter__()
 
     assert {} == await describe_topics(config)
 
 
 async def test_topics_that_kafka_refuses_are_told(broker: Broker, topic_prefix: str) -> None:
-    with pytest.raises(Refused, match=r"lead\.changes: .*[Rr]eplication"):
+    with pytest.raises(KafkaRefused, match=r"lead\.changes: .*[Rr]eplication"):
         await create_topics(KafkaConfig(broker.bootstrap, prefix=topic_prefix), 1, 99)
 
 
@@ -609,7 +634,7 @@ async def test_a_topic_takes_the_brokers_replication_by_default(broker: Broker, 
 
 async def test_what_is_published_goes_home(config: KafkaConfig) -> None:
     for number in range(5):
-        await publish(config, "sync.requests", f"location-{number}".encode(), b"%d" % number, [("h", b"1")])
+        await publish_record(config, "sync.requests", f"location-{number}".encode(), b"%d" % number, [("h", b"1")])
 
     records = await everything(config, "sync.requests")
     assert {f"location-{n}".encode(): home(f"location-{n}", 3) for n in range(5)} == {
@@ -619,27 +644,31 @@ async def test_what_is_published_goes_home(config: KafkaConfig) -> None:
 
 
 async def test_a_tail_shows_what_comes_after_it_was_entered(config: KafkaConfig) -> None:
-    await publish(config, "sync.progress", b"loc", b"before")
+    await publish_record(config, "sync.progress", b"loc", b"before")
     async with Tail(config, ["sync.progress", "lead.updates"]) as tail, asyncio.timeout(10):
-        await publish(config, "sync.progress", b"loc", b"after")
+        await publish_record(config, "sync.progress", b"loc", b"after")
         assert b"after" == (await anext(aiter(tail))).value
 
 
 async def test_a_tail_starts_at_a_time(config: KafkaConfig) -> None:
-    await publish(config, "sync.progress", b"loc", b"before")
+    await publish_record(config, "sync.progress", b"loc", b"before")
     await asyncio.sleep(0.01)
     now = int(time.time() * 1000)
-    await publish(config, "sync.progress", b"loc", b"after")
+    await publish_record(config, "sync.progress", b"loc", b"after")
     async with asyncio.timeout(10), Tail(config, ["sync.progress"], start=now, follow=False) as tail:
         assert [b"after"] == [record.value async for record in tail]
 
 
 async def test_without_a_broker_everything_ends_soon_and_says_where_it_looked() -> None:
     begin = monotonic_ms()
-    for attempt in (publish(nowhere, "lead.changes", b"k", b"v"), describe_topics(nowhere), create_topics(nowhere, 1)):
-        with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
+    for attempt in (
+        publish_record(nowhere, "lead.changes", b"k", b"v"),
+        describe_topics(nowhere),
+        create_topics(nowhere, 1),
+    ):
+        with pytest.raises(KafkaUnreachable, match=r"127\.0\.0\.1:9"):
             await attempt
-    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
+    with pytest.raises(KafkaUnreachable, match=r"127\.0\.0\.1:9"):
         await Tail(nowhere, ["lead.changes"]).__aenter__()
     log = KafkaLog(nowhere, 0)
     with pytest.raises(Broken):
@@ -654,7 +683,7 @@ async def test_a_log_tells_and_closes_soon_when_the_broker_is_gone_or_hangs(
     fate: signal.Signals, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Trap: the end of a transaction and `stop()` can wait for ever. Nothing goes on behind it, either."""
-    monkeypatch.setattr("processor.kafka.inputs.silent_after_s", 2.0)
+    monkeypatch.setattr("processor.kafka.topic_reader.silent_after_s", 2.0)
     with node() as mortal:
         config = KafkaConfig(mortal.bootstrap, prefix="gone.")
         await create_topics(config, 1, 1)
@@ -688,7 +717,7 @@ async def test_a_log_tells_and_closes_soon_when_the_broker_is_gone_or_hangs(
 async def test_no_value_is_ever_logged(config: KafkaConfig, caplog: pytest.LogCaptureFixture) -> None:
     """Trap: at DEBUG aiokafka writes keys, values and whole requests."""
     with caplog.at_level(logging.DEBUG):
-        await publish(config, "lead.changes", b"secret-key", b"secret-value", [("h", b"secret-header")])
+        await publish_record(config, "lead.changes", b"secret-key", b"secret-value", [("h", b"secret-header")])
         async with opened(config) as log:
             with pytest.raises(Broken):
                 await log.commit(

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,15 +16,16 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import TopicPartition
 
+from processor.engine.group import GroupIntervals, InstanceReplaced, monotonic_ms
 from processor.engine.membership import Membership
-from processor.kafka import Intervals, KafkaConfig, KafkaLog, Replaced, create_topics, monotonic_ms, publish
-from processor.kafka.consumer import make_consumer
+from processor.kafka import KafkaConfig, KafkaLog, create_topics, join_group, publish_record
+from processor.kafka.connection import make_consumer
 from processor.topics import prefixed
 from tests.lab.kafka_node import Broker, node
 
 pytestmark = pytest.mark.integration
 everything = frozenset(range(12))
-short = Intervals(session_ms=6_000, heartbeat_ms=300, poll_ms=1_000)
+short = GroupIntervals(session_ms=6_000, heartbeat_ms=300, poll_ms=1_000)
 
 
 @pytest.fixture
@@ -31,6 +33,10 @@ async def config(broker: Broker, topic_prefix: str) -> KafkaConfig:
     found = KafkaConfig(broker.bootstrap, prefix=topic_prefix, group_id=f"{topic_prefix}group")
     await create_topics(found, 12, 1)
     return found
+
+
+def member_of(config: KafkaConfig) -> Membership:
+    return Membership(partial(join_group, config, intervals=short), config.group_id)
 
 
 def static(config: KafkaConfig, instance: str) -> KafkaConfig:
@@ -45,7 +51,7 @@ async def until(true: Callable[[], bool], seconds: float = 15) -> None:
 
 async def test_a_member_stays_without_any_traffic(config: KafkaConfig) -> None:
     """Trap: a member that doesn't wait for records is taken for dead after max_poll_interval, here 1 s."""
-    async with Membership(config, short) as membership:
+    async with member_of(config) as membership:
         await until(lambda: membership.owned() == everything)
         generation = await members(config)
         await asyncio.sleep(4)
@@ -65,22 +71,22 @@ async def test_it_reads_nothing(config: KafkaConfig, monkeypatch: pytest.MonkeyP
         made.append(make_consumer(config, **more))
         return made[-1]
 
-    monkeypatch.setattr("processor.kafka.member.make_consumer", make)
-    async with Membership(config, short) as first:
+    monkeypatch.setattr("processor.kafka.group_member.make_consumer", make)
+    async with member_of(config) as first:
         await until(lambda: first.owned() == everything)
-        async with Membership(config, short):
+        async with member_of(config):
             await until(lambda: len(first.owned()) == 6)
-            await publish(config, "lead.changes", b"k", b"x")
+            await publish_record(config, "lead.changes", b"k", b"x")
 
             assert [6, 6] == [len(consumer.paused()) for consumer in made]
 
 
 async def test_a_rebalance_while_idle_is_no_trap(config: KafkaConfig) -> None:
     """Trap: an idle member bars its own way back, so it would never give up half when a second one comes."""
-    async with Membership(config, short) as first:
+    async with member_of(config) as first:
         await until(lambda: first.owned() == everything)
         await asyncio.sleep(2)
-        async with Membership(config, short) as second:
+        async with member_of(config) as second:
             await until(lambda: len(first.owned()) == len(second.owned()) == 6)
 
             assert everything == first.owned() | second.owned()
@@ -89,10 +95,10 @@ async def test_a_rebalance_while_idle_is_no_trap(config: KafkaConfig) -> None:
 
 async def test_a_rebalance_moves_no_more_than_it_must(config: KafkaConfig) -> None:
     """A partition that moves is restored elsewhere; one that comes back carries on as it was."""
-    async with Membership(config, short) as first, Membership(config, short) as second:
+    async with member_of(config) as first, member_of(config) as second:
         await until(lambda: len(first.owned()) == len(second.owned()) == 6)
         before = first.owned(), second.owned()
-        async with Membership(config, short) as third:
+        async with member_of(config) as third:
             await until(lambda: len(first.owned()) == len(second.owned()) == len(third.owned()) == 4)
 
             assert first.owned() < before[0]
@@ -103,10 +109,10 @@ async def test_a_rebalance_moves_no_more_than_it_must(config: KafkaConfig) -> No
 async def test_what_is_ours_stays_ours_while_the_group_rebalances(config: KafkaConfig) -> None:
     """An eager rebalance revokes everything; nobody who looks in between sees less than what comes back."""
     seen: Counter[frozenset[int]] = Counter()
-    async with Membership(config, short) as first:
+    async with member_of(config) as first:
         await until(lambda: first.owned() == everything)
         change = first.changed()
-        async with Membership(config, short) as second:
+        async with member_of(config) as second:
             while not second.owned():
                 seen[first.owned()] += 1
                 await asyncio.sleep(0.002)
@@ -118,12 +124,12 @@ async def test_what_is_ours_stays_ours_while_the_group_rebalances(config: KafkaC
 async def test_a_static_member_comes_back_to_its_partitions(config: KafkaConfig) -> None:
     """It leaves no word, so nothing moves until its session ends; its successor carries on, unheard by the others."""
     left, right = static(config, "left"), static(config, "right")
-    async with Membership(left, short) as stays:
-        async with Membership(right, short) as leaves:
+    async with member_of(left) as stays:
+        async with member_of(right) as leaves:
             await until(lambda: len(stays.owned()) == len(leaves.owned()) == 6)
             before = leaves.owned()
         moved = asyncio.create_task(stays.changed())
-        async with Membership(right, short) as back:
+        async with member_of(right) as back:
             await until(lambda: bool(back.owned()))
             for member in (back, stays):
                 await confirmed(member)
@@ -137,13 +143,13 @@ async def test_a_static_member_comes_back_to_its_partitions(config: KafkaConfig)
 async def test_of_two_members_with_one_instance_id_the_older_one_ends(config: KafkaConfig) -> None:
     """Trap: aiokafka would join anew, and replace the one that replaced it, which would join anew, and so on."""
     worker = static(config, "worker-1")
-    async with Membership(worker, short) as older:
+    async with member_of(worker) as older:
         await until(lambda: older.owned() == everything)
         waiting = asyncio.create_task(older.confirmed_after(monotonic_ms() + 60_000))  # a fenced partition's
         change = asyncio.create_task(older.changed())
-        async with Membership(worker, short) as newer:
+        async with member_of(worker) as newer:
             for told in (change, waiting):
-                with pytest.raises(Replaced, match="KAFKA_GROUP_INSTANCE_ID=worker-1; this one ends"):
+                with pytest.raises(InstanceReplaced, match="KAFKA_GROUP_INSTANCE_ID=worker-1; this one ends"):
                     async with asyncio.timeout(15):
                         await told
             await until(lambda: newer.owned() == everything)
@@ -153,7 +159,7 @@ async def test_of_two_members_with_one_instance_id_the_older_one_ends(config: Ka
             await confirmed(newer)
 
             assert (frozenset(), False) == (older.owned(), older.joined)
-            with pytest.raises(Replaced):
+            with pytest.raises(InstanceReplaced):
                 await older.changed()
             assert not flap.done()
             assert id_ == await members(config)
@@ -163,14 +169,14 @@ async def test_of_two_members_with_one_instance_id_the_older_one_ends(config: Ka
 async def test_of_two_members_that_join_at_once_under_one_instance_id_one_ends(config: KafkaConfig) -> None:
     """Whichever joined first, maybe while the group was gathering yet: it is told so in the answer to its joining."""
     worker = static(config, "worker-1")
-    async with Membership(worker, short) as one, Membership(worker, short) as other:
+    async with member_of(worker) as one, member_of(worker) as other:
         ends = {asyncio.create_task(end(member)): member for member in (one, other)}
         (ended,), (stays,) = await asyncio.wait(ends, timeout=30, return_when=asyncio.FIRST_COMPLETED)
         await until(lambda: ends[stays].owned() == everything)
         for _ in range(5):
             await confirmed(ends[stays])
 
-        assert type(ended.exception()) is Replaced
+        assert type(ended.exception()) is InstanceReplaced
         assert not stays.done()
         stays.cancel()
 
@@ -183,7 +189,7 @@ async def end(membership: Membership) -> None:
 
 async def test_a_member_that_lost_its_session_and_found_nobody_in_its_place_joins_again(config: KafkaConfig) -> None:
     """As after a SIGSTOP: the group has forgotten it, and nobody has come under its instance id since."""
-    async with Membership(static(config, "worker-1"), short) as membership:
+    async with member_of(static(config, "worker-1")) as membership:
         await until(lambda: membership.owned() == everything)
         (before,) = await members(config)
         change = asyncio.create_task(membership.changed())
@@ -196,8 +202,8 @@ async def test_a_member_that_lost_its_session_and_found_nobody_in_its_place_join
 
 
 async def test_a_dead_static_members_partitions_move_when_its_session_ends(config: KafkaConfig) -> None:
-    async with Membership(static(config, "left"), short) as stays:
-        async with Membership(static(config, "right"), short):
+    async with member_of(static(config, "left")) as stays:
+        async with member_of(static(config, "right")):
             await until(lambda: len(stays.owned()) == 6)
         await until(lambda: stays.owned() == everything)
 
@@ -218,10 +224,10 @@ async def test_nothing_is_confirmed_while_the_group_rebalances(config: KafkaConf
         partition_assignment_strategy=[StickyPartitionAssignor],
     )
     await slow.start()
-    async with Membership(config, short) as membership:
+    async with member_of(config) as membership:
         slow.subscribe([prefixed(config.prefix, "lead.changes")], listener=Slow())
         await until(lambda: len(membership.owned()) == len(slow.assignment()) == 6)
-        async with Membership(config, short):
+        async with member_of(config):
             await asyncio.sleep(1)
             rebalancing = monotonic_ms()
             with pytest.raises(TimeoutError):
@@ -239,7 +245,7 @@ async def test_membership_outlives_the_broker(config: KafkaConfig) -> None:
     with node() as mortal:
         config = KafkaConfig(mortal.bootstrap, prefix="gone.")
         await create_topics(config, 12, 1)
-        async with Membership(config, short) as membership:
+        async with member_of(config) as membership:
             await until(lambda: membership.owned() == everything)
             mortal.kill()
             gone = monotonic_ms()
@@ -258,8 +264,8 @@ async def test_membership_outlives_the_broker(config: KafkaConfig) -> None:
 
 async def test_lag_tools_see_how_far_we_read(config: KafkaConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """All input topics, though the member subscribes to one of them, and its membership isn't disturbed."""
-    monkeypatch.setattr("processor.kafka.member.offsets_every_s", 0.3)
-    async with Membership(config, short) as membership:
+    monkeypatch.setattr("processor.kafka.group_member.offsets_every_s", 0.3)
+    async with member_of(config) as membership:
         await until(lambda: membership.owned() == everything)
         log = KafkaLog(config, 5, membership.read_to)
         await log.open()
@@ -280,7 +286,7 @@ async def test_lag_tools_see_how_far_we_read(config: KafkaConfig, monkeypatch: p
 
 def test_the_methods_that_we_wrap_are_there() -> None:
     """aiokafka tells of no heartbeat, and not of who replaced whom: when one of these fails after an upgrade, look at
-    `log/member.py` and `log/instance.py` again."""
+    `kafka/group_member.py` and `kafka/static_member.py` again."""
     routine = inspect.getsource(GroupCoordinator._heartbeat_routine)
     beat = inspect.getsource(GroupCoordinator._do_heartbeat)
 

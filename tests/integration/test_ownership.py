@@ -1,6 +1,6 @@
-"""Who owns a partition may change at any moment (DESIGN §1, §6): no call past its permit, nothing twice, nothing lost.
+"""A partition may change its owner at any moment (DESIGN §1, §6): no call past its permit, nothing twice, nothing lost.
 
-In each test one location has more to ask than its budget allows, so that it is busy across whatever happens to its owner.
+In each test one location has more to ask than its budget allows, so that it is busy while its owner changes.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from tests.lab.kafka_node import Broker
 pytestmark = pytest.mark.integration
 
 heavy, light = 200, 20  # leads of a location that each cost a call: 22 s at 9 a second, and 2 s
-named_session_s = 30  # of a static member: its successor has so long to come
+static_session_s = 30  # a static member's successor has so long to come
 drains_within_s = 12  # SIGTERM: 10 s, and a little for a busy machine
 
 
@@ -30,7 +30,7 @@ async def here(broker: Broker, topic_prefix: str, tmp_path: Path) -> AsyncIterat
 
 
 def backlog(here: Stage) -> list[Lead]:
-    """One busy location, and five that soon have nothing left to ask; every partition has some."""
+    """Return the leads of one busy location, and of five that soon have nothing left to ask. Every partition has some."""
     busy, *others = places(6, here.partitions)
     return made_up(busy, heavy) + [
         lead for each, name in enumerate(others) for lead in made_up(name, light, 1000 + 100 * each)
@@ -38,28 +38,28 @@ def backlog(here: Stage) -> list[Lead]:
 
 
 def owner_of(lead: Lead, here: Stage, *workers: Worker) -> tuple[Worker, Worker]:
-    """Of two workers, who has the lead's partition, and the other one."""
+    """Return the worker that owns the lead's partition, and the other one."""
     first, second = workers
     return (first, second) if home(lead.location, here.partitions) in first.owned else (second, first)
 
 
-async def ask_again(here: Stage, leads: list[Lead], dice: Random, asked: list[str]) -> None:
-    """A few Syncs, so that whatever happens next happens to requests, too."""
+async def request_syncs(here: Stage, leads: list[Lead], dice: Random, asked: list[str]) -> None:
+    """Publish a few Syncs, so that the next fault meets open requests, too."""
     fresh = [f"request-{len(asked) + each}" for each in range(5)]
     await here.publish([dice.choice(leads).sync(request) for request in fresh])
     asked += fresh
 
 
 async def test_kill_9_at_any_moment_loses_nothing_and_repeats_nothing(here: Stage) -> None:
-    """A member by name, so that it is back at once, well within the 10 s that HighLevel remembers its calls; the second
-    time its state is gone."""
+    """A static member is back at once, well within the 10 s that HighLevel counts its calls. The second time its state is
+    gone."""
     dice, leads, asked = Random(1), backlog(here), list[str]()
     highlevel = here.highlevel(leads)
     worker = here.worker("only", highlevel, KAFKA_GROUP_INSTANCE_ID="only")
     await here.publish([lead.change() for lead in leads])
     for kills in range(3):
         await here.results_are(40 + 50 * kills + dice.randrange(40))
-        await ask_again(here, leads, dice, asked)
+        await request_syncs(here, leads, dice, asked)
         await asyncio.sleep(dice.random() / 4)
         worker.kill()
         if kills == 1:
@@ -70,8 +70,8 @@ async def test_kill_9_at_any_moment_loses_nothing_and_repeats_nothing(here: Stag
     assert [] == await here.flaws(leads, asked)
 
 
-async def test_a_zombie_is_fenced_and_then_settles(here: Stage) -> None:
-    """Stopped until its partitions are another one's, it goes on where it was: with answers to hear and calls to make."""
+async def test_a_zombie_is_fenced_and_then_works_on(here: Stage) -> None:
+    """It stands still until another worker has its partitions, then goes on with responses to ingest and calls to make."""
     dice, leads, asked = Random(2), backlog(here), list[str]()
     highlevel = here.highlevel(leads)
     workers = here.worker("first", highlevel), here.worker("second", highlevel)
@@ -81,7 +81,7 @@ async def test_a_zombie_is_fenced_and_then_settles(here: Stage) -> None:
     zombie, heir = owner_of(leads[0], here, *workers)
     lost = zombie.owned
     zombie.stand_still()
-    await ask_again(here, leads, dice, asked)
+    await request_syncs(here, leads, dice, asked)
     await until(lambda: len(heir.open) == here.partitions, 60, lambda: f"{heir.open}, {heir.last_words()}")
     results = len(here.results)
     await here.results_are(results + 20)
@@ -90,12 +90,12 @@ async def test_a_zombie_is_fenced_and_then_settles(here: Stage) -> None:
     await here.answered(leads, asked)
 
     assert [] == await here.flaws(leads, asked)
-    assert lost >= {note["partition"] for note in zombie.notes("fenced")}  # unless its membership heard of it first
+    assert lost >= {note["partition"] for note in zombie.notes("fenced")}  # unless its membership learned it first
     assert len(zombie.notes("fenced") + heir.notes("fenced")) <= 2 * here.partitions
 
 
 async def test_workers_join_and_leave_while_work_goes_on(here: Stage) -> None:
-    """Whoever leaves has drained; a partition that stays where it is carries on without restoring."""
+    """A worker that leaves has drained. A partition that stays with its worker carries on without restoring."""
     dice, leads, asked = Random(3), backlog(here), list[str]()
     highlevel = here.highlevel(leads)
     first = here.worker("first", highlevel)
@@ -104,16 +104,16 @@ async def test_workers_join_and_leave_while_work_goes_on(here: Stage) -> None:
     await here.results_are(20)
     second = here.worker("second", highlevel)
     await here.shared(first, second)
-    await ask_again(here, leads, dice, asked)
+    await request_syncs(here, leads, dice, asked)
     before = first.owned, second.owned
     third = here.worker("third", highlevel)
     await here.shared(first, second, third)
     stayed = [one.owned & had for one, had in zip((first, second), before, strict=True)]
-    await ask_again(here, leads, dice, asked)
+    await request_syncs(here, leads, dice, asked)
     third.terminate()
     left = await third.ended(drains_within_s)
     await here.shared(first, second)
-    moved_twice = [
+    opened_or_closed = [
         note["partition"]
         for one, kept in zip((first, second), stayed, strict=True)
         for note in one.notes("opened", "closed")
@@ -125,21 +125,21 @@ async def test_workers_join_and_leave_while_work_goes_on(here: Stage) -> None:
 
     assert [] == await here.flaws(leads, asked)
     assert (0, 0) == ends
-    assert sorted([*stayed[0], *stayed[1]]) == sorted(moved_twice)  # opened, each once, and never since
+    assert sorted([*stayed[0], *stayed[1]]) == sorted(opened_or_closed)  # each was opened once, and never closed
     assert len(stayed[0] | stayed[1]) == 3  # of four, one went to the third and came back
 
 
 async def test_a_static_member_comes_back_to_its_partitions(here: Stage) -> None:
-    """Restarted by its name it has the same partitions again, and the other one hears nothing of it."""
+    """Restarted with its instance id it has the same partitions again, and the other worker notices nothing."""
     dice, leads, asked = Random(4), backlog(here), list[str]()
     highlevel = here.highlevel(leads)
-    named = [here.worker(name, highlevel, KAFKA_GROUP_INSTANCE_ID=name) for name in ("left", "right")]
+    members = [here.worker(name, highlevel, KAFKA_GROUP_INSTANCE_ID=name) for name in ("left", "right")]
     await here.publish([lead.change() for lead in leads])
-    await here.shared(*named)
+    await here.shared(*members)
     await here.results_are(60)
-    leaves, stays = owner_of(leads[0], here, *named)
-    before, heard = leaves.owned, len(stays.notes("owned"))
-    await ask_again(here, leads, dice, asked)
+    leaves, stays = owner_of(leads[0], here, *members)
+    before, assignments = leaves.owned, len(stays.notes("owned"))
+    await request_syncs(here, leads, dice, asked)
     leaves.terminate()
     code = await leaves.ended(drains_within_s)
     back = here.worker(leaves.name, highlevel, KAFKA_GROUP_INSTANCE_ID=leaves.name)
@@ -147,13 +147,13 @@ async def test_a_static_member_comes_back_to_its_partitions(here: Stage) -> None
     after = back.owned
     await here.answered(leads, asked)
 
-    assert heard == len(stays.notes("owned"))
+    assert assignments == len(stays.notes("owned"))
     assert [] == await here.flaws(leads, asked)
     assert (0, before) == (code, after)
 
 
-async def test_of_two_workers_by_one_name_the_older_ends(here: Stage) -> None:
-    """A mistake in KAFKA_GROUP_INSTANCE_ID: the older one says so and ends, where it could be a war without end."""
+async def test_of_two_workers_with_one_instance_id_the_older_ends(here: Stage) -> None:
+    """A mistake in KAFKA_GROUP_INSTANCE_ID: the older one reports it and ends, else they would replace each other forever."""
     dice, leads, asked = Random(5), backlog(here), list[str]()
     highlevel = here.highlevel(leads)
     older = here.worker("older", highlevel, KAFKA_GROUP_INSTANCE_ID="same")
@@ -161,8 +161,8 @@ async def test_of_two_workers_by_one_name_the_older_ends(here: Stage) -> None:
     await here.shared(older)
     await here.results_are(60)
     newer = here.worker("newer", highlevel, KAFKA_GROUP_INSTANCE_ID="same")
-    await ask_again(here, leads, dice, asked)
-    code = await older.ended(named_session_s + 10)
+    await request_syncs(here, leads, dice, asked)
+    code = await older.ended(static_session_s + 10)
     await here.shared(newer)
     await here.answered(leads, asked)
 
@@ -172,8 +172,8 @@ async def test_of_two_workers_by_one_name_the_older_ends(here: Stage) -> None:
     assert [] == await here.flaws(leads, asked)
 
 
-async def test_sigterm_takes_in_the_answers_in_flight(here: Stage) -> None:
-    """HighLevel takes 2 s to answer, so many calls are under way: each of them is in the results when the worker is gone."""
+async def test_sigterm_waits_for_the_calls_in_flight(here: Stage) -> None:
+    """HighLevel takes 2 s to respond, so many calls are in flight: each of them is in the results when the worker is gone."""
     leads = backlog(here)
     highlevel = here.highlevel(leads, latency_ms=2_000)
     worker = here.worker("first", highlevel)
@@ -192,7 +192,7 @@ async def test_sigterm_takes_in_the_answers_in_flight(here: Stage) -> None:
 
 
 async def test_sigterm_while_highlevel_hangs(here: Stage) -> None:
-    """Answers are waited for, but not for ever; whoever comes next asks anew, within the budget."""
+    """Responses are waited for, but not forever. The next worker asks anew, within the budget."""
     leads = backlog(here)
     highlevel = here.highlevel(leads)
     worker = here.worker("first", highlevel)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeVar
 
-from processor.kafka import Replaced
+from processor.engine.group import InstanceReplaced
 
 from .broker import Kafka
 from .loop import Process, refuse, settle
@@ -215,8 +215,8 @@ class Group:
             self._rebalance()
 
 
-def replaced(instance: str | None) -> Replaced:
-    return Replaced(f"another worker has joined as {instance}")
+def replaced(instance: str | None) -> InstanceReplaced:
+    return InstanceReplaced(f"another worker has joined as {instance}")
 
 
 def turn_away(reply: "asyncio.Future[Reply]", instance: str | None) -> None:

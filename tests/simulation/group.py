@@ -1,6 +1,6 @@
 """A consumer group in memory: its coordinator, and a member that hears of it.
 
-`member` stands for `processor.kafka.join`: it tells the real `Membership` what it hears.
+`member` stands for `processor.kafka.join_group`: it reports to the real `Membership`.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from processor.kafka import Heard, Intervals
+from processor.engine.group import GroupIntervals, GroupListener
 
 from .broker import ask, deliver
 from .coordinator import Group, Moved, Reply, Said, replaced
@@ -21,21 +21,21 @@ ask_within_s: Final = 10.0
 
 
 async def member(
-    group: Group, process: Process, intervals: Intervals, heard: Heard, instance: str | None = None
+    group: Group, process: Process, intervals: GroupIntervals, listener: GroupListener, instance: str | None = None
 ) -> None:
-    """Be a member until cancelled, as aiokafka is one below `join`: what it has heard last stays true to it until it
-    hears anew. Raises Replaced."""
+    """Be a member until cancelled, as aiokafka is one below `join_group`: what it has heard last stays true to it until it
+    hears anew. Raises InstanceReplaced."""
     here = Joined(group, process, intervals, instance)
     try:
         while True:
             asked = here.now()
-            heard.assigned(await here.join(), asked)
+            listener.assigned(await here.join(), asked)
             while True:
                 await asyncio.sleep(intervals.heartbeat_ms / 1000)
                 asked = here.now()
                 said = await here.heartbeat()
                 if said == "ok":
-                    heard.confirmed(asked)
+                    listener.confirmed(asked)
                 elif said is not None:
                     break
     finally:
@@ -48,7 +48,7 @@ class Joined:
 
     group: Group
     process: Process
-    intervals: Intervals
+    intervals: GroupIntervals
     instance: str | None
     id: str = ""
     forgotten: str = ""  # the id that it had when it was told that nobody knows it

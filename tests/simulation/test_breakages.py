@@ -176,11 +176,11 @@ def old_answer_applied_to_a_new_question(patch: pytest.MonkeyPatch) -> None:
 def fenced_shards_reopened_at_once(patch: pytest.MonkeyPatch) -> None:
     """Whoever is fenced doesn't ask first whether the partition is still its own."""
 
-    async def keep(owner: Owner, run: supervisor.Run, partition: int, stop: asyncio.Event) -> None:
+    async def keep(owner: Owner, run: supervisor.RunPartition, partition: int, stop: asyncio.Event) -> None:
         while await run(partition, stop) != "stopped" and not stop.is_set():
             pass
 
-    patch.setattr(supervisor, "keep", keep)
+    patch.setattr(supervisor, "keep_running", keep)
 
 
 def fence_ignored(patch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import pytest
 
+from processor.engine.group import GroupIntervals
 from processor.engine.ports import Fenced
 from processor.highlevel.requests import Ask, By, Call, Search, request
-from processor.kafka import Intervals
 from processor.ratelimit.budget import Permit
 from processor.shard.state import Out
 
@@ -153,7 +153,7 @@ class Hears:
 
     def lost(self, reason: str) -> None: ...
 
-    def reached(self) -> dict[tuple[str, int], int]:
+    def positions(self) -> dict[tuple[str, int], int]:
         return {}
 
 
@@ -161,7 +161,7 @@ def join(loop: VirtualLoop, group: Group, process: Alive) -> Hears:
     hears = Hears(loop)
     context = copy_context()
     context.run(running.set, process)
-    process.task = loop.create_task(member(group, process, Intervals(), hears), context=context)
+    process.task = loop.create_task(member(group, process, GroupIntervals(), hears), context=context)
     return hears
 
 

@@ -18,11 +18,11 @@ from random import Random
 from typing import Final, Literal, NamedTuple
 
 from processor.engine.clock import WallClock, unsettled_ms
+from processor.engine.group import GroupIntervals, GroupListener, InstanceReplaced
 from processor.engine.membership import Membership
 from processor.engine.ports import Ports, StateFile
 from processor.engine.runner import Ended, run
 from processor.engine.supervisor import supervise
-from processor.kafka import Heard, Intervals, KafkaConfig, Replaced
 from processor.shard.notes import Note
 from processor.shard.setup import Setup
 from processor.shard.state import Changes, Document, State
@@ -312,17 +312,17 @@ class Peer(Worker):
 
     async def work(self) -> object:
         try:
-            config = KafkaConfig("simulated", group_instance_id=self.instance)
-            async with Membership(config, member=self.join) as membership:
+            async with Membership(self.join, "simulated") as membership:
                 await supervise(membership, self.run_partition, self.owns, self.stop)
-        except Replaced:
+        except InstanceReplaced:
             self.trace.say(self.name, "ends: its place is taken")
             return "replaced"
         return "stopped"
 
-    async def join(self, config: KafkaConfig, intervals: Intervals, heard: Heard) -> None:
+    async def join(self, listener: GroupListener) -> None:
         assert self.group is not None
-        await member(self.group, self, intervals, heard, self.instance)
+        intervals = GroupIntervals.of_member(static=self.instance is not None)
+        await member(self.group, self, intervals, listener, self.instance)
 
     async def run_partition(self, partition: int, end: asyncio.Event) -> Ended:
         return await run(replace(self.setup, partition=partition), self.ports(partition), end)

@@ -15,7 +15,7 @@ from uuid import uuid4
 import orjson
 
 from processor.events.cloudevents import Record
-from processor.kafka import Refused, Unreachable
+from processor.kafka import KafkaRefused, KafkaUnreachable
 from processor.shard.state import Out
 from tests.integration.chaos import verdict
 from tests.integration.chaos.crew import Crew
@@ -128,7 +128,7 @@ async def tell(here: Stage, told: Sequence[tuple[float, Out]], begin: float) -> 
                 try:
                     await here.publish(batch)
                     break
-                except (Unreachable, Refused):
+                except (KafkaUnreachable, KafkaRefused):
                     await asyncio.sleep(tell_every_s)
         done += len(due)
 

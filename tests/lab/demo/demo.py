@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from processor.kafka import KafkaConfig, Publisher, Refused, Tail, Unreachable, administrating, create_topics
+from processor.kafka import KafkaConfig, KafkaRefused, KafkaUnreachable, Publisher, Tail, admin_client, create_topics
 from processor.topics import DEFAULT_PARTITIONS
 from tests.lab.demo.job import judge_job
 from tests.lab.demo.report import judge
@@ -62,7 +62,7 @@ def main(keep: bool = False, size: Size = usual_size) -> int:
             return asyncio.run(play(view, broker, size, keep, up))
     except (KeyboardInterrupt, asyncio.CancelledError):
         view.say("Interrupted: everything is stopped.")
-    except (NoKafka, Unreachable, Refused, StageFailed) as why:
+    except (NoKafka, KafkaUnreachable, KafkaRefused, StageFailed) as why:
         view.say(str(why), "red")
     finally:
         for one, handler in zip(interrupts, before, strict=True):
@@ -225,8 +225,8 @@ async def linger(view: View, run: Run, config: KafkaConfig, highlevel: HighLevel
 
 async def remove_topics(config: KafkaConfig) -> None:
     """Those with the demo's prefix. A Kafka that is gone keeps them."""
-    with suppress(Unreachable, Refused):
-        async with administrating(config) as admin:
+    with suppress(KafkaUnreachable, KafkaRefused):
+        async with admin_client(config) as admin:
             await admin.delete_topics([name for name in await admin.list_topics() if name.startswith(config.prefix)])
 
 

@@ -16,7 +16,7 @@ from processor import __version__, cli, commands
 from processor.cli.shown import span
 from processor.commands import SyncAnswer, SyncRequest
 from processor.engine.health import PortTaken
-from processor.kafka import Refused, Unreachable
+from processor.kafka import KafkaRefused, KafkaUnreachable
 from processor.sandbox.__main__ import options
 from processor.settings import Settings, WrongSetting
 
@@ -159,8 +159,8 @@ def test_wrong_settings_are_told_a_line_each(command: list[str]) -> None:
     [
         (WrongSetting(["KAFKA_TOPIC_PREFIX: lead.changes: missing"]), 2, "KAFKA_TOPIC_PREFIX: lead.changes: missing"),
         (PortTaken("HYDRANT_HTTP_PORT: taken"), 2, "HYDRANT_HTTP_PORT: taken"),
-        (Unreachable("no answer from kafka:9092"), 1, "Kafka can't be reached: no answer from kafka:9092"),
-        (Refused("there is no topic"), 1, "Kafka refused: there is no topic"),
+        (KafkaUnreachable("no answer from kafka:9092"), 1, "Kafka can't be reached: no answer from kafka:9092"),
+        (KafkaRefused("there is no topic"), 1, "Kafka refused: there is no topic"),
         (ExceptionGroup("tasks", [ExceptionGroup("task", [PortTaken("taken")])]), 2, "taken"),
         (ValueError(secret), 1, "a fault of Hydrant's own: ValueError at "),
     ],

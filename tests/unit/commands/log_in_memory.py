@@ -31,7 +31,7 @@ class Kafka:
         self.arrived.set()
         return record
 
-    async def publish(self, config: KafkaConfig, topic: str, key: bytes, value: bytes) -> None:
+    async def publish_record(self, config: KafkaConfig, topic: str, key: bytes, value: bytes) -> None:
         assert config.prefix == "staging."
         for one in self.answers(self.write(topic, key.decode(), value)):
             self.write(one.topic, (one.key or b"").decode(), one.value, one.partition, one.timestamp_ms)

@@ -8,7 +8,7 @@ from processor import commands
 from processor.commands import SyncRequest, make_topics, publish_sync, status, sync
 from processor.events.cloudevents import Event, Record, decode, encode
 from processor.events.contract import EVENTS
-from processor.kafka import Refused, Unreachable
+from processor.kafka import KafkaRefused, KafkaUnreachable
 from processor.settings import WrongSetting, read_settings
 from processor.topics import home
 from tests.unit.commands.log_in_memory import Kafka, Tail
@@ -40,7 +40,7 @@ def standing(location: str, state: str) -> Mapping[str, object]:
 def kafka(monkeypatch: pytest.MonkeyPatch) -> Kafka:
     log = Kafka()
     monkeypatch.setattr(commands, "Tail", log.tail)
-    for name in ("publish", "describe_topics", "create_topics"):
+    for name in ("publish_record", "describe_topics", "create_topics"):
         monkeypatch.setattr(commands, name, getattr(log, name))
     return log
 
@@ -96,7 +96,7 @@ async def test_sync_without_an_answer_ends(kafka: Kafka) -> None:
 
 async def test_sync_without_topics_is_refused(kafka: Kafka) -> None:
     kafka.there = {}
-    with pytest.raises(Refused, match=r"staging\.sync\.progress: `hydrant topics create`"):
+    with pytest.raises(KafkaRefused, match=r"staging\.sync\.progress: `hydrant topics create`"):
         await sync(settings, request, 5)
 
 
@@ -123,7 +123,7 @@ async def test_status_does_not_wait_for_a_broker_that_fell_silent(
 ) -> None:
     monkeypatch.setattr(commands, "silent_at_most_s", 0.01)
     monkeypatch.setattr(commands, "Tail", lambda *_, **__: Tail(kafka, ["location.status"], None, "end", True))
-    with pytest.raises(Unreachable, match="no answer from localhost:9092"):
+    with pytest.raises(KafkaUnreachable, match="no answer from localhost:9092"):
         await status(settings)
 
 

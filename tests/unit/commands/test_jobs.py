@@ -12,7 +12,7 @@ from processor.commands.jobs import Job, See, ask, ask_to_cancel, cancel, watch
 from processor.commands.progress import Progress, Said
 from processor.events.cloudevents import Event, Record, decode, encode
 from processor.events.contract import EVENTS
-from processor.kafka import Refused, Unreachable
+from processor.kafka import KafkaRefused, KafkaUnreachable
 from processor.settings import read_settings
 from processor.topics import home
 from tests.unit.commands.log_in_memory import Kafka, Tail
@@ -30,7 +30,7 @@ def kafka(monkeypatch: pytest.MonkeyPatch) -> Kafka:
     log = Kafka()
     monkeypatch.setattr(commands, "describe_topics", log.describe_topics)
     monkeypatch.setattr(jobs, "Tail", log.tail)
-    monkeypatch.setattr(jobs, "publish", log.publish)
+    monkeypatch.setattr(jobs, "publish_record", log.publish_record)
     monkeypatch.setattr(jobs, "tick_s", 0)
     return log
 
@@ -249,14 +249,14 @@ async def test_a_broker_that_falls_silent_while_the_past_is_read_is_told(
     monkeypatch.setattr(jobs, "now_ms", lambda: next(clock))
     monkeypatch.setattr(jobs, "Tail", lambda *_, **__: Tail(kafka, ["sync.progress"], None, "end", True))
 
-    with pytest.raises(Unreachable, match="no answer from localhost:9092 for 30 s"):
+    with pytest.raises(KafkaUnreachable, match="no answer from localhost:9092 for 30 s"):
         await watched(sync_all, again=True)
 
 
 async def test_jobs_without_topics_are_refused(kafka: Kafka) -> None:
     kafka.there = {}
     for job in (sync_all, backfill):
-        with pytest.raises(Refused, match=r"staging\.sync\.progress: `hydrant topics create`"):
+        with pytest.raises(KafkaRefused, match=r"staging\.sync\.progress: `hydrant topics create`"):
             await watched(job)
 
 

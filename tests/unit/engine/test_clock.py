@@ -27,7 +27,7 @@ def test_it_runs_on_by_the_monotonic_clock() -> None:
     assert (began + 3) * 1_000 == walls.clock.now()
 
 
-def test_a_step_of_the_wall_is_taken_over_and_not_trusted_for_25_seconds() -> None:
+def test_after_a_step_of_the_wall_clock_the_new_time_is_not_trusted_for_25_seconds() -> None:
     walls = Walls()
     walls.passes(3, step=-3_600)
     settled = walls.clock.settled_at()

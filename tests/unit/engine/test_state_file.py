@@ -1,4 +1,4 @@
-"""A state file is a cache: kept where it reflects this very log, else thrown away. Losing it loses nothing."""
+"""A state file is a cache: kept where it reflects this very log, else discarded. Losing it loses nothing."""
 
 import shutil
 import sqlite3
@@ -13,7 +13,7 @@ from processor.engine.state_file import SqliteFile, StateFolder
 
 day_ms = 24 * 3_600_000
 log = [(f"row {number}", bytes([number]) * 4_000) for number in range(100)]  # a changelog, one row an offset
-everything = dict(log)
+all_rows = dict(log)
 
 
 @dataclass
@@ -38,8 +38,8 @@ class Folder:
     def open(self, identity: str = "log", begin: int = 0, end: int = 100) -> SqliteFile:
         return self.open_state(identity, begin, end)
 
-    def left(self, position: int) -> None:
-        """A worker restored it up to there, and ended."""
+    def leave(self, position: int) -> None:
+        """Restore the file up to `position` and close it, as a worker that ends."""
         file = self.open()
         self.restore(file, position)
         file.close()
@@ -63,7 +63,7 @@ def permissions(path: Path) -> int:
 
 
 def test_a_lost_file_is_made_anew(folder: Folder) -> None:
-    folder.left(100)
+    folder.leave(100)
     folder.file.unlink()
     file = folder.open()
 
@@ -72,26 +72,26 @@ def test_a_lost_file_is_made_anew(folder: Folder) -> None:
 
 
 def test_a_file_of_this_log_is_kept(folder: Folder) -> None:
-    folder.left(100)
+    folder.leave(100)
     file = folder.open()
 
-    assert ("kept", 100, everything) == (file.origin, file.state.position, documents(file))
+    assert ("kept", 100, all_rows) == (file.origin, file.state.position, documents(file))
     file.close()
 
 
 def test_a_stale_file_is_kept_and_restored_from_where_it_ended(folder: Folder) -> None:
-    folder.left(40)
+    folder.leave(40)
     file = folder.open()
     found = file.origin, file.state.position, documents(file)
     folder.restore(file, 100)
 
     assert ("kept", 40, dict(log[:40])) == found
-    assert everything == documents(file)
+    assert all_rows == documents(file)
     file.close()
 
 
 def test_a_file_that_a_crash_left_behind_is_kept(folder: Folder, tmp_path: Path) -> None:
-    """Its last turns lie in the write-ahead log yet, which SQLite takes in when it is opened."""
+    """Its last turns are still in the write-ahead log, which SQLite replays when the file is opened."""
     file = folder.open()
     folder.restore(file, 100)
     crashed = Folder(tmp_path / "crashed")
@@ -99,31 +99,31 @@ def test_a_file_that_a_crash_left_behind_is_kept(folder: Folder, tmp_path: Path)
     file.close()
     found = crashed.open()
 
-    assert ("kept", 100, everything) == (found.origin, found.state.position, documents(found))
+    assert ("kept", 100, all_rows) == (found.origin, found.state.position, documents(found))
     found.close()
 
 
 @pytest.mark.parametrize(("begin", "end", "origin"), [(0, 40, "kept"), (0, 39, "fresh"), (40, 100, "kept")])
-def test_a_file_past_the_logs_end_is_thrown_away(folder: Folder, begin: int, end: int, origin: str) -> None:
-    """It reflects what the log has lost, or another log."""
-    folder.left(40)
+def test_a_file_past_the_logs_end_is_discarded(folder: Folder, begin: int, end: int, origin: str) -> None:
+    """It reflects rows that the log has lost, or another log."""
+    folder.leave(40)
     file = folder.open(begin=begin, end=end)
 
     assert origin == file.origin
     file.close()
 
 
-def test_a_file_from_before_the_logs_begin_is_thrown_away(folder: Folder) -> None:
-    """What lay between may have held deletions."""
-    folder.left(40)
+def test_a_file_from_before_the_logs_begin_is_discarded(folder: Folder) -> None:
+    """The rows in between may have held deletions."""
+    folder.leave(40)
     file = folder.open(begin=41)
 
     assert ("fresh", {}) == (file.origin, documents(file))
     file.close()
 
 
-def test_a_file_of_another_log_is_thrown_away_though_its_position_would_fit(folder: Folder) -> None:
-    folder.left(40)
+def test_a_file_of_another_log_is_discarded_though_its_position_would_fit(folder: Folder) -> None:
+    folder.leave(40)
     file = folder.open("another cluster, or a topic made anew")
 
     assert ("fresh", {}) == (file.origin, documents(file))
@@ -143,9 +143,9 @@ def test_a_file_that_was_open_for_long_is_as_young_as_its_last_turn(folder: Fold
 
 
 @pytest.mark.parametrize(("idle_ms", "origin"), [(7 * day_ms - 1, "kept"), (7 * day_ms, "fresh")])
-def test_a_file_that_was_not_used_for_7_days_is_thrown_away(folder: Folder, idle_ms: int, origin: str) -> None:
-    """The changelog forgets after 14 days what was deleted: then a file that still has it would keep it for ever."""
-    folder.left(40)
+def test_a_file_that_was_not_used_for_7_days_is_discarded(folder: Folder, idle_ms: int, origin: str) -> None:
+    """The changelog drops tombstones after 14 days: an older file would keep deleted documents forever."""
+    folder.leave(40)
     folder.clock.at += idle_ms
     file = folder.open()
 
@@ -153,8 +153,8 @@ def test_a_file_that_was_not_used_for_7_days_is_thrown_away(folder: Folder, idle
     file.close()
 
 
-def test_a_file_of_other_tables_is_thrown_away(folder: Folder) -> None:
-    """Another version's: it would fail every turn."""
+def test_a_file_of_other_tables_is_discarded(folder: Folder) -> None:
+    """Another version wrote it: it would fail every turn."""
     file = folder.open()
     file.state.set_meta(schema="CREATE TABLE document (key, value, and_more)")
     file.close()
@@ -176,29 +176,29 @@ def nothing(path: Path) -> None:
     path.write_bytes(b"")
 
 
-def somebody_elses(path: Path) -> None:
+def foreign_tables(path: Path) -> None:
     path.unlink()
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID")
-    connection.execute("CREATE TABLE agenda (week INTEGER)")
+    connection.execute("CREATE TABLE calendar (week INTEGER)")
     connection.commit()
     connection.close()
 
 
-@pytest.mark.parametrize("damage", [garbage, half_of_it, nothing, somebody_elses])
+@pytest.mark.parametrize("damage", [garbage, half_of_it, nothing, foreign_tables])
 def test_a_damaged_file_is_made_anew(folder: Folder, damage: Callable[[Path], None]) -> None:
-    folder.left(100)
+    folder.leave(100)
     damage(folder.file)
     file = folder.open()
     folder.restore(file, 100)
 
-    assert ("fresh", everything) == (file.origin, documents(file))
+    assert ("fresh", all_rows) == (file.origin, documents(file))
     file.close()
 
 
-def test_damage_that_only_a_turn_finds_is_gone_with_the_next_opening(folder: Folder) -> None:
-    """A page amidst the file: it opens, and its owner learns it when it reads there."""
-    folder.left(100)
+def test_a_file_that_a_turn_finds_damaged_is_made_anew_at_the_next_opening(folder: Folder) -> None:
+    """A damaged page within the file: it opens, and a read of that page fails."""
+    folder.leave(100)
     content = folder.file.read_bytes()
     folder.file.write_bytes(content[: 30 * 4_096] + bytes(len(content) - 30 * 4_096))
     file = folder.open()
@@ -224,8 +224,8 @@ def test_a_private_file_can_be_discarded_too(folder: Folder) -> None:
     owner.close()
 
 
-def test_what_a_removed_file_left_beside_it_is_not_taken_in(folder: Folder) -> None:
-    """SQLite would replay a write-ahead log that it finds beside a file."""
+def test_a_write_ahead_log_left_by_a_removed_file_is_not_replayed(folder: Folder) -> None:
+    """SQLite would replay it into the new file."""
     file = folder.open()
     folder.restore(file, 100)
     beside = {path: path.read_bytes() for path in folder.path.glob("p-0.sqlite-*")}
@@ -241,8 +241,8 @@ def test_what_a_removed_file_left_beside_it_is_not_taken_in(folder: Folder) -> N
 
 
 def test_a_locked_file_is_left_alone_for_a_private_one(folder: Folder) -> None:
-    """Two workers share the folder by default. The private file is gone once closed, and the lock with its owner."""
-    folder.left(40)
+    """Two workers share the folder by default. Closing removes the private file and frees the lock."""
+    folder.leave(40)
     owner = folder.open()
     other = folder.open()
     folder.restore(other, 100)
@@ -253,7 +253,7 @@ def test_a_locked_file_is_left_alone_for_a_private_one(folder: Folder) -> None:
     owner.close()
     again = folder.open()
 
-    assert ("private", everything, dict(log[:40])) == found
+    assert ("private", all_rows, dict(log[:40])) == found
     assert (0o700, 0o600) == mode
     assert folder.path != private
     assert not private.exists()
@@ -262,12 +262,12 @@ def test_a_locked_file_is_left_alone_for_a_private_one(folder: Folder) -> None:
 
 
 def test_only_its_owner_can_read_it(folder: Folder, tmp_path: Path) -> None:
-    """It holds leads. What SQLite puts beside it does as well."""
+    """It holds leads, and so do the files that SQLite puts beside it."""
     file = folder.open()
     folder.restore(file, 100)
     shared = Folder(tmp_path)
     shared.open_state = StateFolder(tmp_path, "p-1", shared.clock)
-    tmp_path.chmod(0o755)  # someone else made that folder, a volume
+    tmp_path.chmod(0o755)  # a volume, made by another program
     other = shared.open()
 
     assert permissions(folder.path) == 0o700

@@ -1,4 +1,4 @@
-"""Which runners run: as ownership changes, and how they end."""
+"""The supervisor starts and ends runners as ownership changes."""
 
 import asyncio
 from typing import Literal
@@ -10,7 +10,7 @@ from processor.engine.supervisor import supervise
 
 
 class Owner:
-    """Membership as a test says it is."""
+    """A membership that the test steers."""
 
     def __init__(self, *owned: int) -> None:
         self.partitions = frozenset(owned)
@@ -21,11 +21,11 @@ class Owner:
         return self.partitions
 
     async def changed(self) -> frozenset[int]:
-        told = await self.news.get()
-        if isinstance(told, Exception):
-            raise told
-        self.partitions = told
-        return told
+        news = await self.news.get()
+        if isinstance(news, Exception):
+            raise news
+        self.partitions = news
+        return news
 
     async def confirmed_after(self, since_ms: int) -> None:
         await self.confirmations.get()
@@ -47,17 +47,17 @@ class Runners:
         return "fenced" if fenced.is_set() else "stopped"
 
 
-async def settled() -> None:
+async def let_tasks_run() -> None:
     for _ in range(20):
         await asyncio.sleep(0)
 
 
-async def test_what_stays_ours_in_a_rebalance_is_not_touched() -> None:
+async def test_a_partition_that_stays_ours_in_a_rebalance_is_not_touched() -> None:
     owner, run, stop = Owner(0, 1), Runners(), asyncio.Event()
     supervising = asyncio.create_task(supervise(owner, run, lambda owned: None, stop))
-    await settled()
+    await let_tasks_run()
     owner.news.put_nowait(frozenset({1, 2}))
-    await settled()
+    await let_tasks_run()
     assert [("starts", 0), ("starts", 1), ("starts", 2), ("drains", 0)] == run.log
 
     stop.set()
@@ -68,13 +68,13 @@ async def test_what_stays_ours_in_a_rebalance_is_not_touched() -> None:
 async def test_a_fenced_partition_starts_again_only_once_its_ownership_is_confirmed() -> None:
     owner, run, stop = Owner(0), Runners(), asyncio.Event()
     supervising = asyncio.create_task(supervise(owner, run, lambda owned: None, stop))
-    await settled()
+    await let_tasks_run()
     run.fence[0].set()
-    await settled()
+    await let_tasks_run()
     assert [("starts", 0), ("is fenced", 0)] == run.log
 
     owner.confirmations.put_nowait(None)
-    await settled()
+    await let_tasks_run()
     assert ("starts", 0) == run.log[-1]
     stop.set()
     await supervising
@@ -83,11 +83,11 @@ async def test_a_fenced_partition_starts_again_only_once_its_ownership_is_confir
 async def test_a_fenced_partition_that_is_not_ours_any_more_stays_down() -> None:
     owner, run, stop = Owner(0), Runners(), asyncio.Event()
     supervising = asyncio.create_task(supervise(owner, run, lambda owned: None, stop))
-    await settled()
+    await let_tasks_run()
     run.fence[0].set()
     owner.news.put_nowait(frozenset())
     owner.confirmations.put_nowait(None)
-    await settled()
+    await let_tasks_run()
 
     assert [("starts", 0), ("is fenced", 0)] == run.log
     stop.set()
@@ -95,10 +95,10 @@ async def test_a_fenced_partition_that_is_not_ours_any_more_stays_down() -> None
 
 
 async def test_when_the_member_ends_for_good_all_are_drained_first() -> None:
-    """Another worker has our instance id: what is under way is brought to its end, then the reason is raised."""
+    """Another worker has our instance id: runners finish their work first, then the reason is raised."""
     owner, run, stop = Owner(0, 1), Runners(), asyncio.Event()
     supervising = asyncio.create_task(supervise(owner, run, lambda owned: None, stop))
-    await settled()
+    await let_tasks_run()
     owner.news.put_nowait(ValueError("replaced"))
 
     with pytest.raises(ValueError, match="replaced"):
@@ -106,21 +106,21 @@ async def test_when_the_member_ends_for_good_all_are_drained_first() -> None:
     assert {("drains", 0), ("drains", 1)} == {*run.log[2:]}
 
 
-async def test_what_does_not_drain_in_time_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_runner_that_does_not_drain_in_time_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kafka is gone, so the last commit never ends; stopping does."""
     monkeypatch.setattr(supervisor, "drain_s", 0.01)
-    owner, stop, cut = Owner(0), asyncio.Event(), []
+    owner, stop, cancelled = Owner(0), asyncio.Event(), list[int]()
 
     async def run(partition: int, stop: asyncio.Event) -> Literal["stopped", "fenced"]:
         try:
             await asyncio.Event().wait()
         finally:
-            cut.append(partition)
+            cancelled.append(partition)
         return "stopped"
 
     supervising = asyncio.create_task(supervise(owner, run, lambda owned: None, stop))
-    await settled()
+    await let_tasks_run()
     stop.set()
     await supervising
 
-    assert [0] == cut
+    assert [0] == cancelled

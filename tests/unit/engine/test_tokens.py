@@ -10,8 +10,8 @@ from processor.engine.tokens import BadTokens, Tokens, fingerprint
 canary = "pit-canary-secret"
 
 
-class Bench:
-    """A tokens file, a clock that stands still, and what was reported."""
+class TokensFile:
+    """A tokens file, a clock that stands still, and the reported problems."""
 
     def __init__(self, folder: Path, content: str) -> None:
         self.file, self.time, self.reports = folder / "tokens.toml", 0.0, list[str]()
@@ -19,7 +19,7 @@ class Bench:
         self.tokens = Tokens.of_file(self.file, lambda: self.time, self.reports.append)
 
     def replace(self, content: str) -> None:
-        """As a careful program does: all at once."""
+        """Replace the file in one step, as a careful program does."""
         beside = self.file.with_suffix(".new")
         beside.write_text(content)
         os.replace(beside, self.file)
@@ -43,48 +43,48 @@ def test_a_token_that_no_header_can_carry(token: str) -> None:
 
 def test_a_file_serves_its_locations(tmp_path: Path) -> None:
     """Ids may hold dots, slashes and colons; a byte order mark does no harm."""
-    bench = Bench(tmp_path, '\ufeff"a.b/c:d" = "token-1"\nplain = "token-2"\n')
+    it = TokensFile(tmp_path, '\ufeff"a.b/c:d" = "token-1"\nplain = "token-2"\n')
 
-    assert ("token-1", "token-2", None) == tuple(bench.tokens.get(name) for name in ("a.b/c:d", "plain", "a"))
+    assert ("token-1", "token-2", None) == tuple(it.tokens.get(name) for name in ("a.b/c:d", "plain", "a"))
 
 
 def test_a_changed_file_is_read_again_once_a_second(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, 'a = "old"')
-    bench.replace('a = "new"')
+    it = TokensFile(tmp_path, 'a = "old"')
+    it.replace('a = "new"')
 
-    bench.time = 0.9
-    assert "old" == bench.tokens.get("a")
-    bench.time = 1.0
-    assert "new" == bench.tokens.get("a")
+    it.time = 0.9
+    assert "old" == it.tokens.get("a")
+    it.time = 1.0
+    assert "new" == it.tokens.get("a")
 
 
 def test_a_file_of_the_same_length_and_time_is_known_by_its_inode(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, 'a = "old"')
-    before = bench.file.stat()
-    bench.replace('a = "new"')
-    os.utime(bench.file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    it = TokensFile(tmp_path, 'a = "old"')
+    before = it.file.stat()
+    it.replace('a = "new"')
+    os.utime(it.file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
-    assert "new" == bench.later("a")
+    assert "new" == it.later("a")
 
 
 def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, 'a = "old"')
-    before = bench.file.stat()
-    with bench.file.open("r+") as file:
+    it = TokensFile(tmp_path, 'a = "old"')
+    before = it.file.stat()
+    with it.file.open("r+") as file:
         file.write('a = "new"')
-    os.utime(bench.file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.utime(it.file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
-    assert "old" == bench.later("a")
-    assert bench.tokens.reload()
-    assert "new" == bench.tokens.get("a")
+    assert "old" == it.later("a")
+    assert it.tokens.reload()
+    assert "new" == it.tokens.get("a")
 
 
-def test_reload_tells_whether_a_token_changed(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, 'a = "old"')
+def test_reload_returns_true_if_a_token_changed(tmp_path: Path) -> None:
+    it = TokensFile(tmp_path, 'a = "old"')
 
-    assert not bench.tokens.reload()
-    bench.replace('a = "new"')
-    assert bench.tokens.reload()
+    assert not it.tokens.reload()
+    it.replace('a = "new"')
+    assert it.tokens.reload()
 
 
 @pytest.mark.parametrize(
@@ -105,39 +105,39 @@ def test_reload_tells_whether_a_token_changed(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_file_never_takes_a_good_ones_place(tmp_path: Path, content: str, problem: str) -> None:
-    """It is reported once, by place, never by value; and once it is mended it is taken."""
-    bench = Bench(tmp_path, 'a = "old"')
-    bench.replace(content)
+    """A bad file is reported once, by place, never by value. A mended one is used."""
+    it = TokensFile(tmp_path, 'a = "old"')
+    it.replace(content)
 
-    assert ["old", "old"] == [bench.later("a"), bench.later("a")]
-    assert not bench.tokens.reload()
-    assert [bench.tokens.problem] == bench.reports
-    assert bench.reports[0].startswith(problem)
-    assert canary not in bench.reports[0]
-    bench.replace('a = "new"')
-    assert "new" == bench.later("a")
-    assert bench.tokens.problem is None
+    assert ["old", "old"] == [it.later("a"), it.later("a")]
+    assert not it.tokens.reload()
+    assert [it.tokens.problem] == it.reports
+    assert it.reports[0].startswith(problem)
+    assert canary not in it.reports[0]
+    it.replace('a = "new"')
+    assert "new" == it.later("a")
+    assert it.tokens.problem is None
 
 
 def test_a_file_that_is_no_text_is_bad(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, 'a = "old"')
-    bench.file.write_bytes(b'a = "\xff"')
+    it = TokensFile(tmp_path, 'a = "old"')
+    it.file.write_bytes(b'a = "\xff"')
 
-    assert "old" == bench.later("a")
-    assert ["not UTF-8"] == bench.reports
+    assert "old" == it.later("a")
+    assert ["not UTF-8"] == it.reports
 
 
 def test_a_file_that_is_gone_leaves_its_tokens(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, 'a = "old"')
-    bench.file.unlink()
+    it = TokensFile(tmp_path, 'a = "old"')
+    it.file.unlink()
 
-    assert "old" == bench.later("a")
-    assert ["can't be read: No such file or directory"] == bench.reports
-    bench.file.write_text('a = "new"')
-    assert "new" == bench.later("a")
+    assert "old" == it.later("a")
+    assert ["can't be read: No such file or directory"] == it.reports
+    it.file.write_text('a = "new"')
+    assert "new" == it.later("a")
 
 
-def test_there_is_nothing_to_begin_with(tmp_path: Path) -> None:
+def test_a_missing_file_is_bad_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(BadTokens, match="can't be read: No such file or directory"):
         Tokens.of_file(tmp_path / "none.toml", lambda: 0.0)
 

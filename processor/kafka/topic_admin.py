@@ -1,4 +1,4 @@
-"""Making the topics of the table, and telling what is there."""
+"""Creating the topics of the table, and describing those that exist."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -9,9 +9,8 @@ from aiokafka import errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from processor.kafka.config import KafkaConfig, request_timeout_ms
-from processor.kafka.refusals import Refused, reaching
-from processor.kafka.stopping import stop_within_s
+from processor.kafka.connection import KafkaConfig, request_timeout_ms, stop_within_s
+from processor.kafka.errors import KafkaRefused, reach_kafka
 from processor.topics import TOPICS, prefixed
 
 already_exists: Final = 36
@@ -20,8 +19,10 @@ already_exists: Final = 36
 async def create_topics(
     config: KafkaConfig, partitions: int, replication: int | None = None
 ) -> Mapping[str, Literal["created", "exists"]]:
-    """The topics of the table that aren't there yet; without `replication` the broker's. Raises Unreachable or
-    Refused."""
+    """Create the topics of the table that don't exist; without `replication` by the broker's default.
+
+    Raises KafkaUnreachable or KafkaRefused.
+    """
     asked = [
         NewTopic(
             prefixed(config.prefix, topic.name),
@@ -32,22 +33,27 @@ async def create_topics(
         )
         for topic in TOPICS.values()
     ]
-    async with administrating(config) as admin:
-        answer = await admin.create_topics(asked, timeout_ms=request_timeout_ms)
-        failed = [(name, code, text) for name, code, text in answer.topic_errors if code not in (0, already_exists)]
+    async with admin_client(config) as admin:
+        response = await admin.create_topics(asked, timeout_ms=request_timeout_ms)
+        failed = [(name, code, text) for name, code, text in response.topic_errors if code not in (0, already_exists)]
         if failed:
-            raise Refused("; ".join(f"{name}: {text or errors.for_code(code).__name__}" for name, code, text in failed))
-        exist = {name for name, code, _ in answer.topic_errors if code}
+            raise KafkaRefused(
+                "; ".join(f"{name}: {text or errors.for_code(code).__name__}" for name, code, text in failed)
+            )
+        exist = {name for name, code, _ in response.topic_errors if code}
         wanted = {topic.name for topic in asked}
-        # the broker hears of them a little later than the controller, and tells nobody
+        # the broker learns of them a little later than the controller, and nothing reports when
         while not wanted <= {topic["topic"] for topic in await admin.describe_topics()}:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     return {topic: "exists" if prefixed(config.prefix, topic) in exist else "created" for topic in TOPICS}
 
 
 async def describe_topics(config: KafkaConfig) -> Mapping[str, tuple[int, str]]:
-    """Those of the table that are there → partitions and `cleanup.policy`. Raises Unreachable or Refused."""
-    async with administrating(config) as admin:
+    """Return the partitions and `cleanup.policy` of each topic of the table that exists.
+
+    Raises KafkaUnreachable or KafkaRefused.
+    """
+    async with admin_client(config) as admin:
         # all of them: naming one that is missing would create it on many a broker
         described = {one["topic"]: len(one["partitions"]) for one in await admin.describe_topics()}
         there = {
@@ -55,32 +61,33 @@ async def describe_topics(config: KafkaConfig) -> Mapping[str, tuple[int, str]]:
         }
         if not there:
             return {}
-        ask = [ConfigResource(ConfigResourceType.TOPIC, name, {"cleanup.policy": None}) for name in there]
-        (answer,) = await admin.describe_configs(ask)
+        wanted = [ConfigResource(ConfigResourceType.TOPIC, name, {"cleanup.policy": None}) for name in there]
+        (response,) = await admin.describe_configs(wanted)
     found = {}
-    for code, text, _, name, entries in answer.resources:
+    for code, text, _, name, entries in response.resources:
         if code:
-            raise Refused(f"{name}: {text or errors.for_code(code).__name__}")
+            raise KafkaRefused(f"{name}: {text or errors.for_code(code).__name__}")
         found[there[name]] = described[name], str(entries[0][1])
     return found
 
 
 async def partition_counts(client: Any, names: Iterable[str]) -> Mapping[str, int]:
-    """Topic → number of partitions. Raises Refused where one is missing: naming it to the broker might create it."""
-    known = await client.fetch_all_metadata()
+    """Return the number of partitions of each topic. Raises KafkaRefused where one is missing."""
+    known = await client.fetch_all_metadata()  # of all: naming a missing topic might create it
     counts = {name: len(known.partitions_for_topic(name) or ()) for name in names}
     if missing := [name for name, count in counts.items() if not count]:
-        raise Refused(f"there is no topic {', '.join(missing)}: `hydrant topics create` makes it")
+        raise KafkaRefused(f"there is no topic {', '.join(missing)}: `hydrant topics create` makes it")
     return counts
 
 
 @asynccontextmanager
-async def administrating(config: KafkaConfig) -> AsyncIterator[Any]:
+async def admin_client(config: KafkaConfig) -> AsyncIterator[Any]:
+    """Yield a started admin client. The body is bounded. Raises KafkaUnreachable or KafkaRefused."""
     admin = AIOKafkaAdminClient(
         bootstrap_servers=config.bootstrap, request_timeout_ms=request_timeout_ms, **config.security
     )
     try:
-        async with reaching(config):
+        async with reach_kafka(config):
             await admin.start()
             yield admin
     finally:

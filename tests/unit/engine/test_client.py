@@ -1,4 +1,4 @@
-"""The client against a server of raw sockets that counts what arrives, and misbehaves."""
+"""The client against a server of raw sockets that counts arrivals, and misbehaves."""
 
 import asyncio
 import gc
@@ -41,7 +41,7 @@ Script = Callable[["Server", asyncio.StreamReader, asyncio.StreamWriter], Awaita
 
 @dataclass
 class Server:
-    """Counts arrivals, answers by `script`, which gets one request at a time."""
+    """Counts arrivals and responds by `script`, which gets one request at a time."""
 
     script: Script
     port: int = 0
@@ -82,14 +82,14 @@ class Server:
         return None
 
 
-def response(status: str, body: bytes, *headers: str) -> bytes:
+def http_reply(status: str, body: bytes, *headers: str) -> bytes:
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def says(status: str, reply: object, *headers: str, close: bool = False) -> Script:
+def replies(status: str, reply: object, *headers: str, close: bool = False) -> Script:
     async def script(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(response(status, reply if isinstance(reply, bytes) else orjson.dumps(reply), *headers))
+        writer.write(http_reply(status, reply if isinstance(reply, bytes) else orjson.dumps(reply), *headers))
         await writer.drain()
         if close:
             writer.close()
@@ -182,17 +182,17 @@ Make = Callable[..., Call]
 
 
 async def one(script: Script, call: Call, answer_within_ms: int = 8_000) -> tuple[Outcome, int]:
-    """What came of one call, and how many requests arrived."""
+    """Return the outcome of one call, and the number of requests that arrived."""
     async with serving(script) as server, client_of(server, answer_within_ms=answer_within_ms) as client:
-        answer = await client.call(call)
-        return answer.outcome, len(server.arrivals)
+        response = await client.call(call)
+        return response.outcome, len(server.arrivals)
 
 
-async def test_what_goes_over_the_wire() -> None:
-    """A search, to the byte that matters."""
-    async with serving(says("200 OK", {"contacts": [{"id": "c-1"}], "total": 1, "traceId": "t"})) as server:
+async def test_a_search_on_the_wire() -> None:
+    """Pin the request line, the headers and the filter."""
+    async with serving(replies("200 OK", {"contacts": [{"id": "c-1"}], "total": 1, "traceId": "t"})) as server:
         async with client_of(server) as client:
-            answer = await client.call(search())
+            response = await client.call(search())
     (arrival,) = server.arrivals
 
     assert "POST /contacts/search HTTP/1.1" == arrival.line
@@ -207,12 +207,12 @@ async def test_what_goes_over_the_wire() -> None:
         "user-agent": "hydrant/0.1.0",
     } == arrival.headers
     assert [{"field": "email", "operator": "eq", "value": email}] == orjson.loads(arrival.body)["filters"]
-    assert isinstance(answer.outcome, Found)
-    assert (200, "t") == (answer.status, answer.trace_id)
+    assert isinstance(response.outcome, Found)
+    assert (200, "t") == (response.status, response.trace_id)
 
 
 async def test_a_get_has_no_body() -> None:
-    async with serving(says("404 Not Found", b"")) as server, client_of(server) as client:
+    async with serving(replies("404 Not Found", b"")) as server, client_of(server) as client:
         await client.call(get())
     (arrival,) = server.arrivals
 
@@ -221,9 +221,9 @@ async def test_a_get_has_no_body() -> None:
 
 
 async def test_every_id_arrives_as_it_is() -> None:
-    """All that an id may be made of comes as one segment of the path."""
+    """Any characters of an id arrive as one segment of the path."""
     alphabet = "".join(map(chr, range(0x21, 0x7F)))
-    async with serving(says("404 Not Found", b"")) as server, client_of(server) as client:
+    async with serving(replies("404 Not Found", b"")) as server, client_of(server) as client:
         for contact_id in (alphabet, "..a", "a/../b", "%2e%2e"):
             await client.call(get(contact_id=contact_id))
     paths = [arrival.line.split(" ")[1] for arrival in server.arrivals]
@@ -246,31 +246,31 @@ async def test_a_reset_after_the_request_makes_no_second_one(make: Make, misbeha
 
 @both
 async def test_a_reset_of_a_kept_connection_makes_no_second_request(make: Make) -> None:
-    """This is where aiohttp would send it again."""
+    """Here aiohttp would send it again by default."""
 
     async def script(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await (says("200 OK", empty) if len(server.arrivals) == 1 else resets)(server, reader, writer)
+        await (replies("200 OK", empty) if len(server.arrivals) == 1 else resets)(server, reader, writer)
 
     async with serving(script) as server, client_of(server) as client:
         await client.call(search())
-        answer = await client.call(make())
+        response = await client.call(make())
 
-    assert (Lost("reset"), 2, 1) == (answer.outcome, len(server.arrivals), server.connections)
+    assert (Lost("reset"), 2, 1) == (response.outcome, len(server.arrivals), server.connections)
 
 
 @both
 async def test_a_kept_connection_that_the_server_closed_meanwhile(make: Make) -> None:
     """The next call takes a new one, and arrives once."""
-    async with serving(says("200 OK", empty, close=True)) as server, client_of(server) as client:
+    async with serving(replies("200 OK", empty, close=True)) as server, client_of(server) as client:
         await client.call(search())
         await asyncio.sleep(0.02)
-        answer = await client.call(make())
+        response = await client.call(make())
 
-    assert (200, 2, 2) == (answer.status, len(server.arrivals), server.connections)
+    assert (200, 2, 2) == (response.status, len(server.arrivals), server.connections)
 
 
 async def test_connections_are_kept() -> None:
-    async with serving(says("200 OK", empty)) as server, client_of(server) as client:
+    async with serving(replies("200 OK", empty)) as server, client_of(server) as client:
         for _ in range(3):
             await client.call(search())
 
@@ -280,24 +280,24 @@ async def test_connections_are_kept() -> None:
 @both
 @pytest.mark.parametrize("script", [hangs, trickles])
 async def test_a_response_that_is_not_whole_in_time_is_lost(make: Make, script: Script) -> None:
-    """By the send deadline plus the time for an answer, and the connection is given up."""
+    """It is lost by the send deadline plus the time for a response, and its connection is closed."""
     async with serving(script) as server, client_of(server, answer_within_ms=60) as client:
         before = real_time()
-        answer = await client.call(make(send_within_ms=40))
+        response = await client.call(make(send_within_ms=40))
         took = real_time() - before
         await asyncio.wait_for(server.ended.wait(), 1)
 
-    assert (Lost("timeout"), None, 1) == (answer.outcome, answer.status, len(server.arrivals))
+    assert (Lost("timeout"), None, 1) == (response.outcome, response.status, len(server.arrivals))
     assert 90 <= took <= 1_000
 
 
 @both
 async def test_an_endless_body_is_bounded(make: Make) -> None:
     async with serving(never_ends) as server, client_of(server) as client:
-        answer = await client.call(make())
+        response = await client.call(make())
         await asyncio.wait_for(server.ended.wait(), 1)
 
-    assert (Lost("endless"), None, 1) == (answer.outcome, answer.status, len(server.arrivals))
+    assert (Lost("endless"), None, 1) == (response.outcome, response.status, len(server.arrivals))
 
 
 @both
@@ -311,7 +311,7 @@ async def test_an_endless_body_is_bounded(make: Make) -> None:
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", Lost("not HTTP")),
     ],
 )
-async def test_what_is_no_whole_response_is_lost(make: Make, head: bytes, expected: Outcome) -> None:
+async def test_an_incomplete_response_is_lost(make: Make, head: bytes, expected: Outcome) -> None:
     assert (expected, 1) == await one(cut_short(head), make())
 
 
@@ -322,13 +322,13 @@ async def test_what_is_no_whole_response_is_lost(make: Make, head: bytes, expect
 )
 async def test_no_redirect_is_followed(make: Make, status: str, location: str) -> None:
     """The token goes where we sent it, and nowhere else."""
-    said, arrivals = await one(says(status, b"", f"Location: {location}"), make())
+    outcome, arrivals = await one(replies(status, b"", f"Location: {location}"), make())
 
-    assert (Refused(int(status[:3])), 1) == (said, arrivals)
+    assert (Refused(int(status[:3])), 1) == (outcome, arrivals)
 
 
 async def test_no_cookie_is_kept() -> None:
-    async with serving(says("200 OK", empty, "Set-Cookie: a=b; Path=/")) as server, client_of(server) as client:
+    async with serving(replies("200 OK", empty, "Set-Cookie: a=b; Path=/")) as server, client_of(server) as client:
         await client.call(search())
         await client.call(search())
 
@@ -338,10 +338,10 @@ async def test_no_cookie_is_kept() -> None:
 
 async def test_a_compressed_body_is_read() -> None:
     body = gzip.compress(orjson.dumps({"contacts": [{"id": "c-1"}], "total": 1}))
-    said, _ = await one(says("200 OK", body, "Content-Encoding: GZIP"), search())
+    outcome, _ = await one(replies("200 OK", body, "Content-Encoding: GZIP"), search())
 
-    assert isinstance(said, Found)
-    assert 1 == said.total
+    assert isinstance(outcome, Found)
+    assert 1 == outcome.total
 
 
 @pytest.mark.parametrize(
@@ -355,35 +355,35 @@ async def test_a_compressed_body_is_read() -> None:
     ],
 )
 async def test_a_body_that_cannot_be_decoded_is_unavailable(body: bytes, coding: str) -> None:
-    """A bomb too is never unpacked beyond the limit."""
-    said, _ = await one(says("200 OK", body, f"Content-Encoding: {coding}"), search())
+    """Not even a bomb is unpacked beyond the limit."""
+    outcome, _ = await one(replies("200 OK", body, f"Content-Encoding: {coding}"), search())
 
-    assert Unavailable("not a search's reply") == said
+    assert Unavailable("not a search's reply") == outcome
 
 
 @both
 async def test_a_call_that_comes_late_is_not_sent(make: Make) -> None:
     async with serving(hangs) as server, client_of(server) as client:
-        answer = await client.call(make(send_within_ms=-1))
+        response = await client.call(make(send_within_ms=-1))
 
-    assert (Unsent("late"), None, 0) == (answer.outcome, answer.status, server.connections)
+    assert (Unsent("late"), None, 0) == (response.outcome, response.status, server.connections)
 
 
-@pytest.mark.parametrize(("make", "looks_in_time"), [(get, 1), (search, 1), (search, 2)])
-async def test_a_connection_that_is_ready_too_late_carries_nothing(make: Make, looks_in_time: int) -> None:
-    """The clock passes the deadline while connecting, or just before a body is written: not a byte has left."""
-    looks = 0
+@pytest.mark.parametrize(("make", "reads_in_time"), [(get, 1), (search, 1), (search, 2)])
+async def test_a_connection_that_is_ready_too_late_carries_nothing(make: Make, reads_in_time: int) -> None:
+    """The deadline passes while connecting, or just before the body is written: not a byte has left."""
+    reads = 0
 
     def now() -> int:
-        nonlocal looks
-        looks += 1
-        return real_time() if looks <= looks_in_time else real_time() + 10_000
+        nonlocal reads
+        reads += 1
+        return real_time() if reads <= reads_in_time else real_time() + 10_000
 
     async with serving(hangs) as server, client_of(server, now) as client:
-        answer = await client.call(make())
+        response = await client.call(make())
         await asyncio.wait_for(server.ended.wait(), 1)
 
-    assert (Unsent("late"), None, 1, 0) == (answer.outcome, answer.status, server.connections, server.received)
+    assert (Unsent("late"), None, 1, 0) == (response.outcome, response.status, server.connections, server.received)
 
 
 @both
@@ -393,18 +393,18 @@ async def test_a_kept_connection_carries_nothing_too_late_either(make: Make) -> 
     def now() -> int:
         return real_time() + 10_000 * late
 
-    async with serving(says("200 OK", empty)) as server, client_of(server, now) as client:
+    async with serving(replies("200 OK", empty)) as server, client_of(server, now) as client:
         await client.call(search())
         call = make()
         received, late = server.received, True
-        answer = await client.call(call)
+        response = await client.call(call)
 
-    assert (Unsent("late"), received) == (answer.outcome, server.received)
+    assert (Unsent("late"), received) == (response.outcome, server.received)
 
 
 @asynccontextmanager
 async def no_tls(greeting: bytes) -> AsyncIterator[Server]:
-    """Whoever connects hears the greeting, and then nothing."""
+    """Send each connection the greeting, and then nothing."""
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(greeting)
@@ -419,13 +419,13 @@ async def no_tls(greeting: bytes) -> AsyncIterator[Server]:
 
 @both
 async def test_connecting_counts_against_the_deadline(make: Make) -> None:
-    """A TLS handshake that hangs ends with the time to send, not with the time for an answer."""
+    """A TLS handshake that hangs ends with the time to send, not with the time for a response."""
     async with no_tls(b"") as server, client_of(server, scheme="https") as client:
         before = real_time()
-        answer = await client.call(make(send_within_ms=50))
+        response = await client.call(make(send_within_ms=50))
         took = real_time() - before
 
-    assert Unsent("connect") == answer.outcome
+    assert Unsent("connect") == response.outcome
     assert 45 <= took <= 1_000  # far from the 8 s or more that would be wrong
 
 
@@ -436,9 +436,9 @@ async def test_a_connection_that_fails_in_time_is_a_failure(make: Make, scheme: 
     async with no_tls(b"SSH-2.0-OpenSSH\r\n") as server:
         server.port = server.port if scheme == "https" else unused_port()
         async with client_of(server, scheme=scheme) as client:
-            answer = await client.call(make())
+            response = await client.call(make())
 
-    assert (Lost("tls" if scheme == "https" else "connect"), None) == (answer.outcome, answer.status)
+    assert (Lost("tls" if scheme == "https" else "connect"), None) == (response.outcome, response.status)
 
 
 def unused_port() -> int:
@@ -448,12 +448,12 @@ def unused_port() -> int:
 
 
 async def test_hanging_calls_delay_no_other() -> None:
-    """No pool limit is shared: 150 calls hang, one more is answered at once."""
+    """No pool limit is shared: 150 calls hang, one more gets its response at once."""
     all_hang = asyncio.Event()
 
     async def script(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if "last" in server.arrivals[-1].line:
-            return await says("404 Not Found", b"")(server, reader, writer)
+            return await replies("404 Not Found", b"")(server, reader, writer)
         if len(server.arrivals) == 150:
             all_hang.set()
         return await hangs(server, reader, writer)
@@ -461,12 +461,12 @@ async def test_hanging_calls_delay_no_other() -> None:
     async with serving(script) as server, client_of(server) as client:
         hanging = [asyncio.create_task(client.call(get())) for _ in range(150)]
         await asyncio.wait_for(all_hang.wait(), 2)
-        answer = await asyncio.wait_for(client.call(get(contact_id="last")), 0.5)
+        response = await asyncio.wait_for(client.call(get(contact_id="last")), 0.5)
         for task in hanging:
             task.cancel()
         await asyncio.wait(hanging)
 
-    assert (answer.status, server.connections) == (404, 151)
+    assert (response.status, server.connections) == (404, 151)
     assert all(task.cancelled() for task in hanging)
 
 
@@ -475,69 +475,69 @@ async def test_a_location_without_a_token_costs_no_request(tmp_path: Path) -> No
     file.write_text('other = "token"')
     tokens = Tokens.of_file(file, lambda: 0.0)
     async with serving(hangs) as server, client_of(server, tokens=tokens) as client:
-        answer = await client.call(search())
+        response = await client.call(search())
 
-    assert (Unauthorized("missing"), None, 0) == (answer.outcome, answer.status, server.connections)
+    assert (Unauthorized("missing"), None, 0) == (response.outcome, response.status, server.connections)
 
 
 async def test_a_401_reads_the_tokens_again(tmp_path: Path) -> None:
-    """So that whoever asks next has the new one; the call itself is not repeated."""
+    """The next call has the new token; the call itself is not repeated."""
     file = tmp_path / "tokens.toml"
     file.write_text('loc-1 = "expired"')
     tokens = Tokens.of_file(file, lambda: 0.0)
     file.write_text('loc-1 = "renewed"')
-    async with serving(says("401 Unauthorized", {"message": "Invalid JWT", "statusCode": 401})) as server:
+    async with serving(replies("401 Unauthorized", {"message": "Invalid JWT", "statusCode": 401})) as server:
         async with client_of(server, tokens=tokens) as client:
-            answers = [await client.call(search()), await client.call(search())]
+            responses = [await client.call(search()), await client.call(search())]
 
-    assert [Unauthorized("expired")] * 2 == [answer.outcome for answer in answers]
-    assert [fingerprint("expired"), fingerprint("renewed")] == [answer.token for answer in answers]
+    assert [Unauthorized("expired")] * 2 == [response.outcome for response in responses]
+    assert [fingerprint("expired"), fingerprint("renewed")] == [response.token for response in responses]
     assert (fingerprint("renewed"), None) == (client.fingerprint("loc-1"), client.fingerprint("loc-2"))
     assert ["Bearer expired", "Bearer renewed"] == [arrival.headers["authorization"] for arrival in server.arrivals]
 
 
 async def test_nothing_personal_and_no_token_gets_out(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither into logs, nor into what an answer shows, nor to the loop's handler of forgotten errors."""
+    """Neither logs, nor the repr of a response, nor the loop's handler of forgotten errors show any of it."""
     caplog.set_level(logging.DEBUG)
     forgotten: list[Mapping[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: forgotten.append(context))
     hit = {"contacts": [{"id": "c-1", "email": email, "phone": "+15551234567", "firstNameRaw": "Canary"}], "total": 1}
     scripts: Sequence[Script] = [
-        says("200 OK", hit),
-        says("400 Bad Request", {"message": f"Invalid value {email}", "traceId": email}, "Set-Cookie: \x01=b; bad"),
-        says("401 Unauthorized", {"message": f"Invalid token {token}"}),
-        says("302 Found", b"", f"Location: /?email={email}"),
+        replies("200 OK", hit),
+        replies("400 Bad Request", {"message": f"Invalid value {email}", "traceId": email}, "Set-Cookie: \x01=b; bad"),
+        replies("401 Unauthorized", {"message": f"Invalid token {token}"}),
+        replies("302 Found", b"", f"Location: /?email={email}"),
         resets,
         cut_short(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n" + email[:5].encode()),
         cut_short(f"{email}\r\n\r\n".encode()),
     ]
-    answers: list[Response] = []
+    responses: list[Response] = []
     for script in scripts:
         async with serving(script) as server, client_of(server) as client:
-            answers += [await client.call(search()), await client.call(search(send_within_ms=-1))]
+            responses += [await client.call(search()), await client.call(search(send_within_ms=-1))]
             assert 1 == len(server.arrivals)
     async with client_of(Server(hangs, unused_port()), tokens=Tokens(everywhere=f"{token}\u20ac\n")) as client:
-        answers.append(await client.call(search()))
+        responses.append(await client.call(search()))
     logging.getLogger("aiohttp.client").error(email)
     gc.collect()
     await asyncio.sleep(0)
-    shown = f"{answers!r} {client!r} {caplog.text}".lower()
+    shown = f"{responses!r} {client!r} {caplog.text}".lower()
 
     assert [] == forgotten
     assert "canary" not in shown
     assert "555123" not in shown
-    assert 2 * len(scripts) + 1 == len(answers)
+    assert 2 * len(scripts) + 1 == len(responses)
 
 
 async def test_an_unsendable_token_is_no_crash() -> None:
     async with serving(hangs) as server, client_of(server, tokens=Tokens(everywhere="a\r\nX: b")) as client:
-        answer = await client.call(search())
+        response = await client.call(search())
 
-    assert (None, 0) == (answer.status, server.received)
+    assert (None, 0) == (response.status, server.received)
 
 
-async def test_the_kernel_gives_up_what_we_gave_up() -> None:
-    """What isn't sent or acknowledged doesn't arrive once a cut network heals."""
+async def test_the_kernel_gives_up_bytes_that_we_gave_up() -> None:
+    """Bytes that aren't sent or acknowledged don't arrive once a cut network heals."""
     with new_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ())) as made:
         linger = made.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
         unacknowledged = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
@@ -545,8 +545,8 @@ async def test_the_kernel_gives_up_what_we_gave_up() -> None:
     assert (struct.pack("ii", 1, 0), 8_000) == (linger, unacknowledged)
 
 
-async def test_the_client_makes_its_sockets_so() -> None:
-    """A connection that is given up ends with a reset: nothing is flushed to the server afterwards."""
+async def test_a_connection_that_is_given_up_ends_with_a_reset() -> None:
+    """Nothing is flushed to the server afterwards."""
     reset = asyncio.Event()
 
     async def script(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

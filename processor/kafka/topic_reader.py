@@ -1,4 +1,4 @@
-"""What a partition reads: one input topic each."""
+"""Reading one input topic of a partition."""
 
 import asyncio
 import time
@@ -8,26 +8,26 @@ from aiokafka import errors
 
 from processor.engine.ports import Broken
 from processor.events.cloudevents import Record
-from processor.kafka.refusals import why
+from processor.kafka.errors import error_kind
 
-ahead_at_most: Final = 400  # records of a topic, read while a turn runs
-look_up_ms: Final = 500  # how soon a position that passed markers only is told
-silent_after_s: Final = 20.0  # no answer to a fetch: the broker is gone
-away_s: Final = 5.0  # a look takes half a second; after so long it was this process that stood still
+read_ahead_at_most: Final = 400  # records of a topic, read while a turn runs
+position_every_ms: Final = 500  # how soon a position that passed markers only is noticed
+silent_after_s: Final = 20.0  # no response to a fetch: the broker is gone
+paused_s: Final = 5.0  # a fetch takes half a second; after so long this process itself was paused
 
 
-class Input:
-    """One input topic of a partition, read ahead by one slice while a turn runs: whoever doesn't poll holds it back.
+class TopicReader:
+    """Reads one topic ahead by one slice while a turn runs. Not taking records is the backpressure.
 
-    A consumer of its own: aiokafka has one fetch at a time under way to a broker, so in a common one a backlog of
-    changes waits for the long polls of quiet topics, and a request for the backlog (half the throughput, four times the
-    latency).
+    Each topic has a consumer of its own. aiokafka has one fetch under way per broker, so in a shared consumer a backlog
+    of changes waits for the long polls of quiet topics, and a request for the backlog (half the throughput, four times
+    the latency).
     """
 
     def __init__(self, topic: str, at: Any, consumer: Any, position: int, arrived: asyncio.Event) -> None:
         self._topic, self._at, self._consumer = topic, at, consumer
         self._ahead: list[Record] = []
-        self._read_to = position  # after what lies ahead
+        self._read_to = position  # after the records that are read ahead
         self._room, self._arrived = asyncio.Event(), arrived
         self._room.set()
         consumer.assign([at])
@@ -37,7 +37,7 @@ class Input:
 
     @property
     def position(self) -> int:
-        """After what was taken; it passes markers once nothing lies ahead."""
+        """Return the position after the taken records; it passes markers once nothing is read ahead."""
         return self._ahead[0].offset if self._ahead else self._read_to
 
     def take(self, share: int, at_most: int) -> list[Record]:
@@ -48,7 +48,7 @@ class Input:
         return taken
 
     def check(self) -> None:
-        """Raises Broken once reading has failed."""
+        """Raise Broken once reading has failed."""
         if self.task.done():
             self.task.result()
 
@@ -58,17 +58,17 @@ class Input:
         except errors.OffsetOutOfRangeError as error:
             raise Broken(f"{self._topic}: position {self._read_to} is out of range") from error
         except errors.KafkaError as error:
-            raise Broken(f"{self._topic}: {why(error)}") from error
+            raise Broken(f"{self._topic}: {error_kind(error)}") from error
 
     async def _follow(self) -> None:
-        consumer, heard, since = self._consumer, None, time.monotonic()
+        consumer, last_response, since = self._consumer, None, time.monotonic()
         while True:
             if not self._room.is_set():
                 await self._room.wait()
                 since = time.monotonic()
-            looked = time.monotonic()
-            found = await consumer.getmany(self._at, timeout_ms=look_up_ms, max_records=ahead_at_most)
-            if time.monotonic() > looked + away_s:
+            asked = time.monotonic()
+            found = await consumer.getmany(self._at, timeout_ms=position_every_ms, max_records=read_ahead_at_most)
+            if time.monotonic() > asked + paused_s:
                 since = time.monotonic()
             read_to = await consumer.position(self._at)
             self._ahead = [
@@ -80,8 +80,8 @@ class Input:
                 self._arrived.set()
             if self._ahead:
                 self._room.clear()
-            answered = consumer.last_poll_timestamp(self._at)
-            if answered != heard:
-                heard, since = answered, time.monotonic()
+            response_at = consumer.last_poll_timestamp(self._at)
+            if response_at != last_response:
+                last_response, since = response_at, time.monotonic()
             elif time.monotonic() > since + silent_after_s:
                 raise Broken(f"{self._topic}: no answer to a fetch for {silent_after_s:.0f} s")
