@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import uuid
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 
 import typer
 
@@ -23,6 +23,10 @@ from processor.cli.exits import (
     print_errors,
     report_errors,
 )
+
+if TYPE_CHECKING:
+    from processor.events.contract import SyncLeadRequested
+    from processor.settings import Settings
 
 answer_grace_s: Final = 5  # a worker answers at the deadline at the latest; then the answer travels
 
@@ -131,7 +135,6 @@ def sync_command(
     """
     settings = environment_settings()
     from processor.cli import operations
-    from processor.cli.text import answer_lines, good_outcomes
     from processor.events.contract import SyncLeadRequested
 
     request = SyncLeadRequested(
@@ -142,11 +145,17 @@ def sync_command(
         deadline_s=deadline,
         lane=lane,
     )
-    if not wait:
-        asyncio.run(operations.publish_request(settings, request))
-        typer.echo(json.dumps({"request_id": request.request_id}) if as_json else f"requested: {request.request_id}")
-        return
-    within_s = deadline + answer_grace_s
+    if wait:
+        _wait_for_answer(settings, request, as_json)
+    asyncio.run(operations.publish_request(settings, request))
+    typer.echo(json.dumps({"request_id": request.request_id}) if as_json else f"requested: {request.request_id}")
+
+
+def _wait_for_answer(settings: "Settings", request: "SyncLeadRequested", as_json: bool) -> NoReturn:
+    from processor.cli import operations
+    from processor.cli.text import answer_lines, good_outcomes
+
+    within_s = request.deadline_s + answer_grace_s
     answer = asyncio.run(operations.sync_lead(settings, request, within_s))
     if answer is None:
         print_errors(f"no answer within {within_s} s: is a worker running? (request {request.request_id})")

@@ -124,7 +124,7 @@ def cancel_command(
         asyncio.run(operations.publish_request(settings, cancel))
         typer.echo(json.dumps({"request_id": request}) if as_json else f"requested to cancel: {request}")
         return
-    progress = asyncio.run(job_watch.cancel_job(settings, cancel, cancel_within_s))
+    progress = asyncio.run(job_watch.cancel_and_wait(settings, cancel, cancel_within_s))
     cancelled = progress.phase == "cancelled"
     if as_json and progress.ended:
         typer.echo(end_json(progress))

@@ -51,7 +51,7 @@ async def watch_job(
             await reader.read(tail, finished)
 
 
-async def cancel_job(settings: Settings, request: SyncCancelRequested, within_s: float) -> JobProgress:
+async def cancel_and_wait(settings: Settings, request: SyncCancelRequested, within_s: float) -> JobProgress:
     """Request the cancel, read the past, and wait at most `within_s` until the job has ended. Return its progress."""
     progress = JobProgress(request.request_id, request.location_id, live=False)
     reader = await _job_reader(settings, progress, lambda _: None)

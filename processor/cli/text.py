@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 good_outcomes: Final = ("updated", "unchanged", "created")
-lane_order: Final = ("interactive", "change", "job", "backfill")  # most urgent first
 
 
 def fact_lines(facts: Mapping[str, object]) -> Iterator[str]:
@@ -43,12 +42,12 @@ def status_lines(statuses: Sequence[Mapping[str, Any]], per_10s: int) -> Iterato
 
 def _status_row(status: Mapping[str, Any], per_10s: int, now: float) -> tuple[str, ...]:
     queued, oldest = status.get("queued"), status.get("oldest_pending_s")
-    lanes = [f"{lane} {queued[lane]}" for lane in lane_order if queued.get(lane)] if isinstance(queued, Mapping) else []
+    lanes = queued.items() if isinstance(queued, Mapping) else ()
     return (
         str(status.get("location_id")),
         ": ".join(str(status[name]) for name in ("state", "reason") if status.get(name)),
         ", ".join(relative_time(status[name], now) for name in ("since", "until") if status.get(name)),
-        ", ".join(lanes),
+        ", ".join(f"{lane} {count}" for lane, count in lanes if count),
         duration(oldest) if isinstance(oldest, int) and oldest else "",
         f"{status.get('sent_10s')} of {per_10s}",
         str(status.get("sent_today")),

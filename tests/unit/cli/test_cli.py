@@ -224,8 +224,8 @@ def test_sync_passes_its_options_on(requests: list[SyncLeadRequested]) -> None:
     assert [
         ("L1", "x", False, 7, "change"),
         ("L1", "x", True, 120, "interactive"),
-    ] == [(one.location_id, one.lead_id, one.include_messages, one.deadline_s, one.lane) for one in requests]
-    assert 2 == len({one.request_id for one in requests})
+    ] == [(sync.location_id, sync.lead_id, sync.include_messages, sync.deadline_s, sync.lane) for sync in requests]
+    assert 2 == len({sync.request_id for sync in requests})
 
 
 def test_sync_prints_json(requests: list[SyncLeadRequested]) -> None:

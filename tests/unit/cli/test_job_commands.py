@@ -399,10 +399,10 @@ def test_a_cancel_need_not_wait(stage: Stage) -> None:
 def cancelling(monkeypatch: pytest.MonkeyPatch, *events: JobEvent) -> None:
     """Make the cancel find these events of the job."""
 
-    async def cancel_job(settings: Settings, request: SyncCancelRequested, within_s: float) -> JobProgress:
+    async def cancel_and_wait(settings: Settings, request: SyncCancelRequested, within_s: float) -> JobProgress:
         progress = JobProgress(request.request_id, request.location_id)
         for event in events:
             progress.apply(event)
         return progress
 
-    monkeypatch.setattr(job_watch, "cancel_job", cancel_job)
+    monkeypatch.setattr(job_watch, "cancel_and_wait", cancel_and_wait)

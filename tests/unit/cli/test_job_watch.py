@@ -8,7 +8,7 @@ import pytest
 
 from processor.cli import job_watch, operations
 from processor.cli.job_progress import JobEvent, JobProgress
-from processor.cli.job_watch import OnEvent, cancel_job, watch_job
+from processor.cli.job_watch import OnEvent, cancel_and_wait, watch_job
 from processor.cli.operations import JobRequest, publish_request, requested_location
 from processor.events.cloudevents import Event, Record, decode, encode
 from processor.events.contract import EVENTS, SyncBackfillRequested, SyncCancelRequested, SyncLocationRequested
@@ -273,7 +273,7 @@ async def test_jobs_without_topics_are_refused(kafka: KafkaInMemory) -> None:
 async def test_a_cancelled_job_has_ended(kafka: KafkaInMemory) -> None:
     write(kafka, progress_record("started"))
     kafka.worker = writes(progress_record("cancelled", leads_done=3))
-    progress = await cancel_job(settings, cancel, 5)
+    progress = await cancel_and_wait(settings, cancel, 5)
 
     assert ("cancelled", 3) == (progress.phase, progress.totals()["leads_done"])
 
@@ -281,19 +281,19 @@ async def test_a_cancelled_job_has_ended(kafka: KafkaInMemory) -> None:
 async def test_a_cancelled_backfill_counts_the_partitions_that_had_ended_before(kafka: KafkaInMemory) -> None:
     write(kafka, progress_record("completed", 0), progress_record("started", 1))
     kafka.worker = writes(progress_record("cancelled", 1))
-    progress = await cancel_job(settings, SyncCancelRequested(request_id="R"), 5)
+    progress = await cancel_and_wait(settings, SyncCancelRequested(request_id="R"), 5)
 
     assert ("cancelled", 2) == (progress.phase, progress.ended_partitions)
 
 
 async def test_a_cancel_finds_that_the_job_had_ended(kafka: KafkaInMemory) -> None:
     write(kafka, progress_record("completed"))
-    progress = await cancel_job(settings, cancel, 5)
+    progress = await cancel_and_wait(settings, cancel, 5)
 
     assert "completed" == progress.phase
 
 
 async def test_a_cancel_of_an_unknown_job_waits_a_limited_time(kafka: KafkaInMemory) -> None:
-    progress = await cancel_job(settings, cancel, 0.01)
+    progress = await cancel_and_wait(settings, cancel, 0.01)
 
     assert (0, 1) == (progress.reported_partitions, len(requests(kafka)))
