@@ -1,7 +1,7 @@
-"""Every setting, read once from the environment into one frozen model (DESIGN §4). A field is its variable, lower case.
+"""Read every setting once from the environment into one frozen model (DESIGN §4). A field is its variable, lower case.
 
-Whatever is wrong is told in one go, naming the variable and the reason, never a value. A variable that would have no
-effect is refused rather than ignored: misspelt, or of a part that this version doesn't serve.
+All errors are reported at once. Each names the variable and the reason, never a value. A variable without effect is
+refused rather than ignored: a misspelt one, or one of a part that this version doesn't serve.
 """
 
 import re
@@ -12,12 +12,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypedDict
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from processor.events.contract import HYDRATABLE
 
-NOT_SERVED: Final[Mapping[str, str]] = {  # known, but nothing reads it yet → what to do meanwhile
+NOT_SERVED: Final[Mapping[str, str]] = {  # variables that nothing reads yet → what to do meanwhile
     "GHL_WEBHOOK_PUBLIC_KEY": "unset it; there is no webhook gateway",
     "HYDRANT_CONSOLE_PORT": "unset it; there is no console, `hydrant status` shows the locations",
     "HYDRANT_CONSOLE_TOKEN": "unset it; there is no console, `hydrant status` shows the locations",
@@ -27,7 +26,7 @@ NOT_SERVED: Final[Mapping[str, str]] = {  # known, but nothing reads it yet → 
 
 
 class WrongSetting(Exception):
-    """Start-up stops here (exit 2). Each message names its variable and the reason."""
+    """Stop the start-up (exit 2). Each message names its variable and the reason."""
 
     def __init__(self, messages: Sequence[str]) -> None:
         super().__init__("; ".join(messages))
@@ -35,7 +34,7 @@ class WrongSetting(Exception):
 
 
 class KafkaSettings(TypedDict):
-    """What `engine.log.KafkaConfig` is made of; `security` holds aiokafka's keyword arguments."""
+    """KafkaConfig takes these arguments. `security` holds aiokafka's keyword arguments."""
 
     bootstrap: str
     security: Mapping[str, object]
@@ -83,13 +82,13 @@ def _log_format() -> Literal["console", "json"]:
 
 Port = Annotated[int, Field(ge=0, le=65_535)]  # 0: any free one
 KafkaName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,200}$")]
-Token = Annotated[SecretStr, AfterValidator(_token)]
+ApiToken = Annotated[SecretStr, AfterValidator(_token)]
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
-class Settings(BaseSettings):
-    model_config = SettingsConfigDict(
+class Settings(BaseModel):
+    model_config = ConfigDict(
         frozen=True, hide_input_in_errors=True, extra="forbid", alias_generator=str.upper, populate_by_name=True
     )
 
@@ -106,11 +105,11 @@ class Settings(BaseSettings):
     kafka_group_id: KafkaName = "hydrant"
     kafka_group_instance_id: KafkaName | None = None  # static membership
     ghl_base_url: Annotated[str, AfterValidator(_address)] = "https://services.leadconnectorhq.com"
-    ghl_token: Token | None = None
+    ghl_token: ApiToken | None = None
     ghl_tokens_file: Path | None = None
     ghl_requests_per_10s: Annotated[int, Field(ge=1, le=100)] = 90
     ghl_requests_per_day: Annotated[int, Field(ge=1)] = 200_000
-    ghl_daily_reserve: Annotated[float, Field(ge=0, le=1)] = 0.1  # share of the day kept from jobs and backfills
+    ghl_daily_reserve: Annotated[float, Field(ge=0, le=1)] = 0.1  # share of the day that jobs and backfills may not use
     sync_all_concurrency: Annotated[int, Field(ge=1, le=20)] = 15  # ≤ 20 calls of a location are in flight
     hydrant_probe_size: Annotated[int, Field(ge=1, le=100)] = 50  # e-mails in one search
     hydrant_state_dir: Path = Path("state")
@@ -120,32 +119,21 @@ class Settings(BaseSettings):
     hydrant_gateway_port: Port = 8081
     ghl_webhook_public_key: str | None = None  # PEM or file; none: HighLevel's
     hydrant_console_port: Port = 8082
-    hydrant_console_token: Token | None = None
+    hydrant_console_token: ApiToken | None = None
     hydrant_log_format: Annotated[Literal["console", "json"], BeforeValidator(_lower)] = Field(
         default_factory=_log_format
     )
     hydrant_log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)  # the environment is an argument of `read_settings`
-
     def require_token(self) -> None:
-        """A worker can't do without a token; whoever only talks to Kafka can. Raises WrongSetting."""
+        """Raise WrongSetting if no token is set. A worker needs one; a command that only uses Kafka doesn't."""
         if self.ghl_token is None and self.ghl_tokens_file is None:
             raise WrongSetting(["GHL_TOKEN: a worker needs it, or GHL_TOKENS_FILE"])
         if self.ghl_tokens_file is not None and not self.ghl_tokens_file.is_file():
             raise WrongSetting(["GHL_TOKENS_FILE: there is no such file"])
 
     def kafka(self) -> KafkaSettings:
-        """How to reach Kafka. Reads the certificate files. Raises WrongSetting."""
+        """Return how to reach Kafka. Read the certificate files, and raise WrongSetting if they can't be used."""
         security: dict[str, object] = {"security_protocol": self.kafka_security_protocol}
         if self.kafka_security_protocol.endswith("SSL"):
             security["ssl_context"] = self._ssl_context()
@@ -165,26 +153,26 @@ class Settings(BaseSettings):
         try:
             context = ssl.create_default_context(cafile=self.kafka_ssl_cafile)
         except OSError as error:  # ssl.SSLError is one
-            raise WrongSetting([f"KAFKA_SSL_CAFILE: {_why(error, 'no certificates in PEM form')}"]) from None
+            raise WrongSetting([f"KAFKA_SSL_CAFILE: {_file_problem(error, 'no certificates in PEM form')}"]) from None
         if self.kafka_ssl_certfile is not None:
             password = self.kafka_ssl_password or SecretStr("")  # with none, OpenSSL would ask the terminal
             try:
                 context.load_cert_chain(self.kafka_ssl_certfile, self.kafka_ssl_keyfile, password.get_secret_value())
             except (OSError, ValueError) as error:
-                why = _why(error, "not a PEM certificate with its key and password")
-                raise WrongSetting([f"KAFKA_SSL_CERTFILE, KAFKA_SSL_KEYFILE, KAFKA_SSL_PASSWORD: {why}"]) from None
+                problem = _file_problem(error, "not a PEM certificate with its key and password")
+                raise WrongSetting([f"KAFKA_SSL_CERTFILE, KAFKA_SSL_KEYFILE, KAFKA_SSL_PASSWORD: {problem}"]) from None
         return context
 
 
 variables: Final = tuple(name.upper() for name in Settings.model_fields)
-ours: Final = re.compile("HYDRANT_|GHL_|KAFKA_SASL_|KAFKA_SSL_")  # no variable of these may be ignored
-service_link: Final = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
+_own_names: Final = re.compile("HYDRANT_|GHL_|KAFKA_SASL_|KAFKA_SSL_")  # a variable with such a name may not be ignored
+_service_link: Final = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Read and check all of them; an empty value counts as not set. Raises WrongSetting with all that is wrong."""
-    empty_means_something = ("HYDRANT_FETCH_FIELDS",)
-    given = {name: value for name, value in environ.items() if value or name in empty_means_something}
+    """Return the checked settings; an empty value counts as not set. Raise WrongSetting with every error."""
+    empty_has_meaning = ("HYDRANT_FETCH_FIELDS",)
+    given = {name: value for name, value in environ.items() if value or name in empty_has_meaning}
     refused = [
         f"{name}: not served by this version: {NOT_SERVED[name]}" for name in sorted(NOT_SERVED) if name in given
     ]
@@ -204,8 +192,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 def _unknown(given: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(set(given).difference(variables)):
-        # Kubernetes describes each service of the namespace by variables, also one that is called "hydrant"
-        if ours.match(name) and not service_link.fullmatch(name) and not given[name].startswith("tcp://"):
+        # Kubernetes describes each service of the namespace by variables, even of one called "hydrant"
+        if _own_names.match(name) and not _service_link.fullmatch(name) and not given[name].startswith("tcp://"):
             close = get_close_matches(name, variables, n=1)
             yield f"{name}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
 
@@ -228,10 +216,10 @@ def _conflicts(settings: Settings, given: Mapping[str, str]) -> Iterator[str]:
 
 
 def _reason(message: str) -> str:
-    """As pydantic words it, without its subject: the variable is named already."""
+    """Return pydantic's message without its subject: the variable is named already."""
     message = message.removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
     return message[:1].lower() + message[1:]
 
 
-def _why(error: Exception, otherwise: str) -> str:
+def _file_problem(error: Exception, otherwise: str) -> str:
     return "there is no such file" if isinstance(error, FileNotFoundError) else otherwise

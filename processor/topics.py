@@ -1,4 +1,4 @@
-"""The one table of topics (DESIGN §2), and where a location's events live. All have the same number of partitions."""
+"""Define the topics (DESIGN §2) and where a location's events live. All have the same number of partitions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,10 +10,8 @@ DEFAULT_PARTITIONS: Final = 12  # final once created: growing it would split a l
 Cleanup = Literal["delete", "compact"]
 Role = Literal["input", "output", "internal"]
 
-day_ms: Final = 86_400_000
-message_max_bytes: Final = (
-    2 * 1024 * 1024
-)  # twice the largest value that is read, so that whatever is read can be buried
+_day_ms: Final = 86_400_000
+message_max_bytes: Final = 2 * 1024 * 1024  # twice the largest value that is read, so that any can be dead-lettered
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +19,18 @@ class Topic:
     name: str  # without prefix
     role: Role
     cleanup: Cleanup
-    events: tuple[str, ...] = ()  # none: the values are no events
-    retention_ms: int = 7 * day_ms  # of cleanup `delete`
+    events: tuple[str, ...] = ()  # empty: its values are no events
+    retention_ms: int = 7 * _day_ms  # of cleanup `delete`
     compaction: tuple[tuple[str, str], ...] = ()  # further configs of cleanup `compact`
 
     @property
     def configs(self) -> dict[str, str]:
-        """The topic's configs as Kafka takes them."""
+        """Return the topic's configs as Kafka takes them."""
         always = {
             "cleanup.policy": self.cleanup,
             "max.message.bytes": str(message_max_bytes),
-            "message.timestamp.type": "CreateTime",  # a deadline counts from it, and re-homing keeps it
-            "segment.ms": str(day_ms),  # only closed segments are deleted or compacted
+            "message.timestamp.type": "CreateTime",  # a deadline counts from it, and forwarding to home keeps it
+            "segment.ms": str(_day_ms),  # only closed segments are deleted or compacted
         }
         return always | (
             {"retention.ms": str(self.retention_ms)} if self.cleanup == "delete" else dict(self.compaction)
@@ -67,14 +65,14 @@ TOPICS: Final[Mapping[str, Topic]] = {
             ),
         ),
         Topic("location.status", "output", "compact", ("location.status",)),
-        Topic("dead.letters", "output", "delete", retention_ms=13 * day_ms),
+        Topic("dead.letters", "output", "delete", retention_ms=13 * _day_ms),
         Topic(
             "processor.changelog",
             "internal",
             "compact",
             compaction=(
-                ("max.compaction.lag.ms", str(day_ms)),  # a deleted lead is out of it a day later
-                ("delete.retention.ms", str(14 * day_ms)),  # a state file at most half as old has missed no tombstone
+                ("max.compaction.lag.ms", str(_day_ms)),  # a deleted lead leaves the log a day later
+                ("delete.retention.ms", str(14 * _day_ms)),  # twice a state file's age, so it has missed no tombstone
             ),
         ),
     )
@@ -84,18 +82,18 @@ INPUT_TOPICS: Final = tuple(topic.name for topic in TOPICS.values() if topic.rol
 
 
 def prefixed(prefix: str, name: str) -> str:
-    """The topic's full name on the broker."""
+    """Return the topic's full name on the broker."""
     return prefix + name
 
 
 @lru_cache(maxsize=16_384)  # murmur2 of 20 characters costs 2.3 µs in Python, a hit 0.1
 def home(location_id: str, partitions: int) -> int:
-    """The partition that all events of a location live in: Kafka's default partitioner over the id as UTF-8."""
+    """Return the partition of all events of a location: Kafka's default partitioner over the id as UTF-8."""
     return (murmur2(location_id.encode()) & 0x7FFF_FFFF) % partitions
 
 
 def murmur2(key: bytes) -> int:
-    """Kafka's 32-bit MurmurHash2 (`org.apache.kafka.common.utils.Utils.murmur2`), as an unsigned number."""
+    """Return Kafka's 32-bit MurmurHash2 (`org.apache.kafka.common.utils.Utils.murmur2`) as an unsigned number."""
     mix, mask = 0x5BD1_E995, 0xFFFF_FFFF
     hashed = 0x9747_B28C ^ len(key)
     whole = len(key) & ~3
@@ -109,25 +107,25 @@ def murmur2(key: bytes) -> int:
 
 
 def mismatches(described: Mapping[str, tuple[int, str]], prefix: str = "") -> list[str]:
-    """What keeps a worker from starting on these topics, a sentence each; none: all is well.
+    """Return a sentence for each reason why no worker can start on these topics.
 
-    `described`: full name → (number of partitions, `cleanup.policy`). Topics that aren't in the table are ignored.
+    `described` maps a full name to the number of partitions and `cleanup.policy`. Topics outside the table are ignored.
     """
-    found = []
+    problems = []
     counts: dict[str, int] = {}
     for topic in TOPICS.values():
         name = prefixed(prefix, topic.name)
         if name not in described:
-            found.append(f"{name}: missing")
+            problems.append(f"{name}: missing")
             continue
         counts[name], cleanup = described[name]
         if {policy.strip() for policy in cleanup.split(",")} != {topic.cleanup}:
-            found.append(f"{name}: cleanup.policy is {cleanup}, not {topic.cleanup}")
+            problems.append(f"{name}: cleanup.policy is {cleanup}, not {topic.cleanup}")
     first = next(iter(counts), None)
     if first is not None:
-        found += [
+        problems += [
             f"{name}: {count} partitions, but {first} has {counts[first]}"
             for name, count in counts.items()
             if count != counts[first]
         ]
-    return found
+    return problems

@@ -1,5 +1,5 @@
-"""`python -m processor.cli`: the command `hydrant`."""
+"""Run the command `hydrant` as `python -m processor.cli`."""
 
-from processor.cli import main
+from processor.cli import command_line
 
-main()
+command_line(prog_name="hydrant")

@@ -1,82 +1,88 @@
-"""How a command ends: what goes wrong is told in lines and an exit code, for every command alike."""
+"""Turn errors into lines on standard error and an exit code, for every command alike."""
 
 import functools
 import os
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NoReturn, ParamSpec
+from typing import TYPE_CHECKING, Final, NoReturn, ParamSpec
 
 import typer
 
 if TYPE_CHECKING:
     from processor.settings import Settings
 
-P = ParamSpec("P")
+EXIT_DONE: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_WRONG: Final = 2
 
-done, failed, wrong = 0, 1, 2
+_P = ParamSpec("_P")
 
 
-def told(command: Callable[P, None]) -> Callable[P, None]:
-    """What goes wrong is a line for each reason and an exit code, never a traceback: those show values."""
+def report_errors(command: Callable[_P, None]) -> Callable[_P, None]:
+    """Make a command end with a line for each error and an exit code. It never prints a traceback: those show values."""
 
     @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+    def reporting(*args: _P.args, **kwargs: _P.kwargs) -> None:
         try:
             command(*args, **kwargs)
         except (typer.Exit, typer.Abort, typer.TyperException, BrokenPipeError):  # a reader like `head` has enough
             raise
         except Exception as error:
-            leave(error)
+            _exit_for(error)
 
-    return run
+    return reporting
 
 
-def leave(error: Exception) -> NoReturn:
+def _exit_for(error: Exception) -> NoReturn:
     from processor.engine.group import InstanceReplaced
     from processor.engine.health import PortTaken
-    from processor.engine.telemetry import whereabouts
     from processor.kafka import KafkaRefused, KafkaUnreachable
     from processor.settings import WrongSetting
+    from processor.telemetry.logs import whereabouts
 
-    for one in leaves(error):
-        match one:
+    for cause in _single_errors(error):
+        match cause:
             case WrongSetting(messages=messages):
-                say(*messages)
-                raise typer.Exit(wrong)
+                print_errors(*messages)
+                raise typer.Exit(EXIT_WRONG)
             case PortTaken() | InstanceReplaced():
-                say(str(one))
-                raise typer.Exit(wrong)
+                print_errors(str(cause))
+                raise typer.Exit(EXIT_WRONG)
             case KafkaUnreachable():
-                say(f"Kafka can't be reached: {one} (KAFKA_BOOTSTRAP_SERVERS, KAFKA_SECURITY_PROTOCOL)")
-                raise typer.Exit(failed)
+                print_errors(f"Kafka can't be reached: {cause} (KAFKA_BOOTSTRAP_SERVERS, KAFKA_SECURITY_PROTOCOL)")
+                raise typer.Exit(EXIT_FAILED)
             case KafkaRefused():
-                say(f"Kafka refused: {one}")
-                raise typer.Exit(failed)
-    say(f"a fault of Hydrant's own: {whereabouts(error)}")
-    raise typer.Exit(failed)
+                print_errors(f"Kafka refused: {cause}")
+                raise typer.Exit(EXIT_FAILED)
+    print_errors(f"internal error: {whereabouts(error)}")
+    raise typer.Exit(EXIT_FAILED)
 
 
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions of a group, or the one."""
+def _single_errors(error: BaseException) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
-        for one in error.exceptions:
-            yield from leaves(one)
+        for inner in error.exceptions:
+            yield from _single_errors(inner)
     else:
         yield error
 
 
-def say(*lines: str) -> None:
+def print_errors(*lines: str) -> None:
+    """Print lines to standard error."""
     for line in lines:
         typer.echo(f"hydrant: {line}", err=True)
 
 
-def settings() -> "Settings":
+def environment_settings() -> "Settings":
+    """Return the settings of the process's environment. Raises WrongSetting."""
     from processor.settings import read_settings
 
     return read_settings(os.environ)
 
 
-def an_id(value: str | None) -> str | None:
-    if value is not None and not re.fullmatch(r"[\x21-\x7e]{1,128}", value):
+def check_id(value: str | None) -> str | None:
+    """Return an id of the command line as it is. Raises BadParameter unless the contract allows it."""
+    from processor.events.fields import ID_PATTERN
+
+    if value is not None and not re.fullmatch(ID_PATTERN, value):
         raise typer.BadParameter("an id is 1 to 128 printable ASCII characters without spaces")
     return value

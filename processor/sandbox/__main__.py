@@ -6,6 +6,7 @@ import gc
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import orjson
 
@@ -59,8 +60,19 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
+option_ranges: Final = {
+    "port": (0, 65_535),
+    "auto_contacts": (0, 10_000_000),
+    "daily": (1, 1_000_000_000),
+    "index_lag_s": (0, 1_000_000_000),
+}
+
+
 def build(arguments: argparse.Namespace) -> Sandbox:
     """ValueError: an option or the world file is wrong."""
+    for name, (low, high) in option_ranges.items():
+        if not low <= getattr(arguments, name) <= high:
+            raise ValueError(f"{name}: not a number from {low} to {high}")
     directory = Directory(
         seed=arguments.seed,
         auto_contacts=arguments.auto_contacts,

@@ -18,7 +18,7 @@ readme, operations, contract = (
 
 
 def commands() -> list[str]:
-    group = typer.main.get_command(cli.app)
+    group = typer.main.get_command(cli.command_line)
     names = []
     for name, command in group.commands.items():  # type: ignore[attr-defined]  # it is a group
         names += [f"{name} {inner}" for inner in command.commands] if hasattr(command, "commands") else [name]

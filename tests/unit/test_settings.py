@@ -1,4 +1,4 @@
-"""Settings are checked at the door: a wrong one names its variable and the reason, and never shows a value."""
+"""Settings are checked once: an error names its variable and the reason, and never shows a value."""
 
 from pathlib import Path
 
@@ -115,7 +115,7 @@ def test_a_wrong_value_is_refused_by_name(variable: str, value: str, reason: str
     assert [f"{variable}: {reason}"] == refused({variable: value})
 
 
-def test_everything_wrong_is_told_in_one_go() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     assert ["GHL_REQUESTS_PER_10S", "HYDRANT_PROBE_SIZE", "HYDRANT_RULES_FILE", "HYDRANT_HTTP_PROT"] == [
         message.partition(":")[0]
         for message in refused(
@@ -132,15 +132,15 @@ def test_everything_wrong_is_told_in_one_go() -> None:
 @pytest.mark.parametrize("variable", variables)
 @pytest.mark.parametrize("value", [secret, f"{secret}\n", f"https://{secret}@{secret}/?{secret}#{secret}"])
 def test_no_value_is_ever_shown(variable: str, value: str) -> None:
-    """Whether it is taken or refused, not even where someone pasted a token into the wrong variable."""
-    told = ""
+    """Valid or refused, not even a token pasted into the wrong variable."""
+    shown = ""
     try:
         settings = read_settings({**sasl, variable: value})
-        told += repr({name: shown for name, shown in settings.model_dump().items() if name.upper() in secrets})
+        shown += repr({name: value for name, value in settings.model_dump().items() if name.upper() in secrets})
     except WrongSetting as wrong:
-        told += f"{wrong!r} {wrong} {wrong.messages} {wrong.__cause__!r}"
+        shown += f"{wrong!r} {wrong} {wrong.messages} {wrong.__cause__!r}"
 
-    assert secret not in told
+    assert secret not in shown
 
 
 secrets = {"GHL_TOKEN", "HYDRANT_CONSOLE_TOKEN", "KAFKA_SASL_PASSWORD", "KAFKA_SSL_PASSWORD"}
@@ -154,8 +154,8 @@ def test_secrets_do_not_show_themselves() -> None:
 
 
 @pytest.mark.parametrize("variable", sorted(NOT_SERVED))
-def test_what_is_not_served_is_refused(variable: str) -> None:
-    """Never silently ignored, not even with a value that would be right."""
+def test_a_variable_that_is_not_served_is_refused(variable: str) -> None:
+    """It is never ignored, not even with a valid value."""
     assert [f"{variable}: not served by this version: {NOT_SERVED[variable]}"] == refused({variable: "1"})
     assert variable in variables
 
@@ -220,7 +220,7 @@ def test_the_model_is_frozen() -> None:
         read_settings({}).kafka_group_id = "other"  # type: ignore[misc]  # the mistake under test
 
 
-def test_the_process_environment_is_not_read_behind_the_callers_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_given_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYDRANT_PROBE_SIZE", "7")
 
     assert 50 == read_settings({}).hydrant_probe_size

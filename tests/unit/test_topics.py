@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from processor.events.contract import EVENTS
 from processor.topics import DEFAULT_PARTITIONS, INPUT_TOPICS, TOPICS, home, mismatches, murmur2, prefixed
 
-well = {topic.name: (DEFAULT_PARTITIONS, topic.cleanup) for topic in TOPICS.values()}
+valid = {topic.name: (DEFAULT_PARTITIONS, topic.cleanup) for topic in TOPICS.values()}
 
 
 @given(st.text(min_size=1, max_size=128), st.integers(1, 100))
-def test_a_location_lives_where_any_kafka_producer_sends_its_key(location: str, partitions: int) -> None:
+def test_a_locations_home_is_where_any_kafka_producer_sends_its_key(location: str, partitions: int) -> None:
     expected = DefaultPartitioner()(location.encode(), list(range(partitions)), [])
 
     assert home(location, partitions) == expected
@@ -30,7 +30,7 @@ def test_a_location_lives_where_any_kafka_producer_sends_its_key(location: str, 
     ],
 )
 def test_murmur2_is_kafkas(key: bytes, hashed: int) -> None:
-    """The values of Kafka's own test, `UtilsTest.testMurmur2`."""
+    """Kafka's own test, `UtilsTest.testMurmur2`, has these values."""
     assert murmur2(key) == hashed % 2**32
 
 
@@ -62,19 +62,19 @@ def test_a_deleted_lead_is_out_of_every_topic_within_15_days() -> None:
     assert longest + 86_400_000 < 15 * 86_400_000
 
 
-def test_topics_as_they_should_be_keep_nobody_from_starting() -> None:
-    assert mismatches(well | {"someone.elses": (3, "delete")}) == []
+def test_valid_topics_have_no_mismatches() -> None:
+    assert mismatches(valid | {"other.topic": (3, "delete")}) == []
 
 
 def test_a_prefix_goes_before_every_name() -> None:
-    described = {prefixed("staging.", name): said for name, said in well.items()}
+    described = {prefixed("staging.", name): details for name, details in valid.items()}
 
     assert mismatches(described, "staging.") == []
-    assert mismatches(well, "staging.") == [f"staging.{name}: missing" for name in TOPICS]
+    assert mismatches(valid, "staging.") == [f"staging.{name}: missing" for name in TOPICS]
 
 
-def test_what_is_wrong_with_topics_is_told_for_each() -> None:
-    described = well | {"sync.requests": (6, "delete"), "location.status": (12, "compact,delete")}
+def test_each_mismatch_is_reported() -> None:
+    described = valid | {"sync.requests": (6, "delete"), "location.status": (12, "compact,delete")}
     del described["dead.letters"]
 
     assert mismatches(described) == [

@@ -1,27 +1,27 @@
-"""The door: what each command passes on, shows and exits with. What it does is tested where it is done."""
+"""The commands: what each passes on, prints and exits with. Operations have tests of their own."""
 
-import inspect
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from processor import __version__, cli, commands
-from processor.cli.shown import span
-from processor.commands import SyncAnswer, SyncRequest
+from processor import __version__, cli
+from processor.cli import operations
+from processor.cli.operations import SyncAnswer
+from processor.cli.text import duration
 from processor.engine.health import PortTaken
+from processor.events.contract import SyncLeadRequested
 from processor.kafka import KafkaRefused, KafkaUnreachable
-from processor.sandbox.__main__ import options
 from processor.settings import Settings, WrongSetting
 
 secret = "pit-0c9e4a52-canary"
-answered: Mapping[str, object] = {
+answer_data: dict[str, object] = {
     "request_id": "r1",
     "location_id": "L1",
     "lead_id": "x",
@@ -30,7 +30,7 @@ answered: Mapping[str, object] = {
     "messages_imported": 0,
     "reason": None,
 }
-standing: Mapping[str, object] = {
+status_data: Mapping[str, object] = {
     "location_id": "L1",
     "state": "throttled",
     "since": "2026-01-31T08:30:00.000Z",
@@ -46,7 +46,7 @@ standing: Mapping[str, object] = {
 
 
 def hydrant(*arguments: str, **environ: str) -> Result:
-    return CliRunner().invoke(cli.app, arguments, env=environ, prog_name="hydrant")
+    return CliRunner().invoke(cli.command_line, arguments, env=environ, prog_name="hydrant")
 
 
 def fails(error: BaseException) -> Callable[..., Awaitable[None]]:
@@ -58,27 +58,27 @@ def fails(error: BaseException) -> Callable[..., Awaitable[None]]:
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No settings but a test's own, and a wide terminal for the tables."""
+    """Remove all settings, and widen the terminal for help texts."""
     for name in [name for name in os.environ if name.startswith(("KAFKA_", "GHL_", "HYDRANT_", "SYNC_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "200")
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[SyncRequest]:
-    """The requests that `hydrant sync` made, each answered."""
-    requests: list[SyncRequest] = []
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[SyncLeadRequested]:
+    """Return the requests of `hydrant sync`, each of which is answered."""
+    published: list[SyncLeadRequested] = []
 
-    async def sync(settings: Settings, request: SyncRequest, within_s: float) -> SyncAnswer:
-        requests.append(request)
-        return SyncAnswer(answered, 420)
+    async def sync_lead(settings: Settings, request: SyncLeadRequested, within_s: float) -> SyncAnswer:
+        published.append(request)
+        return SyncAnswer(answer_data, 420)
 
-    async def publish_sync(settings: Settings, request: SyncRequest) -> None:
-        requests.append(request)
+    async def publish_request(settings: Settings, request: SyncLeadRequested) -> None:
+        published.append(request)
 
-    monkeypatch.setattr(commands, "sync", sync)
-    monkeypatch.setattr(commands, "publish_sync", publish_sync)
-    return requests
+    monkeypatch.setattr(operations, "sync_lead", sync_lead)
+    monkeypatch.setattr(operations, "publish_request", publish_request)
+    return published
 
 
 def test_version() -> None:
@@ -90,8 +90,7 @@ def test_version() -> None:
     ["run", "topics create", "sync", "sync-all", "backfill", "cancel", "status", "sandbox"],
     ids=lambda command: str(command),
 )
-def test_help_teaches(command: str) -> None:
-    """Every command shows an example, the settings it reads, and how it exits."""
+def test_help_shows_examples_settings_and_exit_codes(command: str) -> None:
     shown = hydrant(*command.split(), "--help")
 
     assert 0 == shown.exit_code
@@ -108,14 +107,20 @@ def test_no_command_is_help() -> None:
 
 def test_help_is_instant() -> None:
     """It imports nothing heavy; the bound is loose, for busy machines."""
-    program = "import sys; from processor.cli import app; print(*sys.modules); app(['--help'], prog_name='hydrant')"
+    program = "import sys; from processor.cli import command_line; print(*sys.modules); command_line(['--help'])"
     since = time.monotonic()
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert time.monotonic() - since < 3
-    assert {"pydantic", "aiokafka", "starlette", "uvicorn", "structlog", "httpx", "processor.commands.jobs"}.isdisjoint(
-        shown.stdout.split()
-    )
+    assert {
+        "pydantic",
+        "aiokafka",
+        "starlette",
+        "uvicorn",
+        "structlog",
+        "httpx",
+        "processor.cli.operations",
+    }.isdisjoint(shown.stdout.split())
 
 
 @pytest.mark.parametrize("code", [0, 1])
@@ -143,7 +148,7 @@ def test_run_needs_a_token() -> None:
     [["run"], ["topics", "create"], ["sync", "L1", "x"], ["sync-all", "L1"], ["backfill"], ["cancel", "R"], ["status"]],
     ids=lambda command: command[0],
 )
-def test_wrong_settings_are_told_a_line_each(command: list[str]) -> None:
+def test_wrong_settings_are_printed_one_a_line(command: list[str]) -> None:
     """Never with a value, nor a traceback."""
     ended = hydrant(*command, GHL_TOKEN=f"{secret} ", HYDRANT_PROBE_SIZE=secret, HYDRANT_RULES_FILE="rules.toml")
 
@@ -159,16 +164,16 @@ def test_wrong_settings_are_told_a_line_each(command: list[str]) -> None:
     [
         (WrongSetting(["KAFKA_TOPIC_PREFIX: lead.changes: missing"]), 2, "KAFKA_TOPIC_PREFIX: lead.changes: missing"),
         (PortTaken("HYDRANT_HTTP_PORT: taken"), 2, "HYDRANT_HTTP_PORT: taken"),
-        (KafkaUnreachable("no answer from kafka:9092"), 1, "Kafka can't be reached: no answer from kafka:9092"),
+        (KafkaUnreachable("no response from kafka:9092"), 1, "Kafka can't be reached: no response from kafka:9092"),
         (KafkaRefused("there is no topic"), 1, "Kafka refused: there is no topic"),
         (ExceptionGroup("tasks", [ExceptionGroup("task", [PortTaken("taken")])]), 2, "taken"),
-        (ValueError(secret), 1, "a fault of Hydrant's own: ValueError at "),
+        (ValueError(secret), 1, "internal error: ValueError at "),
     ],
 )
-def test_what_goes_wrong_is_a_line_and_a_code(
+def test_an_error_is_a_line_and_an_exit_code(
     monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, line: str
 ) -> None:
-    monkeypatch.setattr(commands, "status", fails(error))
+    monkeypatch.setattr(operations, "read_statuses", fails(error))
     ended = hydrant("status")
 
     assert code == ended.exit_code
@@ -184,7 +189,7 @@ def test_topics_create(monkeypatch: pytest.MonkeyPatch) -> None:
         given.append((partitions, replication))
         return {"lead.changes": "created", "sync.requests": "exists"}
 
-    monkeypatch.setattr(commands, "make_topics", make_topics)
+    monkeypatch.setattr(operations, "make_topics", make_topics)
     made = hydrant("topics", "create", "--replication-factor", "3", KAFKA_TOPIC_PREFIX="staging.")
 
     assert (0, "created  staging.lead.changes\nexists   staging.sync.requests\n") == (made.exit_code, made.stdout)
@@ -198,13 +203,13 @@ def test_topics_create_leaves_replication_to_the_broker(monkeypatch: pytest.Monk
         given.append((partitions, replication))
         return {}
 
-    monkeypatch.setattr(commands, "make_topics", make_topics)
+    monkeypatch.setattr(operations, "make_topics", make_topics)
     hydrant("topics", "create", "--partitions", "6")
 
     assert [(6, None)] == given
 
 
-def test_sync_shows_the_answer(asked: list[SyncRequest]) -> None:
+def test_sync_prints_the_answer(requests: list[SyncLeadRequested]) -> None:
     shown = hydrant("sync", "L1", "x")
 
     assert 0 == shown.exit_code
@@ -212,27 +217,27 @@ def test_sync_shows_the_answer(asked: list[SyncRequest]) -> None:
         assert part in shown.stdout
 
 
-def test_sync_asks_as_told(asked: list[SyncRequest]) -> None:
+def test_sync_passes_its_options_on(requests: list[SyncLeadRequested]) -> None:
     hydrant("sync", "L1", "x", "--no-messages", "--deadline", "7", "--lane", "change")
     hydrant("sync", "L1", "x")
 
     assert [
         ("L1", "x", False, 7, "change"),
         ("L1", "x", True, 120, "interactive"),
-    ] == [(one.location_id, one.lead_id, one.include_messages, one.deadline_s, one.lane) for one in asked]
-    assert 2 == len({one.request_id for one in asked})
+    ] == [(sync.location_id, sync.lead_id, sync.include_messages, sync.deadline_s, sync.lane) for sync in requests]
+    assert 2 == len({sync.request_id for sync in requests})
 
 
-def test_sync_for_a_program(asked: list[SyncRequest]) -> None:
+def test_sync_prints_json(requests: list[SyncLeadRequested]) -> None:
     shown = hydrant("sync", "L1", "x", "--json")
 
-    assert (0, answered) == (shown.exit_code, json.loads(shown.stdout))
+    assert (0, answer_data) == (shown.exit_code, json.loads(shown.stdout))
 
 
-def test_sync_need_not_wait(asked: list[SyncRequest]) -> None:
+def test_sync_need_not_wait(requests: list[SyncLeadRequested]) -> None:
     shown = hydrant("sync", "L1", "x", "--no-wait", "--json")
 
-    assert (0, {"request_id": asked[0].request_id}) == (shown.exit_code, json.loads(shown.stdout))
+    assert (0, {"request_id": requests[0].request_id}) == (shown.exit_code, json.loads(shown.stdout))
 
 
 @pytest.mark.parametrize(
@@ -240,10 +245,10 @@ def test_sync_need_not_wait(asked: list[SyncRequest]) -> None:
     [("updated", 0), ("unchanged", 0), ("created", 0), ("not_found", 1), ("ambiguous", 1), ("failed", 1), ("new", 1)],
 )
 def test_sync_exits_by_the_outcome(monkeypatch: pytest.MonkeyPatch, outcome: str, code: int) -> None:
-    async def sync(*_: object) -> SyncAnswer:
-        return SyncAnswer({**answered, "outcome": outcome, "reason": "unknown_lead"}, 10)
+    async def sync_lead(*_: object) -> SyncAnswer:
+        return SyncAnswer({**answer_data, "outcome": outcome, "reason": "unknown_lead"}, 10)
 
-    monkeypatch.setattr(commands, "sync", sync)
+    monkeypatch.setattr(operations, "sync_lead", sync_lead)
     shown = hydrant("sync", "L1", "x")
 
     assert code == shown.exit_code
@@ -251,13 +256,13 @@ def test_sync_exits_by_the_outcome(monkeypatch: pytest.MonkeyPatch, outcome: str
 
 
 def test_sync_without_an_answer_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It waits a little longer than the deadline: the answer travels."""
+    """It waits a little longer than the deadline, because the answer travels."""
     waits: list[float] = []
 
-    async def sync(settings: Settings, request: SyncRequest, within_s: float) -> None:
+    async def sync_lead(settings: Settings, request: SyncLeadRequested, within_s: float) -> None:
         waits.append(within_s)
 
-    monkeypatch.setattr(commands, "sync", sync)
+    monkeypatch.setattr(operations, "sync_lead", sync_lead)
     ended = hydrant("sync", "L1", "x", "--deadline", "30")
 
     assert (1, [35]) == (ended.exit_code, waits)
@@ -290,25 +295,23 @@ def test_sync_without_an_answer_fails(monkeypatch: pytest.MonkeyPatch) -> None:
         ["synch", "L1", "x"],
     ],
 )
-def test_a_wrong_command_is_refused(asked: list[SyncRequest], arguments: list[str]) -> None:
+def test_a_wrong_command_is_refused(requests: list[SyncLeadRequested], arguments: list[str]) -> None:
     ended = hydrant(*arguments)
 
-    assert (2, []) == (ended.exit_code, asked)
+    assert (2, []) == (ended.exit_code, requests)
 
 
-def test_status_shows_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def status(settings: Settings, location: str | None) -> list[Mapping[str, object]]:
-        return [standing]
+def test_status_prints_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def read_statuses(settings: Settings, location: str | None) -> list[Mapping[str, object]]:
+        return [status_data]
 
-    monkeypatch.setattr(commands, "status", status)
+    monkeypatch.setattr(operations, "read_statuses", read_statuses)
     monkeypatch.setattr("time.time", lambda: 1_769_848_202.0)  # 2026-01-31T08:30:02Z
     shown = hydrant("status", GHL_REQUESTS_PER_10S="90")
 
     assert [
-        "                     since,",
-        "location   state     until   queued        oldest  in 10 s in 24 h worker",
-        "L1         throttled 2 s ago interactive 1   12 s 88 of 90    1234 worker-1",
-        "                     in 5 s  change 200",
+        "location  state      since, until     queued                     oldest  in 10 s   in 24 h  worker",
+        "L1        throttled  2 s ago, in 5 s  interactive 1, change 200  12 s    88 of 90  1234     worker-1",
     ] == [line.rstrip() for line in shown.stdout.splitlines()]
     assert 0 == shown.exit_code
 
@@ -317,51 +320,44 @@ def test_status_shows_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     ("seconds", "expected"),
     [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7_199, "120 min"), (7_200, "2 h"), (200_000, "2 d")],
 )
-def test_spans_are_for_people(seconds: float, expected: str) -> None:
-    assert expected == span(seconds)
+def test_durations_are_rounded_for_people(seconds: float, expected: str) -> None:
+    assert expected == duration(seconds)
 
 
-def test_status_for_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def status(settings: Settings, location: str | None) -> list[Mapping[str, object]]:
-        return [standing]
+def test_status_prints_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def read_statuses(settings: Settings, location: str | None) -> list[Mapping[str, object]]:
+        return [status_data]
 
-    monkeypatch.setattr(commands, "status", status)
+    monkeypatch.setattr(operations, "read_statuses", read_statuses)
     shown = hydrant("status", "L1", "--json")
 
-    assert (0, [standing]) == (shown.exit_code, json.loads(shown.stdout))
+    assert (0, [status_data]) == (shown.exit_code, json.loads(shown.stdout))
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "stdout"),
     [
-        (["status"], 0, "no location was reported on yet\n"),
+        (["status"], 0, "no worker has reported on any location yet\n"),
         (["status", "--json"], 0, "[]\n"),
         (["status", "L1"], 1, ""),
         (["status", "L1", "--json"], 1, "[]\n"),
     ],
 )
-def test_status_of_nothing(monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, stdout: str) -> None:
-    async def status(settings: Settings, location: str | None) -> list[Mapping[str, object]]:
+def test_status_without_reports(monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, stdout: str) -> None:
+    async def read_statuses(settings: Settings, location: str | None) -> list[Mapping[str, object]]:
         return []
 
-    monkeypatch.setattr(commands, "status", status)
+    monkeypatch.setattr(operations, "read_statuses", read_statuses)
     ended = hydrant(*arguments)
 
     assert (code, stdout) == (ended.exit_code, ended.stdout)
 
 
-def test_the_sandbox_takes_what_its_own_command_line_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The options are mirrored; none is missing, and the defaults are the same."""
-    given: list[list[str]] = []
+def test_the_sandbox_gets_its_arguments_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Sequence[str]] = []
     monkeypatch.setattr("processor.sandbox.__main__.main", given.append)
+    arguments = ["--location", "L1", "--location", "L2", "--no-raw-names", "--token=L1=-t", "--port", "9000"]
 
     assert 0 == hydrant("sandbox").exit_code
-    assert 0 == hydrant("sandbox", "--location", "L1", "--location", "L2", "--no-raw-names", "--token=L1=-t").exit_code
-
-    here, there = options().parse_args(given[0]), options().parse_args([])
-    assert vars(there) == vars(here)
-    assert ["L1", "L2"] == options().parse_args(given[1]).location
-    assert ["L1=-t"] == options().parse_args(given[1]).token
-    assert not options().parse_args(given[1]).raw_names
-    mirrored = {name for name in inspect.signature(cli.sandbox).parameters if name != "context"}
-    assert set(vars(there)) == mirrored
+    assert 0 == hydrant("sandbox", *arguments).exit_code
+    assert [[], arguments] == given

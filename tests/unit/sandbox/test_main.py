@@ -52,6 +52,12 @@ def test_contacts_have_said_as_much_as_asked_and_the_world_says_more(tmp_path: P
     assert synthetic_ones("a", *own) < here.keys()
 
 
+@pytest.mark.parametrize("option", ["--port=65536", "--auto-contacts=-1", "--daily=0", "--index-lag-s=-1"])
+def test_an_option_out_of_range_is_refused(option: str) -> None:
+    with pytest.raises(ValueError, match="not a number from"):
+        build(options().parse_args([option]))
+
+
 def test_without_options_one_token_serves_everyone() -> None:
     assert {"sandbox": None} == build(options().parse_args([])).directory.tokens
 

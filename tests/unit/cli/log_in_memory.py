@@ -1,4 +1,4 @@
-"""A log in memory, for what commands do over Kafka; `integration/` does it on a real one."""
+"""Kafka in memory, for the commands' operations; `tests/integration` runs the commands on a real one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -12,32 +12,32 @@ from processor.topics import home
 
 
 @dataclass
-class Kafka:
-    """Twelve partitions of each topic. `answers` says what a worker writes when something is published."""
+class KafkaInMemory:
+    """Twelve partitions of each topic. `worker` returns the records that a worker writes after a request."""
 
-    there: dict[str, tuple[int, str]] = field(
+    topics: dict[str, tuple[int, str]] = field(
         default_factory=lambda: {"sync.progress": (12, ""), "location.status": (12, "")}
     )
     records: list[Record] = field(default_factory=list)
-    answers: Callable[[Record], Sequence[Record]] = lambda _: ()
+    worker: Callable[[Record], Sequence[Record]] = lambda _: ()
     created: list[tuple[int, int | None]] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     def write(self, topic: str, key: str, value: bytes | None, partition: int | None = None, at_ms: int = 0) -> Record:
-        """To the home of its key, unless told where."""
-        where = home(key, 12) if partition is None else partition
-        record = Record(topic, where, len(self.records), at_ms, key.encode(), value)
+        """Append a record to the home partition of its key, or to the given one."""
+        target = home(key, 12) if partition is None else partition
+        record = Record(topic, target, len(self.records), at_ms, key.encode(), value)
         self.records.append(record)
         self.arrived.set()
         return record
 
     async def publish_record(self, config: KafkaConfig, topic: str, key: bytes, value: bytes) -> None:
         assert config.prefix == "staging."
-        for one in self.answers(self.write(topic, key.decode(), value)):
-            self.write(one.topic, (one.key or b"").decode(), one.value, one.partition, one.timestamp_ms)
+        for record in self.worker(self.write(topic, key.decode(), value)):
+            self.write(record.topic, (record.key or b"").decode(), record.value, record.partition, record.timestamp_ms)
 
     async def describe_topics(self, config: KafkaConfig) -> Mapping[str, tuple[int, str]]:
-        return self.there
+        return self.topics
 
     async def create_topics(self, config: KafkaConfig, partitions: int, replication: int | None) -> Mapping[str, str]:
         self.created.append((partitions, replication))
@@ -51,13 +51,13 @@ class Kafka:
         partition: int | None = None,
         start: str = "end",
         follow: bool = True,
-    ) -> "Tail":
-        return Tail(self, topics, partition, start, follow)
+    ) -> "TailInMemory":
+        return TailInMemory(self, topics, partition, start, follow)
 
 
 @dataclass
-class Tail:
-    kafka: Kafka
+class TailInMemory:
+    kafka: KafkaInMemory
     topics: Sequence[str]
     partition: int | None
     start: str
