@@ -219,9 +219,9 @@ def sandbox(
     Reads    nothing
     Exits    0 ended by SIGTERM or SIGINT, 2 an option is wrong
     """
-    from processor.sandbox.__main__ import main as simulate
+    from processor.sandbox.__main__ import run_sandbox
 
-    simulate(list(arguments(context.params)))
+    run_sandbox(list(arguments(context.params)))
 
 
 def arguments(given: Mapping[str, object]) -> Iterator[str]:

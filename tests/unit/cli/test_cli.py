@@ -17,7 +17,7 @@ from processor.cli.shown import span
 from processor.commands import SyncAnswer, SyncRequest
 from processor.engine.health import PortTaken
 from processor.kafka import Refused, Unreachable
-from processor.sandbox.__main__ import options
+from processor.sandbox.__main__ import sandbox_options
 from processor.settings import Settings, WrongSetting
 
 secret = "pit-0c9e4a52-canary"
@@ -353,15 +353,15 @@ def test_status_of_nothing(monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 def test_the_sandbox_takes_what_its_own_command_line_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The options are mirrored; none is missing, and the defaults are the same."""
     given: list[list[str]] = []
-    monkeypatch.setattr("processor.sandbox.__main__.main", given.append)
+    monkeypatch.setattr("processor.sandbox.__main__.run_sandbox", given.append)
 
     assert 0 == hydrant("sandbox").exit_code
     assert 0 == hydrant("sandbox", "--location", "L1", "--location", "L2", "--no-raw-names", "--token=L1=-t").exit_code
 
-    here, there = options().parse_args(given[0]), options().parse_args([])
+    here, there = sandbox_options().parse_args(given[0]), sandbox_options().parse_args([])
     assert vars(there) == vars(here)
-    assert ["L1", "L2"] == options().parse_args(given[1]).location
-    assert ["L1=-t"] == options().parse_args(given[1]).token
-    assert not options().parse_args(given[1]).raw_names
+    assert ["L1", "L2"] == sandbox_options().parse_args(given[1]).location
+    assert ["L1=-t"] == sandbox_options().parse_args(given[1]).token
+    assert not sandbox_options().parse_args(given[1]).raw_names
     mirrored = {name for name in inspect.signature(cli.sandbox).parameters if name != "context"}
     assert set(vars(there)) == mirrored

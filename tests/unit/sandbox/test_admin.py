@@ -7,7 +7,7 @@ import pytest
 from processor.sandbox import admin
 from processor.sandbox.asgi import Sandbox
 from processor.sandbox.directory import Directory
-from processor.sandbox.server import app
+from processor.sandbox.server import create_app
 
 pytestmark = pytest.mark.asyncio
 plain = {"locationId": "here", "pageLimit": 5}
@@ -16,7 +16,7 @@ jane_id = "jane0000000000000000"
 
 @pytest.fixture
 def sandbox(directory: Directory, clock: Any) -> Sandbox:
-    return app(directory, now=clock)
+    return create_app(directory, now=clock)
 
 
 async def test_it_is_healthy(sandbox: Sandbox, client: Any) -> None:
@@ -145,7 +145,7 @@ async def test_settings_change_while_it_runs(sandbox: Sandbox, client: Any, cloc
 
     assert ("Denver", "Austin") == (hit["city"], later["city"])
     assert "firstNameRaw" not in hit
-    assert (1, 0, "none") == (sandbox.manner.latency_ms, sandbox.manner.jitter_ms, sandbox.manner.retry_after)
+    assert (1, 0, "none") == (sandbox.style.latency_ms, sandbox.style.jitter_ms, sandbox.style.retry_after)
 
     await http.put("/_sandbox/settings", json={"tokens": {"other": "here"}})
 
@@ -236,12 +236,12 @@ async def test_a_wrong_order_changes_nothing(sandbox: Sandbox, client: Any) -> N
         sandbox.gate.limits.per_window,
         sandbox.directory.index_lag_s,
         sandbox.directory.access,
-        sandbox.manner.latency_ms,
+        sandbox.style.latency_ms,
     )
 
 
 async def test_an_order_without_end_is_refused(sandbox: Sandbox, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin, "body_limit", 1_000)
+    monkeypatch.setattr(admin, "max_admin_body", 1_000)
     answer = await client(sandbox).post("/_sandbox/contacts", json=["x" * 1_000])
 
     assert (400, {"error": "body: over 1000 bytes"}) == (answer.status_code, answer.json())

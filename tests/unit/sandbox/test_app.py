@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from processor.sandbox.asgi import Manner, Sandbox
+from processor.sandbox.asgi import ResponseStyle, Sandbox
 from processor.sandbox.directory import Directory
 from processor.sandbox.faults import Fault
-from processor.sandbox.limiter import Limits
-from processor.sandbox.server import app
+from processor.sandbox.limiter import RateLimits
+from processor.sandbox.server import create_app
 
 pytestmark = pytest.mark.asyncio
 plain = {"locationId": "here", "pageLimit": 5}
@@ -20,7 +20,7 @@ jane_id = "jane0000000000000000"
 
 @pytest.fixture
 def sandbox(directory: Directory, clock: Any) -> Sandbox:
-    return app(directory, now=clock)
+    return create_app(directory, now=clock)
 
 
 async def test_a_contact_is_found_by_email_and_got_by_id(sandbox: Sandbox, client: Any) -> None:
@@ -84,7 +84,7 @@ async def test_a_wrong_call_is_refused_in_highlevels_words(
     directory: Directory, client: Any, method: str, path: str, headers: Any, body: Any, status: int, message: Any
 ) -> None:
     directory.tokens = {"sandbox": None, "of there": "there"}
-    answer = await client(app(directory)).request(method, path, headers=headers, json=body)
+    answer = await client(create_app(directory)).request(method, path, headers=headers, json=body)
 
     titles = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 422: "Unprocessable Entity"}
     got = answer.json()
@@ -173,7 +173,7 @@ async def test_locations_share_nothing(sandbox: Sandbox, client: Any) -> None:
 async def test_a_call_counts_for_its_location_whatever_it_gets(directory: Directory, client: Any) -> None:
     """A wrong token, a wrong body, a deleted contact; one that names no location at all is kept apart."""
     directory.tokens = {"sandbox": None, "of there": "there"}
-    sandbox = app(directory)
+    sandbox = create_app(directory)
     directory.delete("here", jane_id, sandbox.now())
     http = client(sandbox)
     await http.post("/contacts/search", json=plain, headers={"Authorization": "Bearer x"})
@@ -188,7 +188,7 @@ async def test_a_call_counts_for_its_location_whatever_it_gets(directory: Direct
 
 
 async def test_a_spent_day_says_when_it_ends_and_nothing_else(directory: Directory, client: Any, clock: Any) -> None:
-    http = client(app(directory, limits=Limits(per_day=2), now=clock))
+    http = client(create_app(directory, limits=RateLimits(per_day=2), now=clock))
     answers = [await http.post("/contacts/search", json=plain) for _ in range(3)]
 
     assert [200, 200, 429] == [answer.status_code for answer in answers]
@@ -199,13 +199,13 @@ async def test_a_spent_day_says_when_it_ends_and_nothing_else(directory: Directo
 
 
 async def test_retry_after_comes_in_every_form(directory: Directory, client: Any, clock: Any) -> None:
-    sandbox = app(directory, limits=Limits(per_window=1), now=clock)
+    sandbox = create_app(directory, limits=RateLimits(per_window=1), now=clock)
     http = client(sandbox)
     await http.post("/contacts/search", json=plain)
     clock.advance(4.5)
     told = {}
     for form in ("seconds", "date", "none"):
-        sandbox.manner = Manner(retry_after=form)
+        sandbox.style = ResponseStyle(retry_after=form)
         told[form] = (await http.post("/contacts/search", json=plain)).headers.get("retry-after")
 
     assert ("6", None) == (told["seconds"], told["none"])
@@ -246,7 +246,9 @@ async def test_a_429_on_demand_names_its_time(sandbox: Sandbox, client: Any) -> 
 
 async def test_a_budget_is_spent_on_arrival_not_on_the_answer(directory: Directory, client: Any, clock: Any) -> None:
     """A call still being answered has its place in the window already."""
-    sandbox = app(directory, limits=Limits(per_window=1), manner=Manner(latency_ms=5, jitter_ms=5), now=clock)
+    sandbox = create_app(
+        directory, limits=RateLimits(per_window=1), style=ResponseStyle(latency_ms=5, jitter_ms=5), now=clock
+    )
     http = client(sandbox)
     answers = await asyncio.gather(*(http.post("/contacts/search", json=plain) for _ in range(2)))
 

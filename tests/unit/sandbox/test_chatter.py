@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from processor.sandbox import chatter
-from processor.sandbox.chatter import Chatter
+from processor.sandbox.chatter import AddedMessage, Chatter, chatter_after_export, set_chatter
 from processor.sandbox.directory import Directory
-from processor.sandbox.server import app
+from processor.sandbox.json_values import parse_options
+from processor.sandbox.server import create_app
 
 start = 1_800_000_000_000_000
 path = "/conversations/messages/export"
@@ -18,13 +18,13 @@ def directory() -> Directory:
     return Directory(auto_contacts=20, messages=2)
 
 
-def talk(directory: Directory, pages: int, **given: int) -> list[chatter.Saying]:
-    chatter.begin(directory, "here", Chatter(**given))
+def talk(directory: Directory, pages: int, **given: int) -> list[AddedMessage]:
+    set_chatter(directory, "here", Chatter(**given))
     for page in range(pages):
-        chatter.after_export(directory, "here", start + page * 1_000_000)
-    chattering = directory.location("here").chattering
-    assert chattering is not None
-    return chattering.sayings
+        chatter_after_export(directory, "here", start + page * 1_000_000)
+    active = directory.location("here").chatter
+    assert active is not None
+    return active.added
 
 
 def test_after_each_page_so_many_of_each_kind_come(directory: Directory) -> None:
@@ -34,7 +34,7 @@ def test_after_each_page_so_many_of_each_kind_come(directory: Directory) -> None
     assert [(page, kind) for page in (1, 2, 3) for kind in kinds] == [(one.page, one.kind) for one in said]
     changed = {one.message.id for one in said if one.kind == "status"}
     assert changed <= {one.message.id for one in said if one.kind != "status"}
-    history = directory.location("here").history.settle(start + 3_000_000)
+    history = directory.location("here").history.apply_due(start + 3_000_000)
     last = {one.message.id: one.message for one in said}
     assert last == {one.id: one for one in history if one.id in last}
     assert 12 == len(last)
@@ -64,7 +64,7 @@ def test_nobody_says_nothing() -> None:
 
 
 async def test_it_is_steered_and_told_over_http(directory: Directory, client: Any, clock: Any) -> None:
-    http = client(app(directory, now=clock))
+    http = client(create_app(directory, now=clock))
 
     async def total() -> int:
         answer = await http.get(path, params={"locationId": "here"}, headers={"Version": "2021-04-15"})
@@ -87,4 +87,4 @@ async def test_it_is_steered_and_told_over_http(directory: Directory, client: An
 @pytest.mark.parametrize("given", [5, {"loud": 1}, {"new": -1}, {"new": True}, {"late": 1_001}, {"late_by_s": 86_401}])
 def test_what_is_wrong_is_refused(given: Any) -> None:
     with pytest.raises(ValueError, match=r"^chatter: "):
-        chatter.parse(given)
+        parse_options(Chatter, "chatter", given)

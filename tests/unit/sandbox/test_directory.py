@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from processor.sandbox.contacts import synthetic
 from processor.sandbox.directory import Directory
+from processor.sandbox.synthetic_contacts import synthetic_contacts
 
 second = 1_000_000  # µs
 start = 1_800_000_000 * second
@@ -73,7 +73,7 @@ def test_of_two_merged_one_stays_and_takes_over_what_it_lacks(jane: dict[str, An
         additional_emails=("Jane@Example.com", "j@example.org"),
     )
     assert {"kept": merged} == dict(directory.search_view("here", start).by_id) == directory.contacts
-    assert "here" == directory.whose(gone.id)
+    assert "here" == directory.location_of(gone.id)
 
 
 def test_a_change_of_nobody_adds_a_contact() -> None:
@@ -89,9 +89,9 @@ def test_a_change_of_nobody_adds_a_contact() -> None:
 def test_a_deleted_contact_is_still_known_to_have_been_somewhere(directory: Directory, jane: dict[str, Any]) -> None:
     id = str(jane["id"])
 
-    assert ("here", None) == (directory.whose(id), directory.whose("nobody"))
+    assert ("here", None) == (directory.location_of(id), directory.location_of("nobody"))
     assert directory.delete("here", id, start)
-    assert ("here", False) == (directory.whose(id), directory.delete("here", id, start))
+    assert ("here", False) == (directory.location_of(id), directory.delete("here", id, start))
 
 
 def test_an_id_belongs_to_one_location(directory: Directory, jane: dict[str, Any]) -> None:
@@ -105,7 +105,7 @@ def test_an_id_belongs_to_one_location(directory: Directory, jane: dict[str, Any
 def test_a_location_has_contacts_once_it_is_named() -> None:
     directory = Directory(seed=3, auto_contacts=20)
 
-    assert {contact.id for contact in synthetic("here", 20, 3)} == seen(directory, start).keys()
+    assert {contact.id for contact in synthetic_contacts("here", 20, 3)} == seen(directory, start).keys()
     assert 20 == len(directory.contacts)
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from processor.sandbox.asgi import Sandbox
 from processor.sandbox.directory import Directory
-from processor.sandbox.messages import exported
-from processor.sandbox.server import app
+from processor.sandbox.server import create_app
+from processor.sandbox.stored_message import is_exported
 
 path = "/conversations/messages/export"
 ours = {"channel": "SMS", "limit": "10", "sortBy": "createdAt", "sortOrder": "asc"}
@@ -18,7 +18,7 @@ Export = Callable[..., Awaitable[Any]]
 
 @pytest.fixture
 def sandbox(directory: Directory, clock: Any) -> Sandbox:
-    return app(directory, now=clock)
+    return create_app(directory, now=clock)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def say(directory: Directory, clock: Any) -> Callable[..., None]:
     def said(added: int, *ids: str, contact: str = "jane", location: str = "here", **given: Any) -> None:
         at = f"2025-01-01T00:00:00.{added:03d}Z"
         for id in ids:
-            directory.say(location, {"id": id, "contactId": contact, "dateAdded": at, **given}, clock())
+            directory.add_message(location, {"id": id, "contactId": contact, "dateAdded": at, **given}, clock())
 
     return said
 
@@ -68,8 +68,8 @@ async def pages(export: Export, **query: str) -> list[Any]:
 async def test_all_messages_are_exported_in_pages_and_each_says_how_many_there_are(client: Any) -> None:
     """A location's synthetic ones, of which the judge knows every single one."""
     directory = Directory(auto_contacts=40, messages=6)
-    http = client(app(directory))
-    said = [one for one in directory.location("here").history if exported(one.type, "SMS")]
+    http = client(create_app(directory))
+    said = [one for one in directory.location("here").history if is_exported(one.type, "SMS")]
     expected = sorted(said, key=lambda one: (one.added, one.id))
     found, cursor = [], None
     while True:

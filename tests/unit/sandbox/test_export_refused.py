@@ -7,8 +7,8 @@ import pytest
 from processor.sandbox.asgi import Sandbox
 from processor.sandbox.directory import Directory
 from processor.sandbox.faults import Fault
-from processor.sandbox.limiter import Limits
-from processor.sandbox.server import app
+from processor.sandbox.limiter import RateLimits
+from processor.sandbox.server import create_app
 
 path = "/conversations/messages/export"
 no_access = "The token does not have access to this location."
@@ -17,7 +17,7 @@ gone = "Invalid cursor: it is unknown or has expired"
 
 @pytest.fixture
 def sandbox(directory: Directory, clock: Any) -> Sandbox:
-    return app(directory, now=clock)
+    return create_app(directory, now=clock)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ async def test_a_locations_own_scope_goes_before_everyones(http: Any) -> None:
 
 
 async def test_export_spends_the_one_budget_and_meets_faults_of_its_own(directory: Directory, client: Any) -> None:
-    sandbox = app(directory, limits=Limits(per_window=3))
+    sandbox = create_app(directory, limits=RateLimits(per_window=3))
     http = client(sandbox)
     sandbox.faults.add(Fault("status", call="messages", status=503, times=1))
     found = await http.post("/contacts/search", json={"locationId": "here", "pageLimit": 5})

@@ -3,25 +3,27 @@ from typing import Any
 import pytest
 
 from processor.sandbox.directory import Directory
-from processor.sandbox.history import Field, History, stretch
-from processor.sandbox.messages import Channel, Message, parse
+from processor.sandbox.message_history import MessageHistory, SortField, time_range
+from processor.sandbox.stored_message import MessageChannel, StoredMessage, parse_stored_message
 
 second = 1_000_000  # µs
 start = 1_800_000_000 * second
 
 
-def message(id: str, added: int, contact: str = "jane", **given: Any) -> Message:
-    return parse("here", {"contactId": contact, **given}, added, id)
+def message(id: str, added: int, contact: str = "jane", **given: Any) -> StoredMessage:
+    return parse_stored_message("here", {"contactId": contact, **given}, added, id)
 
 
-def ids(history: History, field: Field = "createdAt", channel: Channel | None = "SMS", **of: str) -> str:
+def ids(
+    history: MessageHistory, field: SortField = "createdAt", channel: MessageChannel | None = "SMS", **of: str
+) -> str:
     return " ".join(one.id for one in history.order(field, channel, **of))
 
 
 @pytest.mark.parametrize("asked_before", [True, False])
 def test_every_order_is_by_time_and_then_by_id(asked_before: bool) -> None:
     """Also when messages come after it was asked for: late ones, and several in one millisecond."""
-    history = History()
+    history = MessageHistory()
     if asked_before:
         assert "" == ids(history) == ids(history, "updatedAt")
     for one in (message("b", 5), message("d", 7), message("a", 5, "joe"), message("c", 5), message("late", 1, "joe")):
@@ -34,7 +36,7 @@ def test_every_order_is_by_time_and_then_by_id(asked_before: bool) -> None:
 
 
 def test_a_conversation_is_one_contacts() -> None:
-    history = History()
+    history = MessageHistory()
     for one in (message("a", 1), message("b", 2, conversationId="talk"), message("c", 3, "joe")):
         history.put(one)
 
@@ -43,7 +45,7 @@ def test_a_conversation_is_one_contacts() -> None:
 
 
 def test_each_channel_has_its_own() -> None:
-    history = History()
+    history = MessageHistory()
     for id, kind in (("a", "SMS"), ("b", "TYPE_CALL"), ("c", "TYPE_EMAIL"), ("d", "TYPE_SMS_REVIEW_REQUEST")):
         history.put(message(id, 1, messageType=kind))
 
@@ -55,7 +57,7 @@ def test_each_channel_has_its_own() -> None:
 
 def test_a_message_takes_the_place_of_the_one_with_its_id() -> None:
     """A status changes later: its time stays, it moves in the order of updates."""
-    history = History()
+    history = MessageHistory()
     first, other = message("a", 1), message("b", 2)
     history.put(first)
     history.put(other)
@@ -70,7 +72,7 @@ def test_a_message_takes_the_place_of_the_one_with_its_id() -> None:
 
 
 def test_what_was_always_there_is_loaded_before_or_after_others() -> None:
-    history = History()
+    history = MessageHistory()
     history.load("jane", [message("a", 1), message("c", 3)])
     assert "a c" == ids(history) == ids(history, contact="jane")
 
@@ -86,36 +88,36 @@ def test_a_stretch_holds_both_its_ends() -> None:
 
     asked = ((None, None), (2, None), (None, 2), (2, 2), (3, 3), (3, 2), (5, None))
     assert [(0, 4), (1, 4), (0, 3), (1, 3), (3, 3), (3, 3), (4, 4)] == [
-        stretch(order, "createdAt", first, last) for first, last in asked
+        time_range(order, "createdAt", first, last) for first, last in asked
     ]
 
 
 def test_export_lags_as_search_does() -> None:
     directory = Directory(index_lag_s=7)
-    directory.say("here", {"id": "always", "contactId": "jane"})
-    directory.say("here", {"id": "new", "contactId": "jane"}, start)
+    directory.add_message("here", {"id": "always", "contactId": "jane"})
+    directory.add_message("here", {"id": "new", "contactId": "jane"}, start)
     history = directory.location("here").history
 
-    assert "always" == ids(history.settle(start + 7 * second - 1))
+    assert "always" == ids(history.apply_due(start + 7 * second - 1))
     assert {"always", "new"} == {one.id for one in history}
-    assert "always new" == ids(history.settle(start + 7 * second))
+    assert "always new" == ids(history.apply_due(start + 7 * second))
 
 
 def test_the_index_takes_messages_in_their_order_also_when_its_lag_shrinks() -> None:
     directory = Directory(index_lag_s=7)
-    directory.say("here", {"id": "a", "contactId": "jane", "status": "sent"}, start)
+    directory.add_message("here", {"id": "a", "contactId": "jane", "status": "sent"}, start)
     directory.index_lag_s = 0
-    directory.say("here", {"id": "a", "contactId": "jane", "status": "read"}, start + second)
+    directory.add_message("here", {"id": "a", "contactId": "jane", "status": "read"}, start + second)
     history = directory.location("here").history
 
-    assert "" == ids(history.settle(start + 6 * second))
-    assert ["read"] == [one.status for one in history.settle(start + 7 * second)]
+    assert "" == ids(history.apply_due(start + 6 * second))
+    assert ["read"] == [one.status for one in history.apply_due(start + 7 * second)]
 
 
 def test_messages_without_an_id_get_different_ones() -> None:
     directory = Directory()
 
-    assert 3 == len({directory.say("here", {"contactId": "jane"}).id for _ in range(3)})
+    assert 3 == len({directory.add_message("here", {"contactId": "jane"}).id for _ in range(3)})
 
 
 def test_only_contacts_that_were_always_there_have_said_something(jane: dict[str, Any]) -> None:
@@ -132,7 +134,7 @@ def test_a_contact_that_is_added_again_says_nothing_again(jane: dict[str, Any]) 
     directory.add("here", jane)
     history = directory.location("here").history
     changed = next(iter(history))._replace(body="changed")
-    directory.say("here", changed)
+    directory.add_message("here", changed)
     before = sorted(history)
     directory.add("here", jane)
 

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.sandbox.limiter import Limiter, Limits
+from processor.sandbox.limiter import RateLimiter, RateLimits
 
 second = 1_000_000  # µs
-few = Limits(per_window=3, per_day=1_000)
+few = RateLimits(per_window=3, per_day=1_000)
 
 
-def admitted(limits: Limits, arrivals: list[int]) -> list[bool]:
-    limiter = Limiter(limits)
+def admitted(limits: RateLimits, arrivals: list[int]) -> list[bool]:
+    limiter = RateLimiter(limits)
     return [not limiter.arrive(at).refused for at in arrivals]
 
 
@@ -40,7 +40,7 @@ def test_a_refused_call_spends_nothing() -> None:
 
 
 def test_it_says_what_is_left_and_when_to_come_back() -> None:
-    limiter = Limiter(few)
+    limiter = RateLimiter(few)
     limiter.arrive(0)
     limiter.arrive(second)
     third = limiter.arrive(2 * second)
@@ -51,7 +51,7 @@ def test_it_says_what_is_left_and_when_to_come_back() -> None:
 
 
 def test_a_spent_day_lasts_until_its_reset() -> None:
-    limiter = Limiter(Limits(per_day=2, day_ms=60_000))
+    limiter = RateLimiter(RateLimits(per_day=2, day_ms=60_000))
     verdicts = [limiter.arrive(at * second) for at in (5, 6, 7, 64, 65)]
 
     assert ["", "", "day", "day", ""] == [verdict.refused for verdict in verdicts]
@@ -60,7 +60,7 @@ def test_a_spent_day_lasts_until_its_reset() -> None:
 
 
 def test_a_lower_limit_holds_at_once_for_what_was_spent_before() -> None:
-    limiter = Limiter(few)
+    limiter = RateLimiter(few)
     for _ in range(3):
         limiter.arrive(0)
     limiter.change(replace(few, per_window=2), second)
@@ -71,7 +71,7 @@ def test_a_lower_limit_holds_at_once_for_what_was_spent_before() -> None:
 
 
 def test_a_day_ends_when_the_server_says_so_and_24_hours_later_again() -> None:
-    limiter = Limiter(Limits(per_day=1))
+    limiter = RateLimiter(RateLimits(per_day=1))
     limiter.arrive(0)
     limiter.end_day(7 * second)
     hour = 3_600 * second
@@ -84,7 +84,7 @@ def test_a_day_ends_when_the_server_says_so_and_24_hours_later_again() -> None:
 
 def test_other_programs_spend_the_same_budget_evenly() -> None:
     """Of 4 calls, 2 are theirs: at 5 s and at 10 s, then each 5 s."""
-    limiter = Limiter(Limits(per_window=4, foreign=2))
+    limiter = RateLimiter(RateLimits(per_window=4, foreign=2))
     times = [0, 4 * second, 5 * second, 5 * second + 1, 9 * second, 10 * second, 14 * second]
     verdicts = [limiter.arrive(at) for at in times]
 
@@ -94,7 +94,7 @@ def test_other_programs_spend_the_same_budget_evenly() -> None:
 
 
 def test_other_programs_are_refused_like_us() -> None:
-    limiter = Limiter(Limits(per_window=3, foreign=5))
+    limiter = RateLimiter(RateLimits(per_window=3, foreign=5))
     limiter.arrive(0)
     verdict = limiter.arrive(10 * second - 1)
 
@@ -102,14 +102,14 @@ def test_other_programs_are_refused_like_us() -> None:
 
 
 def test_other_programs_spend_the_day_too() -> None:
-    limiter = Limiter(Limits(per_day=100, foreign=50))
+    limiter = RateLimiter(RateLimits(per_day=100, foreign=50))
     limiter.arrive(0)
 
     assert 48 == limiter.arrive(10 * second).left_today
 
 
 def test_other_programs_begin_and_end_when_told() -> None:
-    limiter = Limiter(few)
+    limiter = RateLimiter(few)
     limiter.arrive(0)
     limiter.change(replace(few, foreign=1), 20 * second)
     assert 2 == limiter.arrive(29 * second).remaining
@@ -122,7 +122,7 @@ def test_other_programs_begin_and_end_when_told() -> None:
 @given(st.lists(st.integers(0, 3 * second), max_size=40), st.integers(1, 6), st.integers(0, 6))
 def test_they_and_we_together_never_pass_the_limit(gaps: list[int], limit: int, foreign: int) -> None:
     """And whoever is let in had room, by a count of our own of both."""
-    limiter, at, kept = Limiter(Limits(per_window=limit, foreign=foreign)), 0, list[int]()
+    limiter, at, kept = RateLimiter(RateLimits(per_window=limit, foreign=foreign)), 0, list[int]()
     theirs = 0
     for number, gap in enumerate(gaps):
         at += gap
@@ -154,7 +154,7 @@ def test_a_wrong_limit_is_named(given: dict[str, int], named: str) -> None:
 @given(st.lists(st.integers(0, 4 * second), max_size=60), st.integers(1, 5))
 def test_no_window_ever_holds_more(gaps: list[int], limit: int) -> None:
     """Of `limit` + 1 admitted calls, the last comes a window or more after the first; and nobody is refused without need."""
-    limiter, at, kept = Limiter(Limits(per_window=limit)), 0, list[int]()
+    limiter, at, kept = RateLimiter(RateLimits(per_window=limit)), 0, list[int]()
     for gap in gaps:
         at += gap
         lately = [call for call in kept if call > at - 10 * second]

@@ -9,11 +9,17 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from processor.sandbox import export
-from processor.sandbox.api import message_version
+from processor.sandbox.api import conversations_api_version
 from processor.sandbox.directory import Directory
-from processor.sandbox.history import keys
-from processor.sandbox.server import app
+from processor.sandbox.message_export import (
+    default_export_limit,
+    export_parameters,
+    max_export_limit,
+    min_export_limit,
+    parse_export,
+)
+from processor.sandbox.message_history import message_keys
+from processor.sandbox.server import create_app
 
 folder = Path(__file__).parents[3] / ".." / "shared" / "highlevel" / "openapi"
 if not folder.is_dir():
@@ -39,20 +45,24 @@ def validate(name: str, schema: str, value: object) -> None:
 
 
 async def ask(directory: Directory, client: Any, **query: str) -> Any:
-    http = client(app(directory))
-    return await http.get(path, params={"locationId": "here", **query}, headers={"Version": message_version})
+    http = client(create_app(directory))
+    return await http.get(path, params={"locationId": "here", **query}, headers={"Version": conversations_api_version})
 
 
 def test_the_query_is_the_operations() -> None:
     asked = {name: one for name, one in parameters.items() if one["in"] == "query"}
     limit = asked["limit"]["schema"]
 
-    assert export.known == asked.keys()
+    assert export_parameters == asked.keys()
     assert {"locationId"} == {name for name, one in asked.items() if one["required"]}
-    assert (export.fewest, export.most, export.usual) == (limit["minimum"], limit["maximum"], limit["default"])
-    assert [*keys] == asked["sortBy"]["schema"]["enum"]
-    assert [message_version] == parameters["Version"]["schema"]["enum"]
-    plain = export.parse("locationId=here").what
+    assert (min_export_limit, max_export_limit, default_export_limit) == (
+        limit["minimum"],
+        limit["maximum"],
+        limit["default"],
+    )
+    assert [*message_keys] == asked["sortBy"]["schema"]["enum"]
+    assert [conversations_api_version] == parameters["Version"]["schema"]["enum"]
+    plain = parse_export("locationId=here").selection
     assert (asked["sortBy"]["schema"]["default"], asked["sortOrder"]["schema"]["default"]) == (
         plain.field,
         "desc" if plain.descending else "asc",
@@ -61,7 +71,7 @@ def test_the_query_is_the_operations() -> None:
 
 @pytest.mark.parametrize("channel", parameters["channel"]["schema"]["enum"])
 def test_every_channel_is_known(channel: str) -> None:
-    assert channel == export.parse(f"locationId=here&channel={channel}").what.channel
+    assert channel == parse_export(f"locationId=here&channel={channel}").selection.channel
 
 
 async def test_an_answer_fits_but_for_the_types_that_are_traps(client: Any) -> None:

@@ -2,25 +2,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.sandbox.record import Record
+from processor.sandbox.arrival_log import ArrivalLog
 
 second = 1_000_000  # µs
 
 
-def record_of(arrivals: list[int]) -> Record:
-    record = Record()
+def record_of(arrivals: list[int]) -> ArrivalLog:
+    record = ArrivalLog()
     for at in arrivals:
         record.arrive(at, "search", refused=False)
     return record
 
 
 def test_the_report_tells_what_came_and_what_it_got() -> None:
-    record = Record()
+    record = ArrivalLog()
     first = record.arrive(1_000, "search", refused=False)
     second_call = record.arrive(2_500, "contact", refused=True)
     record.arrive(3_000, "search", refused=False)
-    record.answered(first, 200)
-    record.answered(second_call, 429)
+    record.set_status(first, 200)
+    record.set_status(second_call, 429)
 
     report = record.report()
 
@@ -28,7 +28,7 @@ def test_the_report_tells_what_came_and_what_it_got() -> None:
     assert (1.0, 3.0) == (report["first_ms"], report["last_ms"])
     assert {"search": 2, "contact": 1} == report["calls"]
     assert {"0": 1, "200": 1, "429": 1} == report["statuses"]
-    assert [(1.0, "search", 200), (2.5, "contact", 429), (3.0, "search", 0)] == record.log()
+    assert [(1.0, "search", 200), (2.5, "contact", 429), (3.0, "search", 0)] == record.entries()
 
 
 @given(st.lists(st.integers(0, 6 * second), max_size=50))

@@ -8,7 +8,7 @@ import pytest
 from processor.sandbox.asgi import Sandbox
 from processor.sandbox.directory import Directory
 from processor.sandbox.faults import Fault
-from processor.sandbox.server import app, running, serve
+from processor.sandbox.server import create_app, running_sandbox, serve_sandbox
 
 pytestmark = pytest.mark.asyncio
 headers = {"Authorization": "Bearer sandbox", "Version": "2021-07-28"}
@@ -24,8 +24,8 @@ async def struck(sandbox: Sandbox, http: httpx.AsyncClient, fault: Fault) -> str
 
 
 async def test_connections_break_in_every_way(directory: Directory) -> None:
-    sandbox = app(directory)
-    async with running(sandbox) as url, httpx.AsyncClient(base_url=url, headers=headers, timeout=5) as http:
+    sandbox = create_app(directory)
+    async with running_sandbox(sandbox) as url, httpx.AsyncClient(base_url=url, headers=headers, timeout=5) as http:
         assert 200 == (await http.get(jane)).status_code
         assert "ReadError" == await struck(sandbox, http, Fault("reset", times=1))
         assert "ReadError" == await struck(sandbox, http, Fault("lost", times=1))
@@ -52,12 +52,12 @@ async def test_connections_break_in_every_way(directory: Directory) -> None:
 
 @pytest.mark.parametrize("fault", [Fault("hang"), Fault("slow", delay_ms=60_000)], ids=["hanging", "slow"])
 async def test_it_stops_while_calls_wait(directory: Directory, fault: Fault) -> None:
-    sandbox = app(directory)
+    sandbox = create_app(directory)
     sandbox.faults.add(fault)
     async with asyncio.timeout(1.5), httpx.AsyncClient(headers=headers) as http:
-        async with running(sandbox) as url:
+        async with running_sandbox(sandbox) as url:
             call = asyncio.create_task(http.get(url + jane))
-            while not sandbox.gate.records:  # noqa: ASYNC110  # the sandbox has no such event, and needs none
+            while not sandbox.gate.logs:  # noqa: ASYNC110  # the sandbox has no such event, and needs none
                 await asyncio.sleep(0)
 
         with pytest.raises(httpx.TransportError):
@@ -65,6 +65,6 @@ async def test_it_stops_while_calls_wait(directory: Directory, fault: Fault) -> 
 
 
 async def test_a_taken_port_is_an_error(directory: Directory) -> None:
-    async with running(app(directory)) as url:
+    async with running_sandbox(create_app(directory)) as url:
         with pytest.raises(OSError, match="in use"):
-            await serve(app(directory), port=int(url.rsplit(":", 1)[1]))
+            await serve_sandbox(create_app(directory), port=int(url.rsplit(":", 1)[1]))

@@ -5,13 +5,13 @@ from typing import Any, get_args
 import pytest
 
 from processor.sandbox import settings
-from processor.sandbox.__main__ import options
+from processor.sandbox.__main__ import sandbox_options
 from processor.sandbox.asgi import Sandbox
 from processor.sandbox.chatter import Chatter
 from processor.sandbox.churn import Churn
-from processor.sandbox.directory import Directory, Refusal
-from processor.sandbox.faults import Fault, Kind
-from processor.sandbox.server import app
+from processor.sandbox.directory import Directory, TokenRefusal
+from processor.sandbox.faults import Fault, FaultKind
+from processor.sandbox.server import create_app
 
 plain = {"locationId": "here", "pageLimit": 5}
 jane_id = "jane0000000000000000"
@@ -20,7 +20,7 @@ forbidden = "The token does not have access to this location."
 
 @pytest.fixture
 def sandbox(directory: Directory, clock: Any) -> Sandbox:
-    return app(directory, now=clock)
+    return create_app(directory, now=clock)
 
 
 @pytest.fixture
@@ -187,18 +187,18 @@ async def test_an_email_poisons_every_group_of_filters_that_holds_it(http: Any) 
 
 
 def test_help_names_every_setting_and_every_fault() -> None:
-    told = options().format_help()
+    told = sandbox_options().format_help()
 
-    assert settings.help in told
-    others = "day_resets_in_s", "tokens", "refusal", *settings.as_everyones
-    ones = *settings.of_one_only, *Churn.__slots__, *Chatter.__slots__
+    assert settings.settings_help in told
+    others = "day_resets_in_s", "tokens", "refusal", *settings.inherited_settings
+    ones = *settings.location_settings, *Churn.__slots__, *Chatter.__slots__
     named = {
-        *settings.limits,
-        *settings.of_all_only,
+        *settings.limit_settings,
+        *settings.global_settings,
         *ones,
         *others,
         *Fault.__slots__,
-        *get_args(Kind),
-        *get_args(Refusal),
+        *get_args(FaultKind),
+        *get_args(TokenRefusal),
     }
     assert set() == {name for name in named if name not in told}
