@@ -1,3 +1,5 @@
+"""The fault that strikes a call, and its removal."""
+
 from typing import Any
 
 import pytest
@@ -33,7 +35,7 @@ def strikes(faults: FaultTable, n: int, location: str = "here", call: str = "sea
         (Fault("hang", probability=0), False),
     ],
 )
-def test_a_fault_strikes_whom_it_fits(fault: Fault, expected: bool) -> None:
+def test_a_fault_strikes_the_calls_that_it_fits(fault: Fault, expected: bool) -> None:
     faults = FaultTable()
     faults.add(fault)
 
@@ -56,7 +58,7 @@ def test_a_poisoned_email_leaves_other_bodies_alone() -> None:
         assert [False] == strikes(faults, 1, body=body)
 
 
-def test_it_goes_after_so_many_strikes() -> None:
+def test_a_fault_goes_after_its_last_strike() -> None:
     faults = FaultTable()
     faults.add(Fault("reset", times=2, call="search"))
 
@@ -69,9 +71,9 @@ def test_the_first_that_fits_strikes() -> None:
     faults = FaultTable()
     faults.add(Fault("reset", times=1))
     faults.add(Fault("hang"))
-    struck = [faults.draw_fault("here", "search", None) for _ in range(2)]
+    drawn = [faults.draw_fault("here", "search", None) for _ in range(2)]
 
-    assert ["reset", "hang"] == [fault.kind for fault in struck if fault]
+    assert ["reset", "hang"] == [fault.kind for fault in drawn if fault]
 
 
 def test_the_same_seed_strikes_the_same_calls() -> None:

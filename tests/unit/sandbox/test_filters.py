@@ -1,3 +1,5 @@
+"""Search filters find contacts by test and by index, and wrong filters are refused."""
+
 from typing import Any
 
 import pytest
@@ -74,7 +76,7 @@ cases = [
 
 @pytest.mark.parametrize(("given", "expected"), cases)
 def test_a_filter_finds(index: ContactIndex, given: list[Any], expected: str) -> None:
-    """The test by itself, and the look-up with the test where it isn't exact: both find the same contacts."""
+    """The test alone and the index look-up find the same contacts."""
     where = parse_filters(given)
     passes = filter_test(where)
     scanned = [contact.id for contact in index.by_id.values() if passes(contact)]
@@ -87,7 +89,7 @@ def test_a_filter_finds(index: ContactIndex, given: list[Any], expected: str) ->
 
 
 def test_a_probe_is_looked_up_and_never_scanned(index: ContactIndex) -> None:
-    probe = parse_filters([either(*(leaf("email", "eq", f"{name}@example.com") for name in ("ann", "bob", "nobody")))])
+    probe = parse_filters([either(*(leaf("email", "eq", f"{name}@example.com") for name in ("ann", "bob", "unknown")))])
     found = candidate_contacts(probe, index)
 
     assert found is not None

@@ -1,4 +1,4 @@
-"""`python -m processor.sandbox`: its options and its world file."""
+"""The options of `python -m processor.sandbox`, and its world file."""
 
 from pathlib import Path
 
@@ -30,8 +30,8 @@ def test_options_become_a_world(tmp_path: Path) -> None:
     assert "x@example.com" == sandbox.directory.contacts["x"].email
 
 
-def test_contacts_have_said_as_much_as_asked_and_the_world_says_more(tmp_path: Path) -> None:
-    """Synthetic contacts and the world's; in the world's order, whichever comes first."""
+def test_contacts_have_synthetic_messages_and_the_worlds(tmp_path: Path) -> None:
+    """The world file may name messages before their contacts."""
     world = tmp_path / "world.jsonl"
     lines = [{"message": {"contactId": "y", "body": "Hi"}}, {"contact": {"id": "x"}}, {"contact": {"id": "y"}}]
     world.write_bytes(b"\n".join(orjson.dumps({"location_id": "a", **line}) for line in lines))
@@ -39,12 +39,12 @@ def test_contacts_have_said_as_much_as_asked_and_the_world_says_more(tmp_path: P
     directory = build_sandbox(sandbox_options().parse_args(given.split())).directory
 
     def synthetic_ones(location: str, *contacts: str) -> set[str]:
-        return {one.id for contact in contacts for one in synthetic_messages(location, contact, 2.5, 4)}
+        return {item.id for contact in contacts for item in synthetic_messages(location, contact, 2.5, 4)}
 
-    there = {one.id for one in directory.location("b").history}
-    contacts = {one.id for one in directory.contacts.values() if one.location == "b"}
-    here = {one.id: one.body for one in directory.location("a").history}
-    own = {one.id for one in directory.contacts.values() if one.location == "a"}
+    there = {item.id for item in directory.location("b").history}
+    contacts = {item.id for item in directory.contacts.values() if item.location == "b"}
+    here = {item.id: item.body for item in directory.location("a").history}
+    own = {item.id for item in directory.contacts.values() if item.location == "a"}
     assert {"x", "y"} < own
     assert 20 == len(contacts)
     assert synthetic_ones("b", *contacts) == there
@@ -52,7 +52,7 @@ def test_contacts_have_said_as_much_as_asked_and_the_world_says_more(tmp_path: P
     assert synthetic_ones("a", *own) < here.keys()
 
 
-def test_without_options_one_token_serves_everyone() -> None:
+def test_without_options_one_token_serves_all_locations() -> None:
     assert {"sandbox": None} == build_sandbox(sandbox_options().parse_args([])).directory.tokens
 
 

@@ -1,3 +1,5 @@
+"""The index of contacts agrees with a plain dictionary."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +23,7 @@ contacts = st.builds(
 
 @given(st.lists(contacts | st.sampled_from("abcde"), max_size=30))
 def test_it_agrees_with_a_plain_dictionary(changes: list[StoredContact | str]) -> None:
-    """Whatever is put and dropped, in whatever order: every way in finds the same contacts as a scan."""
+    """After any puts and drops, each look-up finds the same contacts as a scan."""
     index, plain = ContactIndex(), dict[str, StoredContact]()
     index.ordered("dateAdded")  # made early, so that changes have to keep it
     for change in changes:

@@ -1,3 +1,5 @@
+"""A message in export's shape: read, shown, and in its channel."""
+
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ def test_export_shows_what_it_was_given() -> None:
     given = {
         "id": "m1",
         "contactId": "jane",
-        "conversationId": "talk",
+        "conversationId": "other",
         "messageType": "SMS",
         "dateAdded": "2025-03-01T10:00:00.123Z",
         "dateUpdated": "2025-03-01T10:00:05.000Z",
@@ -34,7 +36,7 @@ def test_export_shows_what_it_was_given() -> None:
 
 
 def test_a_contact_suffices_for_an_sms_of_now() -> None:
-    """What is unknown is absent, not null."""
+    """An unknown field is absent, not null."""
     expected = {
         "id": "m1",
         "type": 2,
@@ -51,7 +53,7 @@ def test_a_contact_suffices_for_an_sms_of_now() -> None:
     assert expected == message_json(parse_stored_message("here", {"contactId": "jane"}, now_ms, "m1"))
 
 
-def test_a_late_one_was_updated_when_it_came() -> None:
+def test_a_late_message_was_updated_on_arrival() -> None:
     late = parse_stored_message("here", {"contactId": "jane", "dateAdded": "2025-03-01"}, now_ms, "m1")
 
     assert (1_740_787_200_000, now_ms) == (late.added, late.updated)

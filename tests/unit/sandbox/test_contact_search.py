@@ -1,3 +1,5 @@
+"""Search sorts, filters and pages contacts, and refuses a wrong body."""
+
 from itertools import product
 from typing import Any
 
@@ -38,7 +40,7 @@ def ask(index: ContactIndex, **body: Any) -> SearchPage:
 
 
 def walk(index: ContactIndex, **body: Any) -> list[str]:
-    """Ids of all pages, by `searchAfter`."""
+    """Return the ids of all pages, by `searchAfter`."""
     query = parse_search({**plain, **body})
     page, ids = search_page(query, index), list[str]()
     while page.contacts:
@@ -51,7 +53,7 @@ def walk(index: ContactIndex, **body: Any) -> list[str]:
 @pytest.mark.parametrize("direction", ["asc", "desc"])
 @pytest.mark.parametrize("field", fields)
 def test_pages_follow_each_other_without_gap_or_repeat(index: ContactIndex, field: str, direction: str) -> None:
-    """Also where many contacts share the value that they are sorted by."""
+    """Many contacts share a sort value."""
     sort = [{"field": field, "direction": direction}]
     ids = walk(index, pageLimit=7, sort=sort)
 
@@ -90,9 +92,9 @@ def test_numbered_pages_are_slices_and_total_counts_all(index: ContactIndex) -> 
 
 @given(data=st.data())
 def test_a_cursor_outlives_its_contact(data: st.DataObject) -> None:
-    """Whatever comes and goes between two pages, every contact that stays is seen once."""
-    index, everyone = ContactIndex(), list(synthetic_contacts("here", 30, mix=ContactMix(imported=0.7)))
-    for contact in everyone:
+    """Deletions between two pages leave none out: each contact that stays is found once."""
+    index, stored = ContactIndex(), list(synthetic_contacts("here", 30, mix=ContactMix(imported=0.7)))
+    for contact in stored:
         index.put(contact)
     gone, seen, after = set[str](), list[str](), None
     while True:
@@ -103,15 +105,15 @@ def test_a_cursor_outlives_its_contact(data: st.DataObject) -> None:
             break
         seen += [contact.id for contact in page.contacts]
         after = search_cursor(page.contacts[-1], query.sort)
-        victim = data.draw(st.sampled_from(everyone)).id
+        victim = data.draw(st.sampled_from(stored)).id
         gone.add(victim)
         index.drop(victim)
 
     assert len(seen) == len(set(seen))
-    assert {contact.id for contact in everyone} - gone <= set(seen)
+    assert {contact.id for contact in stored} - gone <= set(seen)
 
 
-def test_filters_are_paged_like_everything(index: ContactIndex) -> None:
+def test_filtered_contacts_are_paged(index: ContactIndex) -> None:
     some = {"filters": [{"field": "source", "operator": "eq", "value": "website"}]}
     late = {
         "filters": [{"field": "dateAdded", "operator": "range", "value": {"gte": min(c.added for c in index.by_id.values()) + 1}}]
@@ -125,8 +127,8 @@ def test_filters_are_paged_like_everything(index: ContactIndex) -> None:
 
 
 @pytest.mark.parametrize("direction", ["asc", "desc"])
-def test_what_changed_lately_is_paged_in_the_order_of_coming(index: ContactIndex, direction: str) -> None:
-    """Few or nearly all of them: each once, and every page's total is the number of all that match."""
+def test_recent_changes_are_paged_in_the_order_added(index: ContactIndex, direction: str) -> None:
+    """Each contact is found once, and each page has the total of all matches."""
     updated = sorted(contact.updated for contact in index.by_id.values())
     for since in (updated[5], updated[-20]):
         late = {contact.id for contact in index.by_id.values() if contact.updated >= since}
@@ -145,27 +147,27 @@ def test_what_changed_lately_is_paged_in_the_order_of_coming(index: ContactIndex
 
 
 def test_pages_follow_a_change_that_comes_between_them() -> None:
-    """Matches are remembered from page to page, but no longer than they are right."""
-    index, everyone = ContactIndex(), list(synthetic_contacts("here", 20))
-    for contact in everyone:
+    """Remembered matches go with the first change."""
+    index, stored = ContactIndex(), list(synthetic_contacts("here", 20))
+    for contact in stored:
         index.put(contact)
     body = {
         "filters": [{"field": "source", "operator": "exists"}],
         "sort": [{"field": "dateAdded", "direction": "asc"}],
     }
     before = ask(index, **body)
-    index.put(everyone[3]._replace(source=None))
+    index.put(stored[3]._replace(source=None))
     changed = ask(index, **body)
-    index.drop(everyone[5].id)
+    index.drop(stored[5].id)
     dropped = ask(index, **body)
 
     assert [20, 19, 18] == [before.total, changed.total, dropped.total]
-    assert {*everyone} - {everyone[3], everyone[5]} == {*dropped.contacts}
+    assert {*stored} - {stored[3], stored[5]} == {*dropped.contacts}
 
 
 @pytest.mark.parametrize("direction", ["asc", "desc"])
 def test_a_page_costs_the_same_however_deep_it_lies(direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 5,000 contacts fewer than 50 are looked at to find where a page begins."""
+    """Of 5,000 contacts, fewer than 50 are read to find the begin of a page."""
     index = ContactIndex()
     for contact in synthetic_contacts("here", 5_000):
         index.put(contact)
@@ -189,10 +191,10 @@ def test_a_page_costs_the_same_however_deep_it_lies(direction: str, monkeypatch:
 
 
 def test_fifty_emails_are_found_in_one_group_and_counted(index: ContactIndex) -> None:
-    """Each that is known, once, also where it is asked for twice; who shares an e-mail is found with it."""
+    """A contact counts once, also if its e-mail is named twice. Contacts that share an e-mail are all found."""
     known = [contact for contact in index.by_id.values() if contact.email][:40]
     twin = known[0]._replace(id="twin")
-    emails = [*((contact.email or "").lower() for contact in known), *(f"nobody{n}@example.com" for n in range(9))]
+    emails = [*((contact.email or "").lower() for contact in known), *(f"unknown{n}@example.com" for n in range(9))]
     leaves = [{"field": "email", "operator": "eq", "value": email} for email in [*emails, emails[0]]]
     body = {"filters": [{"group": "OR", "filters": leaves}], "pageLimit": 30}
     alone = ask(index, **body)
@@ -210,7 +212,7 @@ def test_free_text_looks_into_names_emails_phones_and_companies(index: ContactIn
     some = next(contact for contact in index.by_id.values() if contact.phone)
 
     assert [some] == list(ask(index, query=some.phone).contacts)
-    assert 0 == ask(index, query="nobody at all").total
+    assert 0 == ask(index, query="unknown at all").total
 
 
 @pytest.mark.parametrize(

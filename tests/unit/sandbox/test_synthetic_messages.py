@@ -1,3 +1,5 @@
+"""Synthetic messages are repeatable, and spread around the mean."""
+
 import re
 from collections import Counter
 from itertools import pairwise
@@ -15,7 +17,7 @@ from processor.sandbox.synthetic_messages import (
 )
 
 
-def everyone(mean: float, n: int = 2_000) -> list[list[StoredMessage]]:
+def of_contacts(mean: float, n: int = 2_000) -> list[list[StoredMessage]]:
     return [synthetic_messages("here", f"contact{number}", mean) for number in range(n)]
 
 
@@ -26,22 +28,24 @@ def test_a_seed_a_location_and_a_contact_always_give_the_same_messages() -> None
         *synthetic_messages("there", "c", 50, 1),
         *synthetic_messages("here", "d", 50, 1),
     ]
-    assert not {one.id for one in synthetic_messages("here", "c", 50, 1)} & {one.id for one in others}
+    assert not {message.id for message in synthetic_messages("here", "c", 50, 1)} & {message.id for message in others}
 
 
-def test_a_location_holds_what_its_contacts_said() -> None:
-    """The judge makes them in its own process, from the contacts' ids."""
+def test_a_location_holds_the_messages_of_its_contacts() -> None:
+    """A checker in another process makes the same messages from the contacts' ids."""
     directory = Directory(seed=3, auto_contacts=50, messages=4)
     expected = [
-        one for contact in synthetic_contacts("here", 50, 3) for one in synthetic_messages("here", contact.id, 4, 3)
+        message
+        for contact in synthetic_contacts("here", 50, 3)
+        for message in synthetic_messages("here", contact.id, 4, 3)
     ]
 
     assert sorted(expected) == sorted(directory.location("here").history)
 
 
-def test_the_mean_is_of_what_the_sms_channel_shows() -> None:
-    said = everyone(5)
-    shown = [sum(is_exported(one.type, "SMS") for one in of_one) for of_one in said]
+def test_the_mean_counts_messages_of_the_sms_channel() -> None:
+    by_contact = of_contacts(5)
+    shown = [sum(is_exported(message.type, "SMS") for message in messages) for messages in by_contact]
 
     assert 4.6 < sum(shown) / len(shown) < 5.4
     assert 250 < shown.count(0) < 420  # a sixth
@@ -50,7 +54,7 @@ def test_the_mean_is_of_what_the_sms_channel_shows() -> None:
 
 
 def test_all_types_occur_in_their_shares_and_both_spellings() -> None:
-    types = Counter(one.type for of_one in everyone(10) for one in of_one)
+    types = Counter(message.type for messages in of_contacts(10) for message in messages)
     sms = sum(types[name] for name in sms_type_shares)
 
     assert {*sms_type_shares, *other_type_shares} == types.keys()
@@ -62,28 +66,30 @@ def test_all_types_occur_in_their_shares_and_both_spellings() -> None:
 @pytest.mark.slow
 def test_they_look_like_highlevels_and_are_older_than_the_world() -> None:
     youngest_contact = list(synthetic_contacts("here", 100_000))[-1].added
-    for one in (one for of_one in everyone(5, 300) for one in of_one):
-        assert re.fullmatch("[A-Za-z0-9]{20}", one.id)
-        assert youngest_contact < one.added <= one.updated < loaded_ms
-        assert one.body or one.attachments or one.type == "TYPE_CALL"
-        assert (one.direction == "inbound") == (one.source is None)
+    for message in (message for messages in of_contacts(5, 300) for message in messages):
+        assert re.fullmatch("[A-Za-z0-9]{20}", message.id)
+        assert youngest_contact < message.added <= message.updated < loaded_ms
+        assert message.body or message.attachments or message.type == "TYPE_CALL"
+        assert (message.direction == "inbound") == (message.source is None)
 
 
-def test_they_come_in_order_and_their_ids_are_their_own() -> None:
-    said = everyone(10)
-    ids = [one.id for of_one in said for one in of_one]
+def test_they_come_in_order_and_their_ids_are_unique() -> None:
+    by_contact = of_contacts(10)
+    ids = [message.id for messages in by_contact for message in messages]
 
     assert len(ids) == len(set(ids))
-    assert all(of_one == sorted(of_one, key=lambda one: (one.added, one.id)) for of_one in said)
-    assert {1} == {len({one.conversation for one in of_one}) for of_one in said if of_one}
+    assert all(messages == sorted(messages, key=lambda message: (message.added, message.id)) for messages in by_contact)
+    assert {1} == {len({message.conversation for message in messages}) for messages in by_contact if messages}
 
 
 def test_some_share_their_millisecond_and_campaigns_reach_many_at_once() -> None:
-    said = everyone(10)
-    tied = sum(one.added == other.added for of_one in said for one, other in pairwise(of_one))
-    campaigns = Counter(one.added for of_one in said for one in of_one if one.type == "TYPE_CAMPAIGN_SMS")
+    by_contact = of_contacts(10)
+    tied = sum(message.added == other.added for messages in by_contact for message, other in pairwise(messages))
+    campaigns = Counter(
+        message.added for messages in by_contact for message in messages if message.type == "TYPE_CAMPAIGN_SMS"
+    )
 
-    assert 0.05 < tied / sum(map(len, said)) < 0.15
+    assert 0.05 < tied / sum(map(len, by_contact)) < 0.15
     assert set(campaign_times_ms) == campaigns.keys()
     assert min(campaigns.values()) > 50
 

@@ -1,3 +1,5 @@
+"""A contact in the shapes of GET and of search."""
+
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ def test_get_shows_what_it_was_given(jane: dict[str, Any]) -> None:
 
 
 def test_search_shows_another_shape(jane: dict[str, Any]) -> None:
-    """Names in lower case, `address`, plain strings for additional e-mails, no time zone."""
+    """It has names in lower case, `address`, plain strings for additional e-mails, and no time zone."""
     shown = search_result_json(parse_stored_contact("here", jane, now_ms, "other"), False, [1, "x"])
 
     assert "1 Main St" == shown["address"]
@@ -30,7 +32,7 @@ def test_search_shows_another_shape(jane: dict[str, Any]) -> None:
     assert not {"timezone", "address1", "name", "emailLowerCase", "firstNameRaw", "contactName"} & shown.keys()
 
 
-def test_raw_names_come_where_the_world_has_them(jane: dict[str, Any]) -> None:
+def test_raw_names_come_where_they_are_on(jane: dict[str, Any]) -> None:
     shown = search_result_json(parse_stored_contact("here", jane, now_ms, "other"), True, [])
 
     assert ("Jane", "McDonald", "Jane McDonald") == tuple(

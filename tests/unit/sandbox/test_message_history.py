@@ -1,3 +1,5 @@
+"""The orders in which export sees messages, and the lag of its index."""
+
 from typing import Any
 
 import pytest
@@ -17,31 +19,31 @@ def message(id: str, added: int, contact: str = "jane", **given: Any) -> StoredM
 def ids(
     history: MessageHistory, field: SortField = "createdAt", channel: MessageChannel | None = "SMS", **of: str
 ) -> str:
-    return " ".join(one.id for one in history.order(field, channel, **of))
+    return " ".join(item.id for item in history.order(field, channel, **of))
 
 
 @pytest.mark.parametrize("asked_before", [True, False])
 def test_every_order_is_by_time_and_then_by_id(asked_before: bool) -> None:
-    """Also when messages come after it was asked for: late ones, and several in one millisecond."""
+    """The order also holds for late messages and for several in one millisecond, added after its first use."""
     history = MessageHistory()
     if asked_before:
         assert "" == ids(history) == ids(history, "updatedAt")
-    for one in (message("b", 5), message("d", 7), message("a", 5, "joe"), message("c", 5), message("late", 1, "joe")):
-        history.put(one)
+    for item in (message("b", 5), message("d", 7), message("a", 5, "joe"), message("c", 5), message("late", 1, "joe")):
+        history.put(item)
 
     assert "late a b c d" == ids(history) == ids(history, "updatedAt")
     assert "b c d" == ids(history, contact="jane")
     assert "late a" == ids(history, contact="joe")
-    assert "" == ids(history, contact="nobody")
+    assert "" == ids(history, contact="unknown")
 
 
-def test_a_conversation_is_one_contacts() -> None:
+def test_a_conversation_belongs_to_one_contact() -> None:
     history = MessageHistory()
-    for one in (message("a", 1), message("b", 2, conversationId="talk"), message("c", 3, "joe")):
-        history.put(one)
+    for item in (message("a", 1), message("b", 2, conversationId="other"), message("c", 3, "joe")):
+        history.put(item)
 
-    assert "b" == ids(history, conversation="talk") == ids(history, conversation="talk", contact="jane")
-    assert "" == ids(history, conversation="talk", contact="joe") == ids(history, conversation="none")
+    assert "b" == ids(history, conversation="other") == ids(history, conversation="other", contact="jane")
+    assert "" == ids(history, conversation="other", contact="joe") == ids(history, conversation="none")
 
 
 def test_each_channel_has_its_own() -> None:
@@ -55,8 +57,8 @@ def test_each_channel_has_its_own() -> None:
     ]
 
 
-def test_a_message_takes_the_place_of_the_one_with_its_id() -> None:
-    """A status changes later: its time stays, it moves in the order of updates."""
+def test_a_message_replaces_the_one_with_its_id() -> None:
+    """A later status keeps the time and moves in the order of updates."""
     history = MessageHistory()
     first, other = message("a", 1), message("b", 2)
     history.put(first)
@@ -71,7 +73,7 @@ def test_a_message_takes_the_place_of_the_one_with_its_id() -> None:
     assert {changed, other} == set(history)
 
 
-def test_what_was_always_there_is_loaded_before_or_after_others() -> None:
+def test_messages_are_loaded_before_or_after_others() -> None:
     history = MessageHistory()
     history.load("jane", [message("a", 1), message("c", 3)])
     assert "a c" == ids(history) == ids(history, contact="jane")
@@ -83,7 +85,7 @@ def test_what_was_always_there_is_loaded_before_or_after_others() -> None:
     assert "a b c" == ids(history, contact="jane")
 
 
-def test_a_stretch_holds_both_its_ends() -> None:
+def test_a_time_range_includes_both_ends() -> None:
     order = [message("a", 1), message("b", 2), message("c", 2), message("d", 4)]
 
     asked = ((None, None), (2, None), (None, 2), (2, 2), (3, 3), (3, 2), (5, None))
@@ -99,7 +101,7 @@ def test_export_lags_as_search_does() -> None:
     history = directory.location("here").history
 
     assert "always" == ids(history.apply_due(start + 7 * second - 1))
-    assert {"always", "new"} == {one.id for one in history}
+    assert {"always", "new"} == {item.id for item in history}
     assert "always new" == ids(history.apply_due(start + 7 * second))
 
 
@@ -111,7 +113,7 @@ def test_the_index_takes_messages_in_their_order_also_when_its_lag_shrinks() -> 
     history = directory.location("here").history
 
     assert "" == ids(history.apply_due(start + 6 * second))
-    assert ["read"] == [one.status for one in history.apply_due(start + 7 * second)]
+    assert ["read"] == [item.status for item in history.apply_due(start + 7 * second)]
 
 
 def test_messages_without_an_id_get_different_ones() -> None:
@@ -120,16 +122,15 @@ def test_messages_without_an_id_get_different_ones() -> None:
     assert 3 == len({directory.add_message("here", {"contactId": "jane"}).id for _ in range(3)})
 
 
-def test_only_contacts_that_were_always_there_have_said_something(jane: dict[str, Any]) -> None:
+def test_only_loaded_contacts_have_synthetic_messages(jane: dict[str, Any]) -> None:
     directory = Directory(messages=1_000)
     directory.add("here", jane)
     directory.add("here", {"id": "new"}, start)
 
-    assert {jane["id"]} == {one.contact for one in directory.location("here").history}
+    assert {jane["id"]} == {item.contact for item in directory.location("here").history}
 
 
-def test_a_contact_that_is_added_again_says_nothing_again(jane: dict[str, Any]) -> None:
-    """What has changed since stays as it is."""
+def test_a_contact_that_is_added_again_keeps_its_messages(jane: dict[str, Any]) -> None:
     directory = Directory(messages=1_000)
     directory.add("here", jane)
     history = directory.location("here").history
