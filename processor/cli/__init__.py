@@ -213,8 +213,8 @@ def sandbox_command(context: typer.Context) -> None:
     Reads    nothing
     Exits    0 ended by SIGTERM or SIGINT, 2 an option is wrong
     """
-    from processor.sandbox.__main__ import main
+    from processor.sandbox.__main__ import run_sandbox
 
     if not {"-h", "--help"}.isdisjoint(context.args):
         typer.echo(context.get_help())  # and then the sandbox's own options
-    main(context.args)
+    run_sandbox(context.args)

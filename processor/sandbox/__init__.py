@@ -1,7 +1,8 @@
-"""The HighLevel simulator: strict limiter, faults on demand, synthetic contacts. It shares no code with `highlevel/`.
+"""The HighLevel simulator: a strict rate limiter, faults on demand, synthetic contacts and messages. It imports nothing of `highlevel/`.
 
-The walk: `asgi` takes a request → `gate` notes its arrival (`limiter` judges, `record` remembers) → `faults` may strike
-(`wire` acts it out) → `api` answers: from the `directory` of contacts through `search` (`filters`, `fields`, `index`) in one
-of two `shapes`, from the `history` of `messages` through `export` (`cursors`); `churn` and `chatter` change them meanwhile.
-Beside it: `contacts` and `conversations` are synthetic, `admin` steers (`settings`), `server` puts it on a port.
+The walk: `asgi` receives a request → `gate` counts it (`limiter` judges, `arrival_log` records) → `faults` may fail it
+(`connection` breaks the connection) → `api` responds. A search reads the `directory` through `contact_search` (`filters`,
+`filter_fields`, `contact_index`) and shows each `stored_contact`. An export reads the `message_history` of each `stored_message`
+through `message_export` (`cursors`). `churn` and `chatter` change contacts and messages meanwhile.
+Beside it: `synthetic_contacts` and `synthetic_messages` make data, `admin` and `settings` steer, `server` listens on a port.
 """

@@ -1,6 +1,6 @@
-"""HighLevel's own face: a request becomes a call of a location, and a call an answer. Pure but for the directory; time is an argument.
+"""HighLevel's own API: read a request as a call of a location, and respond to it. Time is an argument.
 
-Another operation is another row of `operations`. Whatever it does has happened once `answer` returns, even if the answer gets lost.
+Another operation is another row of `api_operations`. Its effect has happened once `respond` returns, even if the response gets lost.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,75 +9,78 @@ from typing import Any, Final
 
 import orjson
 
-from processor.sandbox import chatter, churn, export, search
+from processor.sandbox.chatter import chatter_after_export
+from processor.sandbox.churn import churn_after_search
+from processor.sandbox.contact_search import parse_search, search_cursor, search_page
 from processor.sandbox.directory import Directory
-from processor.sandbox.problems import Problem, refusal
-from processor.sandbox.shapes import full, hit
+from processor.sandbox.message_export import export_page, parse_export, query_values
+from processor.sandbox.problems import Problem, token_problem
+from processor.sandbox.stored_contact import contact_json, search_result_json
 
-version: Final = "2021-07-28"  # of the contacts family, contract.md §1
-message_version: Final = "2021-04-15"  # of the conversations family
+contacts_api_version: Final = "2021-07-28"  # contract.md §1
+conversations_api_version: Final = "2021-04-15"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ApiRequest:
     method: str
     path: str
     headers: Mapping[str, str]  # names in lower case
     body: bytes = b""
-    query: str = ""  # as it came, escaped
+    query: str = ""  # still escaped
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """What a request asks, before anyone checked that it may. `location` is "" where nothing tells it."""
+class ApiCall:
+    """A request and what it asks for, before any check. `location` is "" where nothing names it."""
 
     kind: str
     location: str
-    request: Request
-    body: Any  # the JSON of the request; None: there is none
+    request: ApiRequest
+    body: Any  # the request's JSON; None: there is none
     contact_id: str = ""
 
 
-def recognise(directory: Directory, request: Request) -> Call:
-    """Whose budget the call spends: its token's location, else the one it names, else the one its contact is in."""
+def recognise(directory: Directory, request: ApiRequest) -> ApiCall:
+    """Return the call and the location whose budget it spends: its token's, else the one it names, else its contact's."""
     kind, named, contact_id, body = "other", "", "", None
     if request.method == "POST" and request.path == "/contacts/search":
         kind, body = "search", _json(request.body)
     elif request.method == "GET" and request.path == "/conversations/messages/export":
         kind = "messages"
-        [named, *_] = export.named(request.query).get("locationId", [""])
+        [named, *_] = query_values(request.query).get("locationId", [""])
     elif request.method == "GET" and request.path.startswith("/contacts/"):
         contact_id = request.path.removeprefix("/contacts/")
         kind = "contact" if contact_id and "/" not in contact_id else "other"
     location = directory.tokens.get(_token(request) or "")
     if isinstance(body, dict) and isinstance(body.get("locationId"), str):
         named = body["locationId"]
-    location = location or named or directory.whose(contact_id) or ""
-    return Call(kind, location, request, body, contact_id)
+    location = location or named or directory.location_of(contact_id) or ""
+    return ApiCall(kind, location, request, body, contact_id)
 
 
-def answer(directory: Directory, call: Call, now: int) -> dict[str, Any]:
-    """The body of a 200; Problem: any other answer. `now` in µs since 1970."""
-    operation = operations.get(call.kind)
+def respond(directory: Directory, call: ApiCall, now: int) -> dict[str, Any]:
+    """Return the body of a 200. Raise Problem for any other response. `now` is in µs since 1970."""
+    operation = api_operations.get(call.kind)
     if operation is None:
         raise Problem(404, f"Cannot {call.request.method} {call.request.path}")
-    return operation(directory, call, _authorised(directory, call), now)
+    return operation(directory, call, _authorise(directory, call), now)
 
 
-def _search(directory: Directory, call: Call, own: str | None, now: int) -> dict[str, Any]:
+def _search(directory: Directory, call: ApiCall, own: str | None, now: int) -> dict[str, Any]:
     if call.body is None:
         raise Problem(400, "Unexpected end of JSON input" if not call.request.body else "Unexpected token in JSON")
-    query = search.parse(call.body)
+    query = parse_search(call.body)
     if own not in (None, query.location):
         raise Problem(403)
-    page = search.run(query, directory.search_view(query.location, now))
+    page = search_page(query, directory.search_view(query.location, now))
     raw_names = directory.shows_raw_names(query.location)
-    hits = [hit(contact, raw_names, search.cursor(contact, query.sort)) for contact in page.contacts]
-    churn.after_search(directory, query.location, now)
-    return {"contacts": hits, "total": page.total}
+    shown = [search_result_json(contact, raw_names, search_cursor(contact, query.sort)) for contact in page.contacts]
+    churn_after_search(directory, query.location, now)
+    return {"contacts": shown, "total": page.total}
 
 
-def _contact(directory: Directory, call: Call, own: str | None, now: int) -> dict[str, Any]:
+def _contact(directory: Directory, call: ApiCall, own: str | None, now: int) -> dict[str, Any]:
     if own is not None:
         directory.location(own)  # a location exists once it is named, also by its token
     contact = directory.contacts.get(call.contact_id)
@@ -85,46 +88,46 @@ def _contact(directory: Directory, call: Call, own: str | None, now: int) -> dic
         raise Problem(400, f"Contact with id {call.contact_id} not found")
     if own not in (None, contact.location):
         raise Problem(403)
-    return {"contact": full(contact)}
+    return {"contact": contact_json(contact)}
 
 
-def _messages(directory: Directory, call: Call, own: str | None, now: int) -> dict[str, Any]:
+def _messages(directory: Directory, call: ApiCall, own: str | None, now: int) -> dict[str, Any]:
     if call.location and not directory.grants_messages(call.location):
-        raise refusal("scope")
-    query = export.parse(call.request.query)
-    location = query.what.location
+        raise token_problem("scope")
+    query = parse_export(call.request.query)
+    location = query.selection.location
     if own not in (None, location):
         raise Problem(403)
     place, life_s = directory.location(location), directory.cursor_life_of(location)
-    page = export.run(query, place.history.settle(now), place.chains, now, life_s).as_json()
-    chatter.after_export(directory, location, now)
+    page = export_page(query, place.history.apply_due(now), place.cursors, now, life_s).as_json()
+    chatter_after_export(directory, location, now)
     return page
 
 
-Operation = Callable[[Directory, Call, str | None, int], dict[str, Any]]
-operations: Final[dict[str, Operation]] = {"search": _search, "contact": _contact, "messages": _messages}
+ApiOperation = Callable[[Directory, ApiCall, str | None, int], dict[str, Any]]
+api_operations: Final[dict[str, ApiOperation]] = {"search": _search, "contact": _contact, "messages": _messages}
 
 
-def _authorised(directory: Directory, call: Call) -> str | None:
-    """The location that the token is for; None: all of them."""
+def _authorise(directory: Directory, call: ApiCall) -> str | None:
+    """Return the location that the token is for, None if it serves all. Raise Problem if the token or version is wrong."""
     given = call.request.headers.get("version")
     if not given:
         raise Problem(401, "version header was not found.")
-    if given != (message_version if call.kind == "messages" else version):
+    if given != (conversations_api_version if call.kind == "messages" else contacts_api_version):
         raise Problem(401, "version header is invalid")
     token = _token(call.request)
     if token is None:
         raise Problem(401, "Invalid token: access token is invalid")
     if access := directory.access_to(call.location):
         if token not in access.tokens:
-            raise refusal(access.refusal)
+            raise token_problem(access.refusal)
         return call.location or None
     if token not in directory.tokens:
-        raise Problem(401, "Invalid Private Integration token")
+        raise token_problem("revoked")
     return directory.tokens[token]
 
 
-def _token(request: Request) -> str | None:
+def _token(request: ApiRequest) -> str | None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token if scheme.lower() == "bearer" and token else None
 

@@ -1,4 +1,4 @@
-"""The simulator as an ASGI application: a call arrives and is judged, waits for its latency, meets a fault or is answered."""
+"""The simulator as an ASGI application: count a call, wait for its latency, then break it by a fault or respond."""
 
 import time
 from collections.abc import Callable
@@ -11,51 +11,53 @@ from uuid import UUID
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from processor.sandbox.api import Call, Request, answer, recognise
+from processor.sandbox.api import ApiCall, ApiRequest, recognise, respond
+from processor.sandbox.connection import ClientConnection
 from processor.sandbox.directory import Directory
-from processor.sandbox.faults import Fault, Faults, RetryAfter
+from processor.sandbox.faults import Fault, FaultTable, RetryAfterForm
 from processor.sandbox.gate import Gate
-from processor.sandbox.limiter import Limits, Verdict
-from processor.sandbox.problems import Problem, cloudflare
-from processor.sandbox.wire import Wire
+from processor.sandbox.json_values import is_number
+from processor.sandbox.limiter import Admission, RateLimits
+from processor.sandbox.problems import Problem, cloudflare_page
 
-longest_ms: Final = 3_600_000  # of a latency
-json_type: Final = "application/json; charset=utf-8"
-Clock = Callable[[], int]
-Headers = dict[str, str]
+max_latency_ms: Final = 3_600_000
+json_content_type: Final = "application/json; charset=utf-8"
+MicrosecondClock = Callable[[], int]
+HttpHeaders = dict[str, str]
 
 
-def clock() -> Clock:
-    """Microseconds since 1970 that never step: the wall's when this was called, plus monotonic time since."""
+def steady_clock() -> MicrosecondClock:
+    """Return a clock of µs since 1970 that never steps: the wall's time at this call plus monotonic time since."""
     offset_ns = time.time_ns() - time.monotonic_ns()
     return lambda: (time.monotonic_ns() + offset_ns) // 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
-    """How the simulator answers; another one may take its place while it runs. ValueError: out of range."""
+class ResponseStyle:
+    """Latency and Retry-After of responses; replaceable at run time. Raises ValueError for a value out of range."""
 
     latency_ms: float = 0
-    jitter_ms: float = 0  # up to that much more
-    retry_after: RetryAfter = "seconds"  # on 429s of the limiter; a spent day never has one (contract.md §2)
+    jitter_ms: float = 0  # at most, on top of the latency
+    retry_after: RetryAfterForm = "seconds"  # on 429s of the limiter; a spent day never has one (contract.md §2)
 
     def __post_init__(self) -> None:
         for name in ("latency_ms", "jitter_ms"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= longest_ms:
-                raise ValueError(f"{name}: not a number from 0 to {longest_ms}")
-        if self.retry_after not in get_args(RetryAfter):
-            raise ValueError(f"retry_after: none of {', '.join(get_args(RetryAfter))}")
+            if not is_number(getattr(self, name), 0, max_latency_ms):
+                raise ValueError(f"{name}: not a number from 0 to {max_latency_ms}")
+        if self.retry_after not in get_args(RetryAfterForm):
+            raise ValueError(f"retry_after: none of {', '.join(get_args(RetryAfterForm))}")
 
 
 class Sandbox:
-    """The application; its parts are open to whoever runs it in-process."""
+    """The application. Its parts are open to code that runs it in the same process."""
 
-    def __init__(self, directory: Directory, limits: Limits, faults: Faults, manner: Manner, now: Clock) -> None:
+    def __init__(
+        self, directory: Directory, limits: RateLimits, faults: FaultTable, style: ResponseStyle, now: MicrosecondClock
+    ) -> None:
         self.directory = directory
         self.gate = Gate(limits)
         self.faults = faults
-        self.manner = manner
+        self.style = style
         self.now = now
         self.admin: ASGIApp | None = None
         self._draw = Random(directory.seed)
@@ -66,92 +68,93 @@ class Sandbox:
             if self.admin is not None:
                 await self.admin(scope, receive, send)
             return
-        wire = Wire(scope, receive, send)
-        body = await wire.body()
+        client = ClientConnection(scope, receive, send)
+        body = await client.body()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query = scope.get("query_string", b"").decode("latin-1")
-        call = recognise(self.directory, Request(scope["method"], path, headers, body, query))
+        call = recognise(self.directory, ApiRequest(scope["method"], path, headers, body, query))
         arrival = self.gate.arrive(call.location, call.kind, self.now())
-        status = await self._serve(wire, call, arrival.verdict)
+        status = await self._serve(client, call, arrival.admission)
         if status:
-            arrival.answered(status)
+            arrival.set_status(status)
 
-    async def _serve(self, wire: Wire, call: Call, verdict: Verdict) -> int:
-        """Returns the status of the answer, 0 where there was no whole one."""
-        headers = self._headers(verdict)
-        if verdict.refused:
-            if verdict.refused == "burst":
-                headers |= self._retry_after(self.manner.retry_after, -(-verdict.wait_ms // 1_000))
-            return await self._refuse(wire, headers, Problem(429))
-        fault = self.faults.strike(call.location, call.kind, call.body)
-        delay_ms = self.manner.latency_ms + self._draw.random() * self.manner.jitter_ms
+    async def _serve(self, client: ClientConnection, call: ApiCall, admission: Admission) -> int:
+        """Return the status of the response, 0 where none was sent whole."""
+        headers = self._headers(admission)
+        if admission.refused:
+            if admission.refused == "burst":
+                headers |= self._retry_after(self.style.retry_after, -(-admission.wait_ms // 1_000))
+            return await self._refuse(client, headers, Problem(429))
+        fault = self.faults.draw_fault(call.location, call.kind, call.body)
+        delay_ms = self.style.latency_ms + self._draw.random() * self.style.jitter_ms
         if fault and fault.kind == "slow":
             delay_ms += fault.delay_ms
         if delay_ms:
-            await wire.pause(delay_ms / 1_000)
+            await client.pause(delay_ms / 1_000)
         if fault and fault.kind != "slow":
-            return await self._break(wire, call, headers, fault)
+            return await self._break(client, call, headers, fault)
         agent = call.request.headers.get("user-agent", "")
         if not agent or agent.startswith("Python-urllib"):  # contract.md §1: Cloudflare bans it
-            return await self._ban(wire, headers)
+            return await self._ban(client, headers)
         try:
-            return await self._answer(wire, 200, headers, answer(self.directory, call, self.now()))
+            return await self._respond(client, 200, headers, respond(self.directory, call, self.now()))
         except Problem as problem:
-            return await self._refuse(wire, headers, problem)
+            return await self._refuse(client, headers, problem)
 
-    async def _break(self, wire: Wire, call: Call, headers: Headers, fault: Fault) -> int:
+    async def _break(self, client: ClientConnection, call: ApiCall, headers: HttpHeaders, fault: Fault) -> int:
         match fault.kind:
             case "status":
                 headers |= self._retry_after(fault.retry_after, fault.retry_after_s)
-                return await self._refuse(wire, headers, Problem(fault.status, fault.message))
+                return await self._refuse(client, headers, Problem(fault.status, fault.message))
             case "cloudflare":
-                return await self._ban(wire, headers)
+                return await self._ban(client, headers)
             case "malformed":
-                await wire.answer(200, headers, fault.body.encode())
+                await client.respond(200, headers, fault.body.encode())
                 return 200
             case "hang":
-                await wire.hang()
+                await client.hang()
             case "reset":
-                await wire.reset()
+                await client.reset()
             case "endless":
-                await wire.endless(headers)
+                await client.send_endlessly(headers)
             case "lost" | "truncated" as kind:
-                body = self._effect(call)
-                await (wire.reset() if kind == "lost" else wire.truncated(headers, body))
+                body = self._unsent_body(call)
+                await (client.reset() if kind == "lost" else client.truncate(headers, body))
         return 0
 
-    def _effect(self, call: Call) -> bytes:
+    def _unsent_body(self, call: ApiCall) -> bytes:
+        """Let the call take effect, and return the body that the client won't get whole."""
         try:
-            return orjson.dumps(answer(self.directory, call, self.now()))
+            return orjson.dumps(respond(self.directory, call, self.now()))
         except Problem as problem:
             return orjson.dumps(problem.body())
 
-    async def _answer(self, wire: Wire, status: int, headers: Headers, body: dict[str, Any]) -> int:
+    async def _respond(self, client: ClientConnection, status: int, headers: HttpHeaders, body: dict[str, Any]) -> int:
         body["traceId"] = str(UUID(int=self._draw.getrandbits(128)))
-        await wire.answer(status, headers, orjson.dumps(body))
+        await client.respond(status, headers, orjson.dumps(body))
         return status
 
-    async def _refuse(self, wire: Wire, headers: Headers, problem: Problem) -> int:
-        return await self._answer(wire, problem.status, headers, problem.body())
+    async def _refuse(self, client: ClientConnection, headers: HttpHeaders, problem: Problem) -> int:
+        return await self._respond(client, problem.status, headers, problem.body())
 
-    async def _ban(self, wire: Wire, headers: Headers) -> int:
-        await wire.answer(403, {**headers, "content-type": "text/html; charset=UTF-8"}, cloudflare)
+    async def _ban(self, client: ClientConnection, headers: HttpHeaders) -> int:
+        await client.respond(403, {**headers, "content-type": "text/html; charset=UTF-8"}, cloudflare_page)
         return 403
 
-    def _headers(self, verdict: Verdict) -> Headers:
-        limits = verdict.limits
+    def _headers(self, admission: Admission) -> HttpHeaders:
+        limits = admission.limits
         return {
-            "content-type": json_type,
+            "content-type": json_content_type,
             "x-ratelimit-limit-daily": str(limits.per_day),
-            "x-ratelimit-daily-remaining": str(verdict.left_today),
-            "x-ratelimit-daily-reset": str(verdict.day_reset_ms),
+            "x-ratelimit-daily-remaining": str(admission.left_today),
+            "x-ratelimit-daily-reset": str(admission.day_reset_ms),
             "x-ratelimit-interval-milliseconds": str(limits.window_ms),
             "x-ratelimit-max": str(limits.per_window),
-            "x-ratelimit-remaining": str(verdict.remaining),
+            "x-ratelimit-remaining": str(admission.remaining),
         }
 
-    def _retry_after(self, form: RetryAfter, seconds: int) -> Headers:
+    def _retry_after(self, form: RetryAfterForm, seconds: int) -> HttpHeaders:
         if form == "none":
             return {}
-        date = formatdate(self.now() / 1e6 + seconds + 1, usegmt=True)  # a date has whole seconds, and cuts
+        date = formatdate(self.now() / 1e6 + seconds + 1, usegmt=True)  # a date has whole seconds: never too early
         return {"retry-after": str(seconds) if form == "seconds" else date}

@@ -1,71 +1,60 @@
-"""Faults on demand: a table, asked once a call. The first entry that fits strikes. Same seed, same calls, same faults."""
+"""A table of faults. Each call meets the first entry that fits it. The same seed and calls give the same faults."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any, Final, Literal, get_args
 
-RetryAfter = Literal["seconds", "date", "none"]
-Kind = Literal["status", "cloudflare", "hang", "reset", "malformed", "endless", "truncated", "lost", "slow"]
-most: Final = 1_000_000_000  # of any number; in ms and s longer than anything runs
-entries_at_most: Final = 10_000
+from processor.sandbox.json_values import is_number, is_whole, parse_options
+
+RetryAfterForm = Literal["seconds", "date", "none"]
+FaultKind = Literal["status", "cloudflare", "hang", "reset", "malformed", "endless", "truncated", "lost", "slow"]
+max_fault_number: Final = 1_000_000_000  # in ms and s longer than anything runs
+max_faults: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Whom it strikes (all that is given must fit), how often, and with what."""
+    """The calls that a fault strikes (all given fields must fit), its frequency, and its effect."""
 
-    kind: Kind
+    kind: FaultKind
     location: str | None = None
     call: str | None = None  # "search", "contact" or "messages"
-    email: str | None = None  # a search that names it: poisoned
-    filters_over: int | None = None  # a search with more filters than that
+    email: str | None = None  # a search that names this e-mail
+    filters_over: int | None = None  # a search with more filters than this
     probability: float = 1.0
-    times: int | None = None  # strikes so often and is gone; None: until it is cleared
+    times: int | None = None  # the entry goes after so many strikes; None: it stays until it is cleared
     status: int = 500  # of kind "status"
     message: str | None = None  # None: HighLevel's usual one
-    retry_after: RetryAfter = "none"
+    retry_after: RetryAfterForm = "none"
     retry_after_s: int = 10
-    body: str = '{"contacts":[{"id":'  # of kind "malformed": what a 200 carries
+    body: str = '{"contacts":[{"id":'  # of kind "malformed": the body of a 200
     delay_ms: int = 1_000  # of kind "slow": on top of the latency
 
     def __post_init__(self) -> None:
-        for name, right in (
-            ("kind", self.kind in get_args(Kind)),
-            *((name, _text(getattr(self, name))) for name in ("location", "call", "email", "message")),
-            ("filters_over", self.filters_over is None or _whole(self.filters_over, 0, most)),
-            ("probability", _whole(self.probability, 0, 1) or isinstance(self.probability, float)),
-            ("probability", 0 <= self.probability <= 1),
-            ("times", self.times is None or _whole(self.times, 1, most)),
-            ("status", _whole(self.status, 300, 599)),
-            ("retry_after", self.retry_after in get_args(RetryAfter)),
-            ("retry_after_s", _whole(self.retry_after_s, 0, most)),
+        for name, valid in (
+            ("kind", self.kind in get_args(FaultKind)),
+            *((name, isinstance(getattr(self, name), str | None)) for name in ("location", "call", "email", "message")),
+            ("filters_over", self.filters_over is None or is_whole(self.filters_over, 0, max_fault_number)),
+            ("probability", is_number(self.probability, 0, 1)),
+            ("times", self.times is None or is_whole(self.times, 1, max_fault_number)),
+            ("status", is_whole(self.status, 300, 599)),
+            ("retry_after", self.retry_after in get_args(RetryAfterForm)),
+            ("retry_after_s", is_whole(self.retry_after_s, 0, max_fault_number)),
             ("body", isinstance(self.body, str)),
-            ("delay_ms", _whole(self.delay_ms, 0, most)),
+            ("delay_ms", is_whole(self.delay_ms, 0, max_fault_number)),
         ):
-            if not right:
+            if not valid:
                 raise ValueError(f"fault: {name}: out of its range, or of a wrong type")
 
 
-def parse(given: Mapping[str, Any]) -> Fault:
-    """A JSON object; ValueError says what is wrong with it."""
-    if unknown := given.keys() - set(Fault.__slots__):
-        raise ValueError(f"fault: {min(unknown)}: unknown")
-    if "kind" not in given:
-        raise ValueError("fault: kind: missing")
-    return Fault(**given)
-
-
-def _text(value: Any) -> bool:
-    return value is None or isinstance(value, str)
-
-
-def _whole(value: Any, least: int, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+def parse_fault(given: Mapping[str, Any]) -> Fault:
+    """Return the fault of a JSON object. Raise ValueError that says what is wrong with it."""
+    return parse_options(Fault, "fault", given, required=("kind",))
 
 
 @dataclass(slots=True)
-class Entry:
+class FaultEntry:
     fault: Fault
     draw: Random
     strikes: int = 0
@@ -79,22 +68,22 @@ class Entry:
         return fault.filters_over is None or sum(1 for _ in _leaves(body)) > fault.filters_over
 
 
-class Faults:
+class FaultTable:
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
-        self._entries: dict[int, Entry] = {}
+        self._entries: dict[int, FaultEntry] = {}
         self._made = 0
 
     def add(self, fault: Fault) -> int:
-        """Returns the id to clear it by. ValueError: there are too many."""
-        if len(self._entries) >= entries_at_most:
-            raise ValueError(f"fault: there are {entries_at_most} already")
+        """Add a fault and return its id, for `clear`. Raise ValueError if there are too many."""
+        if len(self._entries) >= max_faults:
+            raise ValueError(f"fault: there are {max_faults} already")
         self._made += 1
-        self._entries[self._made] = Entry(fault, Random(f"{self.seed} {self._made}"))
+        self._entries[self._made] = FaultEntry(fault, Random(f"{self.seed} {self._made}"))
         return self._made
 
     def clear(self, id: int | None = None, location: str | None = None) -> int:
-        """One, those of a location, or all. Returns how many."""
+        """Remove one fault, the faults of a location, or all. Return their number."""
         gone = [
             number
             for number, entry in self._entries.items()
@@ -109,7 +98,8 @@ class Faults:
             {"id": number, "strikes": entry.strikes, **asdict(entry.fault)} for number, entry in self._entries.items()
         ]
 
-    def strike(self, location: str, call: str, body: Any) -> Fault | None:
+    def draw_fault(self, location: str, call: str, body: Any) -> Fault | None:
+        """Return the fault that strikes this call, and count the strike."""
         for number, entry in self._entries.items():
             if not entry.fits(location, call, body) or entry.draw.random() >= entry.fault.probability:
                 continue
@@ -121,7 +111,7 @@ class Faults:
 
 
 def _leaves(node: Any) -> Iterator[dict[str, Any]]:
-    """The filters of a search's body, however wrong the body is."""
+    """Yield the filters of a search's body, however malformed the body is."""
     if isinstance(node, list):
         for item in node:
             yield from _leaves(item)

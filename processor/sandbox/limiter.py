@@ -1,69 +1,69 @@
-"""The rate limiter of one location, as strict as contract.md §2 can be read: at most 100 calls in *any* 10 s. Pure.
+"""The rate limiter of one location, as strict as contract.md §2 can be read: at most 100 calls in *any* 10 s.
 
-Times are integer microseconds: milliseconds would blur which side of a window's edge a call lies on.
+Times are integer microseconds: milliseconds would blur the side of a window's edge that a call lies on.
 """
 
 from collections import deque
 from dataclasses import dataclass
 from typing import Final, Literal
 
-most_per_window: Final = 10_000  # each call of other programs is judged by itself, also those of a long silence of ours
-most_per_day: Final = 1_000_000_000
+max_per_window: Final = 10_000  # the limiter counts each call of other programs, also after our long silence
+max_per_day: Final = 1_000_000_000
 
-Refusal = Literal["", "burst", "day"]
+LimitReached = Literal["", "burst", "day"]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """ValueError names what is out of range, by the name that the command line and the admin API have for it."""
+class RateLimits:
+    """The limits of a location. Raises ValueError with the name that the command line and the admin API have for a field."""
 
     per_window: int = 100
     window_ms: int = 10_000
     per_day: int = 200_000
     day_ms: int = 86_400_000  # shorter in tests of the daily reset
-    foreign: int = 0  # calls in a window, evenly spread, of other programs that spend the same budget
-    refusals_count: bool = False  # whether a refused call spends budget too: contract.md §11.4 doesn't know
+    foreign: int = 0  # calls of other programs in a window, evenly spread, that spend the same budget
+    refusals_count: bool = False  # True if a refused call spends budget too: contract.md §11.4 doesn't know
 
     def __post_init__(self) -> None:
         for name, value, least, most in (
-            ("limit", self.per_window, 1, most_per_window),
-            ("daily", self.per_day, 0, most_per_day),
-            ("foreign", self.foreign, 0, most_per_window),
+            ("limit", self.per_window, 1, max_per_window),
+            ("daily", self.per_day, 0, max_per_day),
+            ("foreign", self.foreign, 0, max_per_window),
         ):
             if not least <= value <= most:
                 raise ValueError(f"{name}: not a whole number from {least} to {most}")
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the server says of one arrival, by which limits. `remaining` and `left_today` are what is left after it."""
+class Admission:
+    """The server's decision about one arrival. `remaining` and `left_today` are the budget left after it."""
 
-    limits: Limits
-    refused: Refusal
+    limits: RateLimits
+    refused: LimitReached
     remaining: int
     left_today: int
     day_reset_ms: int
-    wait_ms: int  # until a call would be let in again; 0 when this one was
+    wait_ms: int  # until a call would be accepted again; 0 for an accepted call
 
 
-class Limiter:
+class RateLimiter:
     """A window is half-open: of two calls exactly `window_ms` apart, the first has left when the second comes."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: RateLimits) -> None:
         self.limits = limits
         self.foreign = 0  # calls of other programs, up to our last arrival
         self.foreign_refused = 0
         self._window: deque[int] = deque()
         self._day_began: int | None = None
         self._today = 0
-        self._others_began: int | None = None
-        self._others = 0  # of their calls since then
+        self._foreign_began: int | None = None
+        self._foreign_since = 0  # calls of other programs since then
 
-    def arrive(self, at: int) -> Verdict:
-        self._others_arrive(at)
+    def arrive(self, at: int) -> Admission:
+        self._foreign_arrive(at)
         refused = self._judge(at)
         limits, window = self.limits, self._window
-        return Verdict(
+        return Admission(
             limits,
             refused,
             remaining=max(0, limits.per_window - len(window)),
@@ -72,21 +72,21 @@ class Limiter:
             wait_ms=-(-self._wait(refused, at) // 1_000),
         )
 
-    def change(self, limits: Limits, at: int) -> None:
-        """What was spent stays spent. Other programs begin, or change their pace, now."""
-        self._others_arrive(at)
+    def change(self, limits: RateLimits, at: int) -> None:
+        """Replace the limits. Spent budget stays spent. Other programs start, or change their pace, now."""
+        self._foreign_arrive(at)
         if limits.foreign != self.limits.foreign:
-            self._others_began, self._others = at, 0
+            self._foreign_began, self._foreign_since = at, 0
         self.limits = limits
 
     def end_day(self, at: int) -> None:
-        """The server's day ends then, and each `day_ms` later."""
+        """End the server's day at this time, and again each `day_ms` later."""
         self._day_began = at - self.limits.day_ms * 1_000
 
-    def _judge(self, at: int) -> Refusal:
+    def _judge(self, at: int) -> LimitReached:
         limits, window = self.limits, self._window
-        self._forget(at)
-        refused: Refusal = ""
+        self._expire(at)
+        refused: LimitReached = ""
         if len(window) >= limits.per_window:
             refused = "burst"
         elif self._today >= limits.per_day:
@@ -96,17 +96,17 @@ class Limiter:
         self._today += not refused
         return refused
 
-    def _others_arrive(self, at: int) -> None:
-        """All of their calls up to now, in order: their times follow from when they began."""
+    def _foreign_arrive(self, at: int) -> None:
+        """Count all calls of other programs up to now, in order. Their times follow from when they began."""
         pace, window_us = self.limits.foreign, self.limits.window_ms * 1_000
-        if pace and self._others_began is None:
-            self._others_began = at
-        while pace and (came := (self._others_began or 0) + (self._others + 1) * window_us // pace) <= at:
-            self._others += 1
+        if pace and self._foreign_began is None:
+            self._foreign_began = at
+        while pace and (came := (self._foreign_began or 0) + (self._foreign_since + 1) * window_us // pace) <= at:
+            self._foreign_since += 1
             self.foreign += 1
             self.foreign_refused += bool(self._judge(came))
 
-    def _forget(self, at: int) -> None:
+    def _expire(self, at: int) -> None:
         while self._window and self._window[0] <= at - self.limits.window_ms * 1_000:
             self._window.popleft()
         if self._day_began is None:
@@ -120,7 +120,7 @@ class Limiter:
         return (self._day_began or 0) + self.limits.day_ms * 1_000 - at
 
     def _wait(self, refused: str, at: int) -> int:
-        """Until there is room, should nobody else take it."""
+        """Return the µs until there is room, provided that no other call takes it."""
         if refused == "burst":
             return self._window[len(self._window) - self.limits.per_window] + self.limits.window_ms * 1_000 - at
         return self._day_left(at) if refused else 0

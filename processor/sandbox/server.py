@@ -1,4 +1,4 @@
-"""The simulator put together, and on a port."""
+"""Build the simulator and serve it on a port."""
 
 import asyncio
 import socket
@@ -9,30 +9,29 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from processor.sandbox.admin import Admin
-from processor.sandbox.asgi import Clock, Manner, Sandbox, clock
+from processor.sandbox.admin import AdminApi
+from processor.sandbox.asgi import MicrosecondClock, ResponseStyle, Sandbox, steady_clock
 from processor.sandbox.directory import Directory
-from processor.sandbox.faults import Faults
-from processor.sandbox.limiter import Limits
+from processor.sandbox.faults import FaultTable
+from processor.sandbox.limiter import RateLimits
 
 
-def app(
+def create_app(
     directory: Directory,
     *,
-    limits: Limits | None = None,
-    faults: Faults | None = None,
-    manner: Manner | None = None,
-    now: Clock | None = None,
+    limits: RateLimits | None = None,
+    faults: FaultTable | None = None,
+    style: ResponseStyle | None = None,
+    now: MicrosecondClock | None = None,
 ) -> Sandbox:
-    """An ASGI application; `now` gives µs since 1970 that never step (a virtual clock in simulations)."""
-    sandbox = Sandbox(
-        directory, limits or Limits(), faults or Faults(directory.seed), manner or Manner(), now or clock()
-    )
-    sandbox.admin = Admin(sandbox).router()
+    """Return an ASGI application. `now` gives µs since 1970 that never step: a virtual clock in simulations."""
+    faults, now = faults or FaultTable(directory.seed), now or steady_clock()
+    sandbox = Sandbox(directory, limits or RateLimits(), faults, style or ResponseStyle(), now)
+    sandbox.admin = AdminApi(sandbox).router()
     return sandbox
 
 
-async def serve(
+async def serve_sandbox(
     sandbox: Sandbox,
     *,
     host: str = "127.0.0.1",
@@ -40,7 +39,10 @@ async def serve(
     started: Callable[[int], None] = lambda port: None,
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Until `stop` is set, or cancelled; `started` hears the port once it listens (0: a free one). Signals are the caller's."""
+    """Serve until `stop` is set or the task is cancelled. Call `started` with the port once it listens (0: a free port).
+
+    The caller handles signals.
+    """
     listener = _listener(host, port)
     config = uvicorn.Config(
         sandbox,
@@ -50,7 +52,7 @@ async def serve(
         access_log=False,  # it would hold contact ids, and e-mails of wrong calls
         log_config=None,
         server_header=False,
-        timeout_keep_alive=75,  # longer than any client keeps an idle connection: no call meets one that is just being closed
+        timeout_keep_alive=75,  # longer than any client keeps an idle connection: no call meets a closing one
         backlog=2_048,
     )
     server = _Server(config)
@@ -63,16 +65,16 @@ async def serve(
     finally:
         server.should_exit = True
         for connection in list(server.server_state.connections):
-            connection.transport.abort()  # hanging calls must not hold the end up
+            connection.transport.abort()  # hanging calls must not delay the end
         await serving
 
 
 @asynccontextmanager
-async def running(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Serves inside the caller's event loop; gives the base URL."""
+async def running_sandbox(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serve inside the caller's event loop and yield the base URL."""
     stop = asyncio.Event()
     chosen: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve(sandbox, host=host, port=port, started=chosen.set_result, stop=stop))
+    serving = asyncio.create_task(serve_sandbox(sandbox, host=host, port=port, started=chosen.set_result, stop=stop))
     try:
         await asyncio.wait((serving, chosen), return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
@@ -84,7 +86,10 @@ async def running(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0) -
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    """asyncio sets TCP_NODELAY only where the protocol is named, as `socket.create_server` doesn't: 40 ms a call on loopback."""
+    """Return a bound socket that names its protocol.
+
+    asyncio sets TCP_NODELAY only then. `socket.create_server` names none, which costs 40 ms a call on loopback.
+    """
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -107,7 +112,7 @@ class _Server(uvicorn.Server):
 
 
 def _protocol() -> type[asyncio.Protocol]:
-    """uvicorn's protocol, but each request's scope also has the connection: to break it is a part of the simulation."""
+    """Return uvicorn's protocol, extended: each request's scope holds its connection, so that a fault can break it."""
 
     def connection_made(self: Any, transport: asyncio.BaseTransport) -> None:  # Any: h11's or httptools', as installed
         self.app_state = {**self.app_state, "transport": transport}

@@ -1,143 +1,144 @@
-"""What may be changed while the simulator runs: `PUT /_sandbox/settings`. A wrong order changes nothing."""
+"""Change settings while the simulator runs: `PUT /_sandbox/settings`. A wrong request changes nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from processor.sandbox import chatter, churn
-from processor.sandbox.directory import Access, Refusal
-from processor.sandbox.limiter import Limits
+from processor.sandbox.chatter import Chatter, set_chatter
+from processor.sandbox.churn import Churn, set_churn
+from processor.sandbox.directory import LocationAccess, TokenRefusal
+from processor.sandbox.json_values import is_number, parse_options
+from processor.sandbox.limiter import RateLimits
 
 if TYPE_CHECKING:
     from processor.sandbox.asgi import Sandbox
 
-everyone: Final = "*"
-limits: Final = {"limit": "per_window", "daily": "per_day", "foreign": "foreign"}
-of_all_only: Final = ("latency_ms", "jitter_ms", "retry_after")
-of_one_only: Final = ("churn", "chatter")
-as_everyones: Final = ("index_lag_s", "raw_names", "message_scope", "cursor_life_s")  # until it has its own
-lag_at_most_s: Final = 86_400
+all_locations: Final = "*"
+limit_settings: Final = {"limit": "per_window", "daily": "per_day", "foreign": "foreign"}
+global_settings: Final = ("latency_ms", "jitter_ms", "retry_after")
+location_settings: Final = ("churn", "chatter")
+inherited_settings: Final = (
+    "index_lag_s",
+    "raw_names",
+    "message_scope",
+    "cursor_life_s",
+)  # a location may have its own
+max_lag_s: Final = 86_400
 
-help: Final = """\
-PUT /_sandbox/settings  {"location": "id", …}, without a location or with "*" for all; null: as for all again
-  limit, daily          calls in any 10 s, and in a day, that it may make
+settings_help: Final = """\
+PUT /_sandbox/settings  {"location": "id", …}; without a location or with "*" for all; null: as for all again
+  limit, daily          calls that it may make in any 10 s, and in a day
   foreign               calls in 10 s that other programs make on the same budget, evenly spread
   day_resets_in_s       when the server's day ends; then again each 24 h
-  tokens, refusal       a list of the tokens that open it; how others are refused: expired, revoked, scope or location
+  tokens, refusal       a list of the tokens that open it; the refusal of others: expired, revoked, scope or location
                         (without a location also an object: token → the one location that it opens, or null)
-  index_lag_s           how much later search and export see a change
-  raw_names             whether search shows names as entered
-  churn                 of one location only: how many contacts change after each search answered, as
-                        {"edit": 3, "rename": 1, "add": 2, "twin": 1, "merge": 1, "delete": 1}; null: none any more.
-                        GET /_sandbox/churn?location=… tells who was changed when, before and after
-  message_scope         whether tokens may read messages; if not, export alone is refused for the missing scope
-  cursor_life_s         how long export's cursors live after the last call that used one of their chain
-  chatter               of one location only: how many messages come after each page exported, as
-                        {"new": 2, "late": 1, "late_by_s": 540, "tied": 1, "status": 1}; null: none any more.
-                        GET /_sandbox/chatter?location=… tells what was said when
+  index_lag_s           delay after which search and export see a change
+  raw_names             true if search shows names as entered
+  churn                 of one location only: contacts that change after each search, as
+                        {"edit": 3, "rename": 1, "add": 2, "twin": 1, "merge": 1, "delete": 1}; null: stop.
+                        GET /_sandbox/churn?location=… shows each change: its time, and the contact before and after it
+  message_scope         true if tokens may read messages; else export alone is refused for the missing scope
+  cursor_life_s         life of export's cursors after the last call that used one of their chain
+  chatter               of one location only: messages that come after each exported page, as
+                        {"new": 2, "late": 1, "late_by_s": 540, "tied": 1, "status": 1}; null: stop.
+                        GET /_sandbox/chatter?location=… shows each added message and its time
   latency_ms, jitter_ms, retry_after   of all locations only: seconds, date or none on a 429 of the limiter
 POST /_sandbox/faults   {"kind": status, cloudflare, hang, reset, malformed, endless, truncated, lost or slow}, or a list; also
-  location, call, email, filters_over   whom it strikes: all that is given must fit; a search that names the e-mail
+  location, call, email, filters_over   the calls it strikes: all given must fit; a search that names the e-mail
                         (call: search, contact or messages)
-  times, probability    how often
+  times, probability    number of strikes, and share of calls struck
   status, message, retry_after, retry_after_s   of kind status
   body, delay_ms        of kind malformed, of kind slow
 POST /_sandbox/changes  [{"location_id": "id", "kind": add, change, merge or delete}, …], many at one moment; also
-  id                    of the contact that changes or goes; into: which one stays of two merged
-  contact               in GET's shape: what is added, or the fields to change
+  id                    of the contact that changes or goes; into: the contact that stays of two merged
+  contact               in GET's shape: the added contact, or the fields to change
 POST /_sandbox/messages {"location_id": "id", "message": {… in export's shape …}}, or a list; all but contactId may be missing;
-                        one with the id of another takes its place. GET …?location=…[&contact=…]: all that was ever said
+                        one with the id of another replaces it. GET …?location=…[&contact=…]: all messages ever added
 GET, DELETE /_sandbox/faults[?id=…|?location=…]; GET /_sandbox/report, /_sandbox/log?location=…; POST /_sandbox/reset, /_sandbox/contacts;
 PUT, DELETE /_sandbox/contacts/LOCATION/ID"""
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """As they were given, and none of them wrong as far as that can be told without the world."""
+class SettingsChange:
+    """Settings as given, and valid as far as that can be checked without the sandbox."""
 
     location: str | None
-    limits: Mapping[str, int | None]  # fields of Limits
+    limits: Mapping[str, int | None]  # fields of RateLimits
     rest: Mapping[str, Any]
 
 
-def change(sandbox: "Sandbox", given: Mapping[str, Any]) -> None:
-    """ValueError names the setting and what is wrong with it."""
-    settings = parse(given)
-    rest, location = settings.rest, settings.location
-    manner = replace(sandbox.manner, **{name: rest[name] for name in of_all_only if name in rest})
-    now = sandbox.now()
-    sandbox.gate.change(location, settings.limits, now)
-    sandbox.manner = manner
+def apply_settings(sandbox: "Sandbox", given: Mapping[str, Any]) -> None:
+    """Change settings. Raise ValueError that names the wrong setting, before anything has changed."""
+    change = parse_settings(given)
+    rest, location, directory, now = change.rest, change.location, sandbox.directory, sandbox.now()
+    style = replace(sandbox.style, **{name: rest[name] for name in global_settings if name in rest})
+    sandbox.gate.change(location, change.limits, now)
+    sandbox.style = style
     if "day_resets_in_s" in rest:
         sandbox.gate.end_day(location, now + round(rest["day_resets_in_s"] * 1e6))
-    directory = sandbox.directory
+    place = directory if location is None else directory.location(location)
     if isinstance(rest.get("tokens"), dict):
         directory.tokens, directory.access = rest["tokens"], None
     elif "tokens" in rest:
-        access = None if rest["tokens"] is None else Access(frozenset(rest["tokens"]), rest.get("refusal", "expired"))
-        (directory if location is None else directory.location(location)).access = access
+        tokens, refusal = rest["tokens"], rest.get("refusal", "expired")
+        place.access = None if tokens is None else LocationAccess(frozenset(tokens), refusal)
     if location is not None and "churn" in rest:
-        churn.begin(directory, location, None if rest["churn"] is None else churn.parse(rest["churn"]))
+        set_churn(directory, location, rest["churn"])
     if location is not None and "chatter" in rest:
-        chatter.begin(directory, location, None if rest["chatter"] is None else chatter.parse(rest["chatter"]))
-    for name in set(as_everyones) & rest.keys():
-        setattr(directory if location is None else directory.location(location), name, rest[name])
+        set_chatter(directory, location, rest["chatter"])
+    for name in set(inherited_settings) & rest.keys():
+        setattr(place, name, rest[name])
 
 
-def parse(given: Mapping[str, Any]) -> Settings:
+def parse_settings(given: Mapping[str, Any]) -> SettingsChange:
+    """Return the change. Raise ValueError that names the wrong setting."""
     rest = dict(given)
-    location = rest.pop("location", everyone)
+    location = rest.pop("location", all_locations)
     if not isinstance(location, str) or not location:
         raise ValueError("location: not a string")
-    for name, value in rest.items():
-        _check(name, value, of_one=location != everyone)
+    rest = {name: _parse_value(name, value, location != all_locations) for name, value in rest.items()}
     if "refusal" in rest and not isinstance(rest.get("tokens"), list):
         raise ValueError("refusal: there is no list of tokens beside it")
-    own = {limits[name]: rest.pop(name) for name in limits if name in rest}
-    Limits(**{name: value for name, value in own.items() if value is not None})
-    return Settings(None if location == everyone else location, own, rest)
+    limits = {field: rest.pop(name) for name, field in limit_settings.items() if name in rest}
+    RateLimits(**{field: value for field, value in limits.items() if value is not None})
+    return SettingsChange(None if location == all_locations else location, limits, rest)
 
 
-def _check(name: str, value: Any, of_one: bool) -> None:
-    if of_one and name in of_all_only:
+def _parse_value(name: str, value: Any, of_location: bool) -> Any:
+    if of_location and name in global_settings:
         raise ValueError(f"{name}: of all locations only")
-    if not of_one and name in of_one_only:
+    if not of_location and name in location_settings:
         raise ValueError(f"{name}: of one location only")
-    if value is None and of_one and name in (*limits, *of_one_only, *as_everyones, "tokens"):
-        return
+    if value is None and of_location and name in (*limit_settings, *location_settings, *inherited_settings, "tokens"):
+        return None
     match name:
-        case "limit" | "daily" | "foreign":  # Limits knows the range
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise ValueError(f"{name}: not a whole number")
-        case "latency_ms" | "jitter_ms" | "retry_after":
-            pass  # Manner knows what they may be
-        case "index_lag_s" | "cursor_life_s" | "day_resets_in_s":
-            if not _number(value, 0, lag_at_most_s):
-                raise ValueError(f"{name}: not a number from 0 to {lag_at_most_s}")
         case "churn":
-            churn.parse(value)
+            return parse_options(Churn, "churn", value)
         case "chatter":
-            chatter.parse(value)
+            return parse_options(Chatter, "chatter", value)
+        case "limit" | "daily" | "foreign":  # RateLimits checks the range
+            valid, expected = isinstance(value, int) and not isinstance(value, bool), "not a whole number"
+        case "latency_ms" | "jitter_ms" | "retry_after":  # ResponseStyle checks them
+            return value
+        case "index_lag_s" | "cursor_life_s" | "day_resets_in_s":
+            valid, expected = is_number(value, 0, max_lag_s), f"not a number from 0 to {max_lag_s}"
         case "raw_names" | "message_scope":
-            if not isinstance(value, bool):
-                raise ValueError(f"{name}: neither true nor false")
+            valid, expected = isinstance(value, bool), "neither true nor false"
         case "tokens":
-            if value is not None and not (_table(value) and not of_one) and not _texts(value):
-                raise ValueError(f"{name}: not a list of strings" + ("" if of_one else ", nor an object of locations"))
+            valid = value is None or _is_texts(value) or (_is_table(value) and not of_location)
+            expected = "not a list of strings" + ("" if of_location else ", nor an object of locations")
         case "refusal":
-            if value not in get_args(Refusal):
-                raise ValueError(f"{name}: none of {', '.join(get_args(Refusal))}")
+            valid, expected = value in get_args(TokenRefusal), f"none of {', '.join(get_args(TokenRefusal))}"
         case _:
-            raise ValueError(f"{name}: unknown")
+            valid, expected = False, "unknown"
+    if not valid:
+        raise ValueError(f"{name}: {expected}")
+    return value
 
 
-def _number(value: Any, least: float, most: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) and item for item in value)
 
 
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) and one for one in value)
-
-
-def _table(value: Any) -> bool:
+def _is_table(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(location, str | None) for location in value.values())

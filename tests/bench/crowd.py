@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from processor.sandbox.contacts import synthetic
-from processor.sandbox.shapes import Contact
+from processor.sandbox.stored_contact import StoredContact
+from processor.sandbox.synthetic_contacts import synthetic_contacts
 from tests.bench.leads import Published, event, years_ago
 
 given_by_search: Final = ("phone", "first_name", "last_name", "company_name", "city", "state", "postal_code")
@@ -42,13 +42,13 @@ class Crowd:
 
     def __iter__(self) -> Iterator[Told]:
         every = self.contacts // self.leads
-        for number, contact in enumerate(islice(synthetic(self.location, self.leads * every), 0, None, every)):
+        for number, contact in enumerate(islice(synthetic_contacts(self.location, self.leads * every), 0, None, every)):
             yield told(self.location, number, contact, self.by_second_email)
 
     def newcomers(self, count: int) -> list[Told]:
         """Leads that lack nothing but their contact, of contacts that come after these: of the next `2 * count` such as have
         an e-mail."""
-        everyone = synthetic(self.location, self.contacts + 2 * count)
+        everyone = synthetic_contacts(self.location, self.contacts + 2 * count)
         after = enumerate(islice(everyone, self.contacts, None), self.contacts)
         known = (fresh(self.location, number, contact) for number, contact in after if contact.email)
         return list(islice(known, count))
@@ -58,7 +58,7 @@ class Crowd:
             yield self.location, event("lead.changed", {**one.lead, "loading": True}, self.location, f"load-{one.id}")
 
 
-def told(location: str, number: int, contact: Contact, by_second_email: bool) -> Told:
+def told(location: str, number: int, contact: StoredContact, by_second_email: bool) -> Told:
     email, phone, found = contact.email, contact.phone, True
     if by_second_email and contact.additional_emails and number % aliased == 0:
         email = contact.additional_emails[0]
@@ -77,7 +77,7 @@ def told(location: str, number: int, contact: Contact, by_second_email: bool) ->
     )
 
 
-def fresh(location: str, number: int, contact: Contact) -> Told:
+def fresh(location: str, number: int, contact: StoredContact) -> Told:
     others = dict.fromkeys((*lacking, "address", "country", "website"), "known")
     return Told(
         lead(location, number, {**others, "email": contact.email, "phone": contact.phone}), {"contact_id": contact.id}
@@ -91,7 +91,7 @@ def lead(location: str, number: int, fields: Mapping[str, str | None]) -> dict[s
     return {**data, **{name: value for name, value in fields.items() if value}}
 
 
-def changes(contact: Contact, known: Mapping[str, str | None]) -> dict[str, str]:
+def changes(contact: StoredContact, known: Mapping[str, str | None]) -> dict[str, str]:
     """What of the contact a search shows and the lead lacks."""
     values = {name: getattr(contact, name) for name in given_by_search}
     return {"contact_id": contact.id} | {name: value for name, value in values.items() if value and not known.get(name)}

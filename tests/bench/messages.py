@@ -5,9 +5,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Final
 
-from processor.sandbox.contacts import synthetic as contacts
-from processor.sandbox.conversations import synthetic
-from processor.sandbox.messages import exported
+from processor.sandbox.stored_message import is_exported
+from processor.sandbox.synthetic_contacts import synthetic_contacts
+from processor.sandbox.synthetic_messages import synthetic_messages
 from tests.bench import said
 from tests.bench.crowd import Crowd
 from tests.bench.figures import Figure, Report, at_most
@@ -123,9 +123,9 @@ def exports(told: Any) -> int:  # the sandbox's report
 def of_all(crowd: Crowd) -> int:
     """SMS of all contacts, also of those whose lead can't be found."""
     return sum(
-        exported(message.type, "SMS")
-        for contact in contacts(location, crowd.contacts)
-        for message in synthetic(location, contact.id, mean)
+        is_exported(message.type, "SMS")
+        for contact in synthetic_contacts(location, crowd.contacts)
+        for message in synthetic_messages(location, contact.id, mean)
     )
 
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 import orjson
 
 from processor.events.cloudevents import Record
-from processor.sandbox.conversations import synthetic
-from processor.sandbox.messages import Message, exported, spelled
-from processor.sandbox.shapes import iso
+from processor.sandbox.json_values import iso_time
+from processor.sandbox.stored_message import StoredMessage, canonical_type, is_exported
+from processor.sandbox.synthetic_messages import synthetic_messages
 from tests.bench.crowd import Crowd
 from tests.bench.leads import Json
 from tests.bench.stage import Failed
@@ -28,20 +28,20 @@ def of_crowd(crowd: Crowd, mean: float) -> list[Json]:
     return [
         published(crowd.location, lead, message)
         for lead, contact in found
-        for message in synthetic(crowd.location, contact, mean)
-        if exported(message.type, "SMS")
+        for message in synthetic_messages(crowd.location, contact, mean)
+        if is_exported(message.type, "SMS")
     ]
 
 
-def published(location: str, lead: str, message: Message) -> Json:
+def published(location: str, lead: str, message: StoredMessage) -> Json:
     """DESIGN §3: absent is null, types have HighLevel's TYPE_ spelling."""
     shown = {
         "id": message.id,
         "direction": message.direction,
-        "type": spelled(message.type),
+        "type": canonical_type(message.type),
         "body": message.body,
         "status": message.status,
-        "sent_at": iso(message.added),
+        "sent_at": iso_time(message.added),
         "conversation_id": message.conversation,
         "attachments": [*message.attachments],
         "source": message.source,

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
-from processor.sandbox import messages as shapes
-from processor.sandbox.shapes import iso
+from processor.sandbox.json_values import iso_time
+from processor.sandbox.stored_message import StoredMessage, message_json, parse_stored_message
 from tests.bench import said
 from tests.bench.figures import Report, at_most
 from tests.bench.latency import Answered, figures, latency_ms, one_by_one, one_gap, warm_up, where
@@ -54,18 +54,18 @@ def check(answered: Answered, expected: tuple[str, str, int, Json]) -> None:
         raise Failed(f"a result is {told} instead of {expected}")
 
 
-def said_by(number: int) -> Iterator[shapes.Message]:
+def said_by(number: int) -> Iterator[StoredMessage]:
     location, contact = where[number % len(where)], contact_id(number)
     for each in range(of_each):
         shown = {
             "contactId": contact,
-            "dateAdded": iso(then_ms + each * apart_ms),
+            "dateAdded": iso_time(then_ms + each * apart_ms),
             "direction": ("inbound", "outbound")[each % 2],
             "body": f"Message {each} of {number}, about as long as such a message is.",
             "status": "delivered",
         }
-        yield shapes.parse(location, shown, then_ms, f"BenchMessage{number:08d}{each:04d}")
+        yield parse_stored_message(location, shown, then_ms, f"BenchMessage{number:08d}{each:04d}")
 
 
-def in_world(message: shapes.Message) -> Json:
-    return {"location_id": message.location, "message": shapes.full(message)}
+def in_world(message: StoredMessage) -> Json:
+    return {"location_id": message.location, "message": message_json(message)}

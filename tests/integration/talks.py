@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from processor.events.cloudevents import Record
-from processor.sandbox.messages import Message, exported, full, parse
-from processor.sandbox.shapes import iso
+from processor.sandbox.json_values import iso_time
+from processor.sandbox.stored_message import StoredMessage, is_exported, message_json, parse_stored_message
 from tests.bench import said
 from tests.bench.leads import contact_id
 from tests.integration.canaries import Lead
@@ -20,7 +20,7 @@ types: Final = ("TYPE_SMS", "SMS", "TYPE_SMS", "TYPE_CAMPAIGN_SMS", "TYPE_RCS", 
 call_every: Final = 10  # SMS: a call, which is none
 at_once: Final = 5_000  # messages that HighLevel is told of
 
-Said = tuple[Lead, Message]  # a lead, and a message of its contact
+Said = tuple[Lead, StoredMessage]  # a lead, and a message of its contact
 
 
 def talk(lead: Lead, count: int, since: int = 0) -> list[Said]:
@@ -28,12 +28,12 @@ def talk(lead: Lead, count: int, since: int = 0) -> list[Said]:
     return [(lead, message) for message in _talk(lead, range(since, since + count))]
 
 
-def _talk(lead: Lead, numbers: range) -> Iterator[Message]:
+def _talk(lead: Lead, numbers: range) -> Iterator[StoredMessage]:
     contact = contact_id(lead.number)
     for each in numbers:
         shown: dict[str, Any] = {
             "contactId": contact,
-            "dateAdded": iso(since_ms + each * apart_ms + lead.number % 1_000),
+            "dateAdded": iso_time(since_ms + each * apart_ms + lead.number % 1_000),
             "messageType": types[each % len(types)],
             "direction": ("inbound", "outbound")[each % 2],
             "body": f"Canary said {each} to canary.mail.{lead.number}@example.com",
@@ -41,15 +41,15 @@ def _talk(lead: Lead, numbers: range) -> Iterator[Message]:
             "attachments": ["https://files.example.com/canary.png"] if each % 7 == 0 else [],
         }
         shown |= {"source": "app", "userId": "user-1"} if each % 2 else {}
-        yield parse(lead.location, shown, since_ms, f"sms-{contact}-{each}")
+        yield parse_stored_message(lead.location, shown, since_ms, f"sms-{contact}-{each}")
         if each % call_every == 0:
             called = {**shown, "messageType": "TYPE_CALL", "body": None}
-            yield parse(lead.location, called, since_ms, f"call-{contact}-{each}")
+            yield parse_stored_message(lead.location, called, since_ms, f"call-{contact}-{each}")
 
 
 def say(highlevel: HighLevel, talks: Iterable[Said]) -> None:
     """HighLevel has these from now on."""
-    rows = [{"location_id": message.location, "message": full(message)} for _, message in talks]
+    rows = [{"location_id": message.location, "message": message_json(message)} for _, message in talks]
     for first in range(0, len(rows), at_once):
         ask(f"{highlevel.url}/_sandbox/messages", "POST", rows[first : first + at_once])
 
@@ -59,12 +59,18 @@ def chattered(highlevel: HighLevel, leads: Collection[Lead]) -> list[Said]:
     of, (location,) = {contact_id(lead.number): lead for lead in leads}, {lead.location for lead in leads}
     sayings = ask(f"{highlevel.url}/_sandbox/chatter?location={location}")["sayings"]
     new = [one["message"] for one in sayings if one["kind"] != "status"]
-    return [(of[one["contactId"]], parse(location, one, 0, one["id"])) for one in new if one["contactId"] in of]
+    return [
+        (of[one["contactId"]], parse_stored_message(location, one, 0, one["id"]))
+        for one in new
+        if one["contactId"] in of
+    ]
 
 
 def sms(talks: Iterable[Said]) -> list[Mapping[str, Any]]:
     """The data of the events that must be told of these."""
-    return [said.published(lead.location, lead.id, message) for lead, message in talks if exported(message.type, "SMS")]
+    return [
+        said.published(lead.location, lead.id, message) for lead, message in talks if is_exported(message.type, "SMS")
+    ]
 
 
 def imported(told: Sequence[Record], location: str) -> int:

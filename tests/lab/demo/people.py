@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from random import Random
 from typing import Any, Final
 
-from processor.sandbox.contacts import companies, domains, first_names, last_names, places, streets, websites
+from processor.sandbox.synthetic_contacts import companies, domains, first_names, last_names, places, streets, websites
 
 Fields = Mapping[str, str]  # known fields, by the names of lead.changed
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
-from processor.sandbox.conversations import bodies, outbound_statuses, picture, sources
+from processor.sandbox.synthetic_messages import message_bodies, message_sources, outbound_statuses, picture_urls
 from tests.lab.demo.truth import Case, Payload, Sms
 from tests.lab.demo.wire import moment
 
@@ -78,7 +78,7 @@ def conversation(location: str, contact: str, count: int, now_ms: int, draw: Ran
 def message(draw: Random, id: str, type: str, at: int) -> dict[str, Any]:
     """In export's shape (contract.md §5.4); an inbound one has no source, a picture perhaps no words."""
     inbound = draw.random() < 0.45
-    pictures = list(picture) if draw.random() < pictured_share else []
+    pictures = list(picture_urls) if draw.random() < pictured_share else []
     shown: dict[str, Any] = {
         "id": id,
         "messageType": type,
@@ -89,11 +89,11 @@ def message(draw: Random, id: str, type: str, at: int) -> dict[str, Any]:
         "attachments": pictures,
     }
     if not inbound:
-        shown["source"] = draw.choice(sources)
+        shown["source"] = draw.choice(message_sources)
         if shown["source"] == "app":
             shown["userId"] = f"user-{draw.randrange(5)}"
     if not (pictures and inbound):
-        body = draw.choice(bodies)
+        body = draw.choice(message_bodies)
         shown["body"] = body * (body_limit // len(body) + 1) if draw.random() < long_share else body
     return shown
 

@@ -355,7 +355,7 @@ def test_status_without_reports(monkeypatch: pytest.MonkeyPatch, arguments: list
 
 def test_the_sandbox_gets_its_arguments_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Sequence[str]] = []
-    monkeypatch.setattr("processor.sandbox.__main__.main", given.append)
+    monkeypatch.setattr("processor.sandbox.__main__.run_sandbox", given.append)
     arguments = ["--location", "L1", "--location", "L2", "--no-raw-names", "--token=L1=-t", "--port", "9000"]
 
     assert 0 == hydrant("sandbox").exit_code

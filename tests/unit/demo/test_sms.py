@@ -9,8 +9,8 @@ import pytest
 
 from processor.events.contract import LeadMessageImported
 from processor.sandbox.directory import Directory
-from processor.sandbox.export import parse, run
-from processor.sandbox.shapes import milliseconds
+from processor.sandbox.json_values import parse_time_ms
+from processor.sandbox.message_export import export_page, parse_export
 from tests.lab.demo.sms import body_limit, conversation, of_a_sync
 from tests.lab.demo.sms import types as family
 from tests.lab.demo.truth import Case, Sms
@@ -31,14 +31,14 @@ def exported(made: World) -> dict[str, dict[str, Any]]:
     directory = Directory()
     for item in map(orjson.loads, lines(made)):
         if "message" in item:
-            directory.say(item["location_id"], item["message"])
+            directory.add_message(item["location_id"], item["message"])
     shown: dict[str, dict[str, Any]] = {}
     for place in made.locations:
         whole, cursor = shown.setdefault(place, {}), ""
         while cursor is not None:
             query = f"locationId={place}&limit=500&channel=SMS&sortOrder=asc{cursor and f'&cursor={cursor}'}"
             location = directory.location(place)
-            page = run(parse(query), location.history, location.chains, now_ms * 1_000, 120.0).as_json()
+            page = export_page(parse_export(query), location.history, location.cursors, now_ms * 1_000, 120.0).as_json()
             whole.update((message["id"], message) for message in page["messages"])
             cursor = page["nextCursor"]
     return shown
@@ -156,7 +156,7 @@ def test_it_holds_its_traps() -> None:
     """Two spellings, an unknown type, no words, more than fits, the same millisecond, the last ten minutes."""
     said = conversation("location-01", "contact-1", 3_000, now_ms, Random(0))
 
-    times = [milliseconds(one.shown["dateAdded"]) for one in said]
+    times = [parse_time_ms(one.shown["dateAdded"]) for one in said]
     sms = [one.message for one in said if one.message]
     assert len(sms) == 3_000
     assert {one.shown["messageType"] for one in said if one.message} == set(family)

@@ -8,7 +8,7 @@ import pytest
 
 from processor.events.contract import EVENTS, LeadChanged
 from processor.sandbox.directory import Directory
-from processor.sandbox.shapes import Contact
+from processor.sandbox.stored_contact import StoredContact
 from tests.lab.demo.people import fields
 from tests.lab.demo.sync_all import SyncAll, usual_mix
 from tests.lab.demo.truth import Case
@@ -30,7 +30,7 @@ def job(made: World) -> SyncAll:
 
 
 @pytest.fixture(scope="module")
-def contacts(made: World, job: SyncAll) -> list[Contact]:
+def contacts(made: World, job: SyncAll) -> list[StoredContact]:
     """The simulator's, of this location."""
     directory = Directory()
     for item in map(orjson.loads, lines(made)):
@@ -49,16 +49,16 @@ def email_of(case: Case) -> str:
     return str(case.data.get("email") or "").strip().lower()
 
 
-def by_email(contacts: list[Contact]) -> dict[str, list[Contact]]:
+def by_email(contacts: list[StoredContact]) -> dict[str, list[StoredContact]]:
     """By primary e-mail."""
-    found: dict[str, list[Contact]] = {}
+    found: dict[str, list[StoredContact]] = {}
     for contact in contacts:
         found.setdefault((contact.email or "").lower(), []).append(contact)
     return found
 
 
-def by_other_email(contacts: list[Contact]) -> dict[str, list[Contact]]:
-    found: dict[str, list[Contact]] = {}
+def by_other_email(contacts: list[StoredContact]) -> dict[str, list[StoredContact]]:
+    found: dict[str, list[StoredContact]] = {}
     for contact in contacts:
         for email in contact.additional_emails:
             found.setdefault(email.lower(), []).append(contact)
@@ -87,7 +87,9 @@ def test_it_is_a_location_of_its_own(made: World, job: SyncAll) -> None:
     assert job.location not in {case.location for case in made.cases}
 
 
-def test_it_has_its_leads_of_every_kind_and_more_contacts_than_leads(job: SyncAll, contacts: list[Contact]) -> None:
+def test_it_has_its_leads_of_every_kind_and_more_contacts_than_leads(
+    job: SyncAll, contacts: list[StoredContact]
+) -> None:
     assert len(job.cases) == leads
     assert len({case.kind for case in job.cases}) == len(usual_mix)
     assert len(contacts) > leads
@@ -155,7 +157,7 @@ def test_a_known_field_is_never_among_the_changes(job: SyncAll) -> None:
             assert not known & should.changes.keys()
 
 
-def test_changes_are_what_the_contact_has(job: SyncAll, contacts: list[Contact]) -> None:
+def test_changes_are_what_the_contact_has(job: SyncAll, contacts: list[StoredContact]) -> None:
     """A search payload never has the time zone; only a GET does, and none is made of a contact that is there."""
     by_id = {contact.id: contact for contact in contacts}
     checked = 0
@@ -168,21 +170,21 @@ def test_changes_are_what_the_contact_has(job: SyncAll, contacts: list[Contact])
     assert checked > leads
 
 
-def test_who_must_be_found_is_found_by_one_primary_email(job: SyncAll, contacts: list[Contact]) -> None:
+def test_who_must_be_found_is_found_by_one_primary_email(job: SyncAll, contacts: list[StoredContact]) -> None:
     found = by_email(contacts)
     for kind in ("found by e-mail", "found, lacks names", "dead link, successor", "primary before additional"):
         for case in of_kind(job, kind):
             assert [hit.id for hit in found[email_of(case)]] == [case.scanned[0].contact_id]
 
 
-def test_who_must_not_be_found_is_in_no_contact(job: SyncAll, contacts: list[Contact]) -> None:
+def test_who_must_not_be_found_is_in_no_contact(job: SyncAll, contacts: list[StoredContact]) -> None:
     found = by_email(contacts).keys() | by_other_email(contacts).keys()
     for case in (*of_kind(job, "nobody to find"), *of_kind(job, "dead link, nobody")):
         assert case.scanned[0].outcome == "not_found"
         assert not email_of(case) or email_of(case) not in found
 
 
-def test_an_additional_email_is_found_by_a_scan_only(job: SyncAll, contacts: list[Contact]) -> None:
+def test_an_additional_email_is_found_by_a_scan_only(job: SyncAll, contacts: list[StoredContact]) -> None:
     primary, others = by_email(contacts), by_other_email(contacts)
     for case in of_kind(job, "only by additional e-mail"):
         (scanned,), (probed,) = case.scanned, case.probed
@@ -191,7 +193,7 @@ def test_an_additional_email_is_found_by_a_scan_only(job: SyncAll, contacts: lis
         assert (scanned.outcome, scanned.resolved_by, probed.outcome) == ("updated", "scan", "not_found")
 
 
-def test_a_primary_email_comes_before_a_newer_additional_one(job: SyncAll, contacts: list[Contact]) -> None:
+def test_a_primary_email_comes_before_a_newer_additional_one(job: SyncAll, contacts: list[StoredContact]) -> None:
     others = by_other_email(contacts)
     by_id = {contact.id: contact for contact in contacts}
     for case in of_kind(job, "primary before additional"):
@@ -201,14 +203,14 @@ def test_a_primary_email_comes_before_a_newer_additional_one(job: SyncAll, conta
         assert other.updated > right.updated
 
 
-def test_a_phone_finds_who_has_no_usable_email(job: SyncAll, contacts: list[Contact]) -> None:
+def test_a_phone_finds_who_has_no_usable_email(job: SyncAll, contacts: list[StoredContact]) -> None:
     phones = {contact.phone: contact.id for contact in contacts}
     for case in of_kind(job, "found by phone"):
         assert phones["+" + re.sub(r"\D", "", case.data["phone"])] == case.scanned[0].contact_id
         assert [should.resolved_by for should in (*case.scanned, *case.probed)] == ["phone", "phone"]
 
 
-def test_duplicates_agree_or_not(job: SyncAll, contacts: list[Contact]) -> None:
+def test_duplicates_agree_or_not(job: SyncAll, contacts: list[StoredContact]) -> None:
     found = by_email(contacts)
     for kind, agree in (("several agree", True), ("ambiguous", False)):
         for case in of_kind(job, kind):

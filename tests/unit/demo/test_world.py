@@ -8,7 +8,7 @@ import pytest
 
 from processor.events.contract import EVENTS, SyncLeadRequested
 from processor.sandbox.directory import Directory
-from processor.sandbox.shapes import Contact
+from processor.sandbox.stored_contact import StoredContact
 from tests.lab.demo.kinds import kinds
 from tests.lab.demo.people import fields, names
 from tests.lab.demo.truth import Case, Message
@@ -36,7 +36,7 @@ def of_kind(world: World, kind: str) -> list[Case]:
     return [case for case in world.cases if case.kind == kind and case.messages]
 
 
-def hits(directory: Directory, case: Case) -> list[Contact]:
+def hits(directory: Directory, case: Case) -> list[StoredContact]:
     """What a search by the lead's e-mail finds."""
     email = case.data.get("email") or ""
     return list(directory.search_view(case.location, 0).by_email.find(email.strip().lower()))

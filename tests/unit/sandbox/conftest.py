@@ -1,4 +1,4 @@
-"""What every test of the sandbox stands on: a clock that moves when told, a small world, and a client of the application."""
+"""Fixtures: a clock that tests advance, a small world, and a client of the application."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,11 @@ import pytest
 
 from processor.sandbox.asgi import Sandbox
 from processor.sandbox.directory import Directory
+from processor.sandbox.server import create_app
 
+jane_id = "jane0000000000000000"
+plain_search = {"locationId": "here", "pageLimit": 5}
+export_path = "/conversations/messages/export"
 headers = {"Authorization": "Bearer sandbox", "Version": "2021-07-28"}
 Client = Callable[[Sandbox], httpx.AsyncClient]
 
@@ -31,9 +35,9 @@ def clock() -> Clock:
 
 @pytest.fixture
 def jane() -> dict[str, object]:
-    """A contact in GET's shape."""
+    """Return a contact in GET's shape."""
     return {
-        "id": "jane0000000000000000",
+        "id": jane_id,
         "firstName": "Jane",
         "lastName": "McDonald",
         "email": "Jane@Example.com",
@@ -49,7 +53,7 @@ def jane() -> dict[str, object]:
 
 @pytest.fixture
 def directory(jane: dict[str, object]) -> Directory:
-    """Location `here` has Jane; `there` is empty."""
+    """Return a world whose location `here` has Jane and whose `there` is empty."""
     directory = Directory()
     directory.add("here", jane)
     directory.location("there")
@@ -63,3 +67,13 @@ def client() -> Client:
         return httpx.AsyncClient(transport=transport, base_url="http://sandbox", headers=headers)
 
     return connect
+
+
+@pytest.fixture
+def sandbox(directory: Directory, clock: Clock) -> Sandbox:
+    return create_app(directory, now=clock)
+
+
+@pytest.fixture
+def http(sandbox: Sandbox, client: Client) -> httpx.AsyncClient:
+    return client(sandbox)

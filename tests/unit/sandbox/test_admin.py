@@ -1,4 +1,4 @@
-"""A running world is steered from outside."""
+"""Steer a running sandbox from outside."""
 
 from typing import Any
 
@@ -6,31 +6,20 @@ import pytest
 
 from processor.sandbox import admin
 from processor.sandbox.asgi import Sandbox
-from processor.sandbox.directory import Directory
-from processor.sandbox.server import app
+from tests.unit.sandbox.conftest import jane_id, plain_search
 
 pytestmark = pytest.mark.asyncio
-plain = {"locationId": "here", "pageLimit": 5}
-jane_id = "jane0000000000000000"
 
 
-@pytest.fixture
-def sandbox(directory: Directory, clock: Any) -> Sandbox:
-    return app(directory, now=clock)
+async def test_it_is_healthy(http: Any) -> None:
+    assert {"status": "ok"} == (await http.get("/healthz")).json()
+    assert 404 == (await http.get("/_sandbox/nothing")).status_code
 
 
-async def test_it_is_healthy(sandbox: Sandbox, client: Any) -> None:
-    assert {"status": "ok"} == (await client(sandbox).get("/healthz")).json()
-    assert 404 == (await client(sandbox).get("/_sandbox/nothing")).status_code
-
-
-async def test_the_report_and_the_log_show_the_record_until_it_is_reset(
-    sandbox: Sandbox, client: Any, clock: Any
-) -> None:
-    http = client(sandbox)
-    await http.post("/contacts/search", json=plain)
+async def test_the_report_and_the_log_show_arrivals_until_they_are_reset(http: Any, clock: Any) -> None:
+    await http.post("/contacts/search", json=plain_search)
     clock.advance(1)
-    await http.get("/contacts/nobody")
+    await http.get("/contacts/unknown")
     report = (await http.get("/_sandbox/report")).json()
     log = (await http.get("/_sandbox/log", params={"location": "here"})).json()
 
@@ -42,26 +31,24 @@ async def test_the_report_and_the_log_show_the_record_until_it_is_reset(
 
     assert {} == (await http.get("/_sandbox/report")).json()["locations"]
     assert [] == (await http.get("/_sandbox/log", params={"location": "here"})).json()["arrivals"]
-    assert "98" == (await http.post("/contacts/search", json=plain)).headers["x-ratelimit-remaining"]
+    assert "98" == (await http.post("/contacts/search", json=plain_search)).headers["x-ratelimit-remaining"]
 
 
-async def test_faults_come_and_go(sandbox: Sandbox, client: Any) -> None:
-    http = client(sandbox)
+async def test_faults_come_and_go(http: Any) -> None:
     made = await http.post(
         "/_sandbox/faults", json=[{"kind": "status", "status": 502}, {"kind": "hang", "location": "x"}]
     )
-    struck = await http.post("/contacts/search", json=plain)
+    failed = await http.post("/contacts/search", json=plain_search)
     table = (await http.get("/_sandbox/faults")).json()["faults"]
 
-    assert ({"ids": [1, 2]}, 502) == (made.json(), struck.status_code)
+    assert ({"ids": [1, 2]}, 502) == (made.json(), failed.status_code)
     assert [(1, "status", 1), (2, "hang", 0)] == [(row["id"], row["kind"], row["strikes"]) for row in table]
     assert {"cleared": 1} == (await http.delete("/_sandbox/faults", params={"location": "x"})).json()
     assert {"cleared": 1} == (await http.delete("/_sandbox/faults")).json()
-    assert 200 == (await http.post("/contacts/search", json=plain)).status_code
+    assert 200 == (await http.post("/contacts/search", json=plain_search)).status_code
 
 
-async def test_contacts_are_added_changed_and_deleted(sandbox: Sandbox, client: Any) -> None:
-    http = client(sandbox)
+async def test_contacts_are_added_changed_and_deleted(http: Any) -> None:
     added = await http.post("/_sandbox/contacts", json={"location_id": "here", "contact": {"email": "new@example.com"}})
     changed = await http.put(f"/_sandbox/contacts/here/{jane_id}", json={"city": "Austin"})
 
@@ -70,88 +57,89 @@ async def test_contacts_are_added_changed_and_deleted(sandbox: Sandbox, client: 
         changed.json()["contact"][name] for name in ("city", "firstName", "dateUpdated")
     )
     assert "Austin" == (await http.get(f"/contacts/{jane_id}")).json()["contact"]["city"]
-    assert 2 == (await http.post("/contacts/search", json=plain)).json()["total"]
+    assert 2 == (await http.post("/contacts/search", json=plain_search)).json()["total"]
 
     gone = [(await http.delete(f"/_sandbox/contacts/here/{jane_id}")).json() for _ in range(2)]
 
     assert [{"deleted": True}, {"deleted": False}] == gone
     assert 400 == (await http.get(f"/contacts/{jane_id}")).status_code
-    assert 1 == (await http.post("/contacts/search", json=plain)).json()["total"]
+    assert 1 == (await http.post("/contacts/search", json=plain_search)).json()["total"]
 
 
-async def test_many_contacts_change_at_one_moment(sandbox: Sandbox, client: Any) -> None:
-    """Added, changed, merged and deleted, in the order given."""
-    http, here = client(sandbox), {"location_id": "here"}
+async def test_many_contacts_change_at_one_moment(http: Any) -> None:
+    http, here = http, {"location_id": "here"}
     changes = [
         {**here, "kind": "add", "contact": {"id": "joe", "email": "joe@example.com", "city": "Reno"}},
         {**here, "kind": "change", "id": "joe", "contact": {"city": None}},
         {**here, "kind": "merge", "id": jane_id, "into": "joe"},
-        {**here, "kind": "delete", "id": "nobody"},
+        {**here, "kind": "delete", "id": "unknown"},
     ]
-    told = (await http.post("/_sandbox/changes", json=changes)).json()
+    shown = (await http.post("/_sandbox/changes", json=changes)).json()
     joe = (await http.get("/contacts/joe")).json()["contact"]
 
-    assert 1_800_000_000_000 == told["at_ms"]
-    assert [("Reno",), (None,), ("Denver",), None] == [one and (one.get("city"),) for one in told["contacts"]]
+    assert 1_800_000_000_000 == shown["at_ms"]
+    assert [("Reno",), (None,), ("Denver",), None] == [one and (one.get("city"),) for one in shown["contacts"]]
     assert ("joe@example.com", "Denver", [{"email": "Jane@Example.com"}, {"email": "j@example.org"}]) == tuple(
         joe[name] for name in ("email", "city", "additionalEmails")
     )
     assert 400 == (await http.get(f"/contacts/{jane_id}")).status_code
-    assert 1 == (await http.post("/contacts/search", json=plain)).json()["total"]
+    assert 1 == (await http.post("/contacts/search", json=plain_search)).json()["total"]
 
 
-async def test_messages_are_said_and_told(sandbox: Sandbox, client: Any, clock: Any) -> None:
-    """Many at once, one that changes, some that export never shows; also while export doesn't see them yet."""
-    http, here = client(sandbox), {"location_id": "here"}
+async def test_messages_are_added_and_shown(http: Any, clock: Any) -> None:
+    """Messages also change, and those that export doesn't show yet, or ever, are listed."""
+    http, here = http, {"location_id": "here"}
     await http.put("/_sandbox/settings", json={"location": "here", "index_lag_s": 7})
     many = [{**here, "message": {"id": f"m{number}", "contactId": jane_id}} for number in range(20)]
-    said = await http.post("/_sandbox/messages", json=many)
-    one = await http.post(
+    added_many = await http.post("/_sandbox/messages", json=many)
+    added_one = await http.post(
         "/_sandbox/messages", json={**here, "message": {"contactId": "joe", "messageType": "TYPE_CALL"}}
     )
     clock.advance(7)
 
-    async def shown() -> list[str]:
+    async def exported() -> list[str]:
         query = {"locationId": "here", "channel": "SMS"}
-        answer = await http.get("/conversations/messages/export", params=query, headers={"Version": "2021-04-15"})
-        return sorted(f"{one['id']} {one.get('status')}" for one in answer.json()["messages"])
+        response = await http.get("/conversations/messages/export", params=query, headers={"Version": "2021-04-15"})
+        return sorted(f"{one['id']} {one.get('status')}" for one in response.json()["messages"])
 
-    assert sorted(f"m{number} None" for number in range(20)) == await shown()
+    assert sorted(f"m{number} None" for number in range(20)) == await exported()
     await http.post(
         "/_sandbox/messages", json={**here, "message": {"id": "m3", "contactId": jane_id, "status": "read"}}
     )
-    told = [
+    shown = [
         (await http.get("/_sandbox/messages", params=asked)).json()["messages"]
         for asked in ({"location": "here"}, {"location": "here", "contact": "joe"}, {})
     ]
     clock.advance(7)
 
-    assert "m3 read" in await shown()
-    assert {"at_ms": 1_800_000_000_000, "ids": [f"m{number}" for number in range(20)]} == said.json()
-    [call] = told[1]
-    assert (one.json()["ids"], "joe", "TYPE_CALL") == ([call["id"]], call["contactId"], call["messageType"])
-    assert [22, 0] == [len(told[0]), len(told[2])]
+    assert "m3 read" in await exported()
+    assert {"at_ms": 1_800_000_000_000, "ids": [f"m{number}" for number in range(20)]} == added_many.json()
+    [call] = shown[1]
+    assert (added_one.json()["ids"], "joe", "TYPE_CALL") == ([call["id"]], call["contactId"], call["messageType"])
+    assert [22, 0] == [len(shown[0]), len(shown[2])]
     assert {"messages": 2} == (await http.get("/_sandbox/report")).json()["locations"]["here"]["calls"]
 
 
-async def test_settings_change_while_it_runs(sandbox: Sandbox, client: Any, clock: Any) -> None:
-    http = client(sandbox)
+async def test_settings_change_while_it_runs(sandbox: Sandbox, http: Any, clock: Any) -> None:
     await http.put("/_sandbox/settings", json={"index_lag_s": 7, "latency_ms": 1, "retry_after": "none"})
     await http.put("/_sandbox/settings", json={"raw_names": False, "location": "here"})
     await http.put(f"/_sandbox/contacts/here/{jane_id}", json={"city": "Austin"})
-    hit = (await http.post("/contacts/search", json=plain)).json()["contacts"][0]
+    first = (await http.post("/contacts/search", json=plain_search)).json()["contacts"][0]
     clock.advance(7)
-    later = (await http.post("/contacts/search", json=plain)).json()["contacts"][0]
+    later = (await http.post("/contacts/search", json=plain_search)).json()["contacts"][0]
 
-    assert ("Denver", "Austin") == (hit["city"], later["city"])
-    assert "firstNameRaw" not in hit
-    assert (1, 0, "none") == (sandbox.manner.latency_ms, sandbox.manner.jitter_ms, sandbox.manner.retry_after)
+    assert ("Denver", "Austin") == (first["city"], later["city"])
+    assert "firstNameRaw" not in first
+    assert (1, 0, "none") == (sandbox.style.latency_ms, sandbox.style.jitter_ms, sandbox.style.retry_after)
 
     await http.put("/_sandbox/settings", json={"tokens": {"other": "here"}})
 
-    assert 401 == (await http.post("/contacts/search", json=plain)).status_code
+    assert 401 == (await http.post("/contacts/search", json=plain_search)).status_code
     assert (
-        200 == (await http.post("/contacts/search", json=plain, headers={"Authorization": "Bearer other"})).status_code
+        200
+        == (
+            await http.post("/contacts/search", json=plain_search, headers={"Authorization": "Bearer other"})
+        ).status_code
     )
 
 
@@ -173,8 +161,8 @@ async def test_settings_change_while_it_runs(sandbox: Sandbox, client: Any, cloc
         ("POST", "changes", [{"location_id": "here", "kind": "explode", "id": jane_id}]),
         ("POST", "changes", [{"location_id": "here", "kind": "change", "id": jane_id}]),
         ("POST", "changes", [{"location_id": "here", "kind": "merge", "id": jane_id, "into": jane_id}]),
-        ("POST", "changes", [{"location_id": "here", "kind": "merge", "id": jane_id, "into": "nobody"}]),
-        ("POST", "changes", [{"location_id": "there", "kind": "merge", "id": jane_id, "into": "nobody"}]),
+        ("POST", "changes", [{"location_id": "here", "kind": "merge", "id": jane_id, "into": "unknown"}]),
+        ("POST", "changes", [{"location_id": "there", "kind": "merge", "id": jane_id, "into": "unknown"}]),
         ("PUT", "settings", {"churn": {"edit": 1}}),
         ("PUT", "settings", {"location": "here", "churn": 5}),
         ("PUT", "settings", {"chatter": {"new": 1}}),
@@ -217,37 +205,34 @@ async def test_settings_change_while_it_runs(sandbox: Sandbox, client: Any, cloc
         ("PUT", "settings", []),
     ],
 )
-async def test_a_wrong_order_is_refused_and_says_why(
-    sandbox: Sandbox, client: Any, method: str, path: str, body: Any
-) -> None:
-    answer = await client(sandbox).request(method, f"/_sandbox/{path}", json=body)
+async def test_a_wrong_request_is_refused_with_a_reason(http: Any, method: str, path: str, body: Any) -> None:
+    response = await http.request(method, f"/_sandbox/{path}", json=body)
 
-    assert 400 == answer.status_code
-    assert answer.json()["error"]
+    assert 400 == response.status_code
+    assert response.json()["error"]
 
 
-async def test_a_wrong_order_changes_nothing(sandbox: Sandbox, client: Any) -> None:
-    """Also where only a part of it is wrong."""
+async def test_a_partly_wrong_request_changes_nothing(sandbox: Sandbox, http: Any) -> None:
     wrong = {"limit": 1, "index_lag_s": 5, "tokens": ["other"], "latency_ms": -1}
-    answer = await client(sandbox).put("/_sandbox/settings", json=wrong)
+    response = await http.put("/_sandbox/settings", json=wrong)
 
-    assert 400 == answer.status_code
+    assert 400 == response.status_code
     assert (100, 0, None, 0) == (
         sandbox.gate.limits.per_window,
         sandbox.directory.index_lag_s,
         sandbox.directory.access,
-        sandbox.manner.latency_ms,
+        sandbox.style.latency_ms,
     )
 
 
-async def test_an_order_without_end_is_refused(sandbox: Sandbox, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin, "body_limit", 1_000)
-    answer = await client(sandbox).post("/_sandbox/contacts", json=["x" * 1_000])
+async def test_an_endless_body_is_refused(http: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin, "max_admin_body", 1_000)
+    response = await http.post("/_sandbox/contacts", json=["x" * 1_000])
 
-    assert (400, {"error": "body: over 1000 bytes"}) == (answer.status_code, answer.json())
+    assert (400, {"error": "body: over 1000 bytes"}) == (response.status_code, response.json())
 
 
-async def test_a_body_that_is_no_json_is_refused(sandbox: Sandbox, client: Any) -> None:
-    answer = await client(sandbox).post("/_sandbox/faults", content=b"{")
+async def test_a_body_that_is_no_json_is_refused(http: Any) -> None:
+    response = await http.post("/_sandbox/faults", content=b"{")
 
-    assert (400, {"error": "body: not JSON"}) == (answer.status_code, answer.json())
+    assert (400, {"error": "body: not JSON"}) == (response.status_code, response.json())

@@ -1,4 +1,4 @@
-"""Contacts that change while they are searched: what a scan then sees, and whether the record tells what happened."""
+"""Contacts change while a client scans: the pages that it gets, and the record of the changes."""
 
 from typing import Any
 
@@ -6,12 +6,13 @@ import orjson
 import pytest
 
 from processor.sandbox import churn
-from processor.sandbox.api import Request, answer, recognise
+from processor.sandbox.api import ApiRequest, recognise, respond
 from processor.sandbox.asgi import Sandbox
-from processor.sandbox.churn import Churn
+from processor.sandbox.churn import Churn, set_churn
 from processor.sandbox.directory import Directory
-from processor.sandbox.server import app
-from processor.sandbox.shapes import full
+from processor.sandbox.json_values import parse_options
+from processor.sandbox.server import create_app
+from processor.sandbox.stored_contact import contact_json
 from tests.unit.sandbox.conftest import headers
 
 second = 1_000_000  # µs
@@ -28,53 +29,52 @@ def world() -> Directory:
 
 
 def scan(world: Directory, now: int = start, pages: int = 100) -> list[str]:
-    """Ids of all pages of 10, a second apart."""
+    """Return the ids of all pages of 10, a second apart."""
     seen, after = list[str](), None
     for _ in range(pages):
         sort = [{"field": "dateAdded", "direction": "asc"}]
         body = {"locationId": "here", "pageLimit": 10, "sort": sort, "searchAfter": after}
-        request = Request("POST", "/contacts/search", sent, orjson.dumps(body))
-        hits = answer(world, recognise(world, request), now)["contacts"]
-        if not hits:
+        request = ApiRequest("POST", "/contacts/search", sent, orjson.dumps(body))
+        results = respond(world, recognise(world, request), now)["contacts"]
+        if not results:
             break
-        seen += [hit["id"] for hit in hits]
-        now, after = now + second, hits[-1]["searchAfter"]
+        seen += [result["id"] for result in results]
+        now, after = now + second, results[-1]["searchAfter"]
     return seen
 
 
-def test_after_each_search_as_many_change_as_was_asked_for(world: Directory) -> None:
-    churn.begin(world, "here", churn.parse(lively))
+def test_each_search_changes_the_given_number_of_each_kind(world: Directory) -> None:
+    set_churn(world, "here", Churn(**lively))
     scan(world, pages=3)
-    churning = world.location("here").churning
-    assert churning
-    kinds = [change.kind for change in churning.changes if change.search == 2]
+    active = world.location("here").churn
+    assert active
+    kinds = [change.kind for change in active.changes if change.search == 2]
 
-    assert 3 == churning.searches
+    assert 3 == active.searches
     assert {name: 2 * n if name == "merge" else n for name, n in lively.items()} == {
         name: kinds.count(name) for name in lively
     }
 
 
-def test_the_record_tells_what_became_of_whom(world: Directory) -> None:
-    """From the contacts at the beginning and the record alone follow those at the end."""
-    told = dict(world.contacts)
-    churn.begin(world, "here", churn.parse(lively))
+def test_the_record_explains_the_contacts_at_the_end(world: Directory) -> None:
+    expected = dict(world.contacts)
+    set_churn(world, "here", Churn(**lively))
     scan(world)
-    churning = world.location("here").churning
-    assert churning
-    for change in churning.changes:
+    active = world.location("here").churn
+    assert active
+    for change in active.changes:
         if change.before:
-            assert told.pop(change.before.id) == change.before
+            assert expected.pop(change.before.id) == change.before
         if change.after:
-            told[change.after.id] = change.after
+            expected[change.after.id] = change.after
 
-    assert world.contacts == told
+    assert world.contacts == expected
 
 
-def test_a_scan_sees_everyone_who_stays_once(world: Directory) -> None:
-    """Whatever is edited, merged, added and deleted between its pages, none is skipped or repeated."""
+def test_a_scan_finds_each_staying_contact_once(world: Directory) -> None:
+    """Edits, merges, additions and deletions between pages make it skip or repeat none."""
     at_first = set(world.contacts)
-    churn.begin(world, "here", churn.parse(lively))
+    set_churn(world, "here", Churn(**lively))
     seen = scan(world)
 
     assert len(set(seen)) == len(seen)
@@ -86,20 +86,20 @@ def test_a_seed_always_gives_the_same_churn() -> None:
     records = []
     for _ in range(2):
         world = Directory(auto_contacts=50)
-        churn.begin(world, "here", churn.parse(lively))
+        set_churn(world, "here", Churn(**lively))
         scan(world)
-        churning = world.location("here").churning
-        records.append(churning and churning.changes)
+        active = world.location("here").churn
+        records.append(active and active.changes)
 
     assert records[0] == records[1]
 
 
 def test_a_merge_leaves_one_with_both_addresses(world: Directory) -> None:
-    churn.begin(world, "here", Churn(merge=1))
+    set_churn(world, "here", Churn(merge=1))
     scan(world, pages=1)
-    churning = world.location("here").churning
-    assert churning
-    kept, gone = churning.changes
+    active = world.location("here").churn
+    assert active
+    kept, gone = active.changes
 
     assert (True, None) == (kept.after is not None, gone.after)
     assert kept.before
@@ -109,10 +109,9 @@ def test_a_merge_leaves_one_with_both_addresses(world: Directory) -> None:
     assert start // 1_000 == kept.after.updated
 
 
-def test_an_emptied_world_is_at_peace() -> None:
-    """There is nobody left to change."""
+def test_churn_of_an_empty_world_changes_nothing() -> None:
     world = Directory(auto_contacts=3)
-    churn.begin(world, "here", Churn(edit=1, rename=1, merge=1, delete=5))
+    set_churn(world, "here", Churn(edit=1, rename=1, merge=1, delete=5))
     scan(world, pages=1)
     scan(world, pages=1)
 
@@ -120,35 +119,35 @@ def test_an_emptied_world_is_at_peace() -> None:
 
 
 def test_the_record_is_bounded(world: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(churn, "changes_at_most", 5)
-    churn.begin(world, "here", Churn(edit=2))
+    monkeypatch.setattr(churn, "max_churn_changes", 5)
+    set_churn(world, "here", Churn(edit=2))
     scan(world, pages=9)
-    churning = world.location("here").churning
-    assert churning
+    active = world.location("here").churn
+    assert active
 
-    assert 5 == len(churning.changes)
+    assert 5 == len(active.changes)
 
 
-async def test_it_is_asked_for_and_told_by_the_admin_api(clock: Any, client: Any, jane: Any) -> None:
+async def test_churn_is_set_and_shown_over_http(clock: Any, client: Any, jane: Any) -> None:
     world = Directory()
     before = world.add("here", jane)
-    sandbox: Sandbox = app(world, now=clock)
+    sandbox: Sandbox = create_app(world, now=clock)
     http = client(sandbox)
     await http.put("/_sandbox/settings", json={"location": "here", "churn": {"edit": 1}})
     await http.post("/contacts/search", json={"locationId": "here", "pageLimit": 5})
     await http.put("/_sandbox/settings", json={"location": "here", "churn": None})
     await http.post("/contacts/search", json={"locationId": "here", "pageLimit": 5})
-    told = (await http.get("/_sandbox/churn?location=here")).json()
+    shown_churn = (await http.get("/_sandbox/churn?location=here")).json()
     none = (await http.get("/_sandbox/churn?location=there")).json()
 
     after = before._replace(city="Movedville 0", updated=clock() // 1_000)
     change = {"at_ms": clock() / 1_000, "search": 1, "kind": "edit", "before": shown(before), "after": shown(after)}
-    assert {"location": "here", "searches": 2, "changes": [change]} == told
+    assert {"location": "here", "searches": 2, "changes": [change]} == shown_churn
     assert {"location": "there", "searches": 0, "changes": []} == none
 
 
 def shown(contact: Any) -> dict[str, Any]:
-    return {**full(contact), "tags": list(contact.tags)}
+    return {**contact_json(contact), "tags": list(contact.tags)}
 
 
 @pytest.mark.parametrize(
@@ -162,4 +161,4 @@ def shown(contact: Any) -> dict[str, Any]:
 )
 def test_a_wrong_churn_is_refused(given: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
-        churn.parse(given)
+        parse_options(Churn, "churn", given)

@@ -1,34 +1,35 @@
+"""The directory adds, changes, merges and deletes contacts; search sees it after the index's lag."""
+
 from typing import Any
 
 import pytest
 
-from processor.sandbox.contacts import synthetic
 from processor.sandbox.directory import Directory
+from processor.sandbox.synthetic_contacts import synthetic_contacts
 
 second = 1_000_000  # µs
 start = 1_800_000_000 * second
 
 
-def seen(directory: Directory, now: int, location: str = "here") -> dict[str, str | None]:
+def visible(directory: Directory, now: int, location: str = "here") -> dict[str, str | None]:
     return {id: contact.city for id, contact in directory.search_view(location, now).by_id.items()}
 
 
 def test_search_lags_and_get_does_not(jane: dict[str, Any]) -> None:
-    """Added, changed and deleted: each seen by GET at once, by search 7 s later."""
     directory = Directory(index_lag_s=7)
     id = directory.add("here", jane, start).id
     directory.change("here", id, {"city": "Austin"}, start + second)
 
     assert "Austin" == directory.contacts[id].city
-    assert {} == seen(directory, start + 7 * second - 1)
-    assert {id: "Denver"} == seen(directory, start + 7 * second)
-    assert {id: "Austin"} == seen(directory, start + 8 * second)
+    assert {} == visible(directory, start + 7 * second - 1)
+    assert {id: "Denver"} == visible(directory, start + 7 * second)
+    assert {id: "Austin"} == visible(directory, start + 8 * second)
 
     directory.delete("here", id, start + 9 * second)
 
     assert id not in directory.contacts
-    assert {id: "Austin"} == seen(directory, start + 15 * second)
-    assert {} == seen(directory, start + 16 * second)
+    assert {id: "Austin"} == visible(directory, start + 15 * second)
+    assert {} == visible(directory, start + 16 * second)
 
 
 def test_a_location_may_lag_more_than_the_others(jane: dict[str, Any]) -> None:
@@ -36,15 +37,15 @@ def test_a_location_may_lag_more_than_the_others(jane: dict[str, Any]) -> None:
     directory.location("slow").index_lag_s = 60
     here, slow = directory.add("here", {}, start).id, directory.add("slow", {}, start).id
 
-    assert {here: None} == seen(directory, start)
-    assert {} == seen(directory, start, "slow")
-    assert {slow: None} == seen(directory, start + 60 * second, "slow")
+    assert {here: None} == visible(directory, start)
+    assert {} == visible(directory, start, "slow")
+    assert {slow: None} == visible(directory, start + 60 * second, "slow")
 
 
-def test_what_was_always_there_is_seen_at_once(jane: dict[str, Any]) -> None:
+def test_a_loaded_contact_is_visible_at_once(jane: dict[str, Any]) -> None:
     directory = Directory(index_lag_s=7)
 
-    assert {directory.add("here", jane).id: "Denver"} == seen(directory, 0)
+    assert {directory.add("here", jane).id: "Denver"} == visible(directory, 0)
 
 
 def test_a_change_keeps_what_it_does_not_name(jane: dict[str, Any]) -> None:
@@ -57,8 +58,8 @@ def test_a_change_keeps_what_it_does_not_name(jane: dict[str, Any]) -> None:
     assert [] == list(directory.search_view("here", start).by_email.find("jane@example.com"))
 
 
-def test_of_two_merged_one_stays_and_takes_over_what_it_lacks(jane: dict[str, Any]) -> None:
-    """Its own fields stay; the other's e-mails and phones are kept beside them, and lead to it no longer as the other's."""
+def test_a_merge_fills_the_gaps_of_the_contact_that_stays(jane: dict[str, Any]) -> None:
+    """Its own fields stay. The e-mails and phones of the merged contact become additional ones."""
     directory = Directory()
     gone = directory.add("here", jane)
     kept = directory.add("here", {"id": "kept", "email": "kept@example.com", "city": "Reno"})
@@ -73,25 +74,25 @@ def test_of_two_merged_one_stays_and_takes_over_what_it_lacks(jane: dict[str, An
         additional_emails=("Jane@Example.com", "j@example.org"),
     )
     assert {"kept": merged} == dict(directory.search_view("here", start).by_id) == directory.contacts
-    assert "here" == directory.whose(gone.id)
+    assert "here" == directory.location_of(gone.id)
 
 
-def test_a_change_of_nobody_adds_a_contact() -> None:
+def test_a_change_of_an_unknown_id_adds_a_contact() -> None:
     directory = Directory()
 
     assert (
         {"new": "Reno"}
         == {directory.change("here", "new", {"city": "Reno"}, start).id: "Reno"}
-        == seen(directory, start)
+        == visible(directory, start)
     )
 
 
-def test_a_deleted_contact_is_still_known_to_have_been_somewhere(directory: Directory, jane: dict[str, Any]) -> None:
+def test_a_deleted_contact_keeps_its_location(directory: Directory, jane: dict[str, Any]) -> None:
     id = str(jane["id"])
 
-    assert ("here", None) == (directory.whose(id), directory.whose("nobody"))
+    assert ("here", None) == (directory.location_of(id), directory.location_of("unknown"))
     assert directory.delete("here", id, start)
-    assert ("here", False) == (directory.whose(id), directory.delete("here", id, start))
+    assert ("here", False) == (directory.location_of(id), directory.delete("here", id, start))
 
 
 def test_an_id_belongs_to_one_location(directory: Directory, jane: dict[str, Any]) -> None:
@@ -105,7 +106,7 @@ def test_an_id_belongs_to_one_location(directory: Directory, jane: dict[str, Any
 def test_a_location_has_contacts_once_it_is_named() -> None:
     directory = Directory(seed=3, auto_contacts=20)
 
-    assert {contact.id for contact in synthetic("here", 20, 3)} == seen(directory, start).keys()
+    assert {contact.id for contact in synthetic_contacts("here", 20, 3)} == visible(directory, start).keys()
     assert 20 == len(directory.contacts)
 
 

@@ -1,8 +1,10 @@
+"""The fault that strikes a call, and its removal."""
+
 from typing import Any
 
 import pytest
 
-from processor.sandbox.faults import Fault, Faults, parse
+from processor.sandbox.faults import Fault, FaultTable, parse_fault
 
 poisoned = {
     "filters": [
@@ -14,8 +16,8 @@ poisoned = {
 }
 
 
-def strikes(faults: Faults, n: int, location: str = "here", call: str = "search", body: Any = None) -> list[bool]:
-    return [faults.strike(location, call, body) is not None for _ in range(n)]
+def strikes(faults: FaultTable, n: int, location: str = "here", call: str = "search", body: Any = None) -> list[bool]:
+    return [faults.draw_fault(location, call, body) is not None for _ in range(n)]
 
 
 @pytest.mark.parametrize(
@@ -33,15 +35,15 @@ def strikes(faults: Faults, n: int, location: str = "here", call: str = "search"
         (Fault("hang", probability=0), False),
     ],
 )
-def test_a_fault_strikes_whom_it_fits(fault: Fault, expected: bool) -> None:
-    faults = Faults()
+def test_a_fault_strikes_the_calls_that_it_fits(fault: Fault, expected: bool) -> None:
+    faults = FaultTable()
     faults.add(fault)
 
     assert [expected] == strikes(faults, 1, body=poisoned)
 
 
 def test_a_poisoned_email_leaves_other_bodies_alone() -> None:
-    faults = Faults()
+    faults = FaultTable()
     faults.add(Fault("status", email="bad@example.com"))
 
     bodies: list[Any] = [
@@ -56,8 +58,8 @@ def test_a_poisoned_email_leaves_other_bodies_alone() -> None:
         assert [False] == strikes(faults, 1, body=body)
 
 
-def test_it_goes_after_so_many_strikes() -> None:
-    faults = Faults()
+def test_a_fault_goes_after_its_last_strike() -> None:
+    faults = FaultTable()
     faults.add(Fault("reset", times=2, call="search"))
 
     assert [False] == strikes(faults, 1, call="contact")
@@ -66,17 +68,17 @@ def test_it_goes_after_so_many_strikes() -> None:
 
 
 def test_the_first_that_fits_strikes() -> None:
-    faults = Faults()
+    faults = FaultTable()
     faults.add(Fault("reset", times=1))
     faults.add(Fault("hang"))
-    struck = [faults.strike("here", "search", None) for _ in range(2)]
+    drawn = [faults.draw_fault("here", "search", None) for _ in range(2)]
 
-    assert ["reset", "hang"] == [fault.kind for fault in struck if fault]
+    assert ["reset", "hang"] == [fault.kind for fault in drawn if fault]
 
 
 def test_the_same_seed_strikes_the_same_calls() -> None:
     def run(seed: int) -> list[bool]:
-        faults = Faults(seed)
+        faults = FaultTable(seed)
         faults.add(Fault("reset", probability=0.3))
         return strikes(faults, 300)
 
@@ -85,7 +87,7 @@ def test_the_same_seed_strikes_the_same_calls() -> None:
 
 
 def test_faults_are_cleared_by_id_by_location_or_all() -> None:
-    faults = Faults()
+    faults = FaultTable()
     first, _, _, _ = (faults.add(Fault("hang", location=where)) for where in ("here", "here", "there", None))
 
     assert 1 == faults.clear(id=first)
@@ -110,4 +112,4 @@ def test_faults_are_cleared_by_id_by_location_or_all() -> None:
 )
 def test_a_wrong_fault_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"^fault: "):
-        parse(given)
+        parse_fault(given)

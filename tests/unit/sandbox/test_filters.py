@@ -1,11 +1,13 @@
+"""Search filters find contacts by test and by index, and wrong filters are refused."""
+
 from typing import Any
 
 import pytest
 
-from processor.sandbox import filters
-from processor.sandbox.index import Index
+from processor.sandbox.contact_index import ContactIndex
+from processor.sandbox.filters import candidate_contacts, filter_test, parse_filters
 from processor.sandbox.problems import Problem
-from processor.sandbox.shapes import parse
+from processor.sandbox.stored_contact import parse_stored_contact
 
 world: dict[str, dict[str, Any]] = {
     "ann": {"email": "Ann@Example.com", "phone": "+15550000001", "firstName": "Ann", "city": "Denver", "tags": ["VIP"]},
@@ -21,10 +23,10 @@ world: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def index() -> Index:
-    index = Index()
+def index() -> ContactIndex:
+    index = ContactIndex()
     for id, shown in world.items():
-        index.put(parse("here", shown, 1_600_000_000_000, id))
+        index.put(parse_stored_contact("here", shown, 1_600_000_000_000, id))
     return index
 
 
@@ -73,12 +75,12 @@ cases = [
 
 
 @pytest.mark.parametrize(("given", "expected"), cases)
-def test_a_filter_finds(index: Index, given: list[Any], expected: str) -> None:
-    """The test by itself, and the look-up with the test where it isn't exact: both find the same contacts."""
-    where = filters.parse(given)
-    passes = filters.test(where)
+def test_a_filter_finds(index: ContactIndex, given: list[Any], expected: str) -> None:
+    """The test alone and the index look-up find the same contacts."""
+    where = parse_filters(given)
+    passes = filter_test(where)
     scanned = [contact.id for contact in index.by_id.values() if passes(contact)]
-    found = filters.candidates(where, index)
+    found = candidate_contacts(where, index)
 
     assert expected.split() == scanned
     if found is not None:
@@ -86,9 +88,9 @@ def test_a_filter_finds(index: Index, given: list[Any], expected: str) -> None:
         assert expected.split() == sorted(contact.id for contact in contacts if exact or passes(contact))
 
 
-def test_a_probe_is_looked_up_and_never_scanned(index: Index) -> None:
-    probe = filters.parse([either(*(leaf("email", "eq", f"{name}@example.com") for name in ("ann", "bob", "nobody")))])
-    found = filters.candidates(probe, index)
+def test_a_probe_is_looked_up_and_never_scanned(index: ContactIndex) -> None:
+    probe = parse_filters([either(*(leaf("email", "eq", f"{name}@example.com") for name in ("ann", "bob", "unknown")))])
+    found = candidate_contacts(probe, index)
 
     assert found is not None
     assert (["ann", "bob", "dee"], True) == (sorted(contact.id for contact in found[0]), found[1])
@@ -117,6 +119,6 @@ def test_a_probe_is_looked_up_and_never_scanned(index: Index) -> None:
 )
 def test_a_wrong_filter_is_refused(given: Any, status: int, message: object) -> None:
     with pytest.raises(Problem) as refused:
-        filters.parse(given)
+        parse_filters(given)
 
     assert (status, message) == (refused.value.status, refused.value.message)

@@ -1,3 +1,5 @@
+"""The limiter admits no more calls than any sliding window and any day may hold."""
+
 from dataclasses import replace
 from itertools import pairwise
 
@@ -5,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.sandbox.limiter import Limiter, Limits
+from processor.sandbox.limiter import RateLimiter, RateLimits
 
 second = 1_000_000  # µs
-few = Limits(per_window=3, per_day=1_000)
+few = RateLimits(per_window=3, per_day=1_000)
 
 
-def admitted(limits: Limits, arrivals: list[int]) -> list[bool]:
-    limiter = Limiter(limits)
+def admitted(limits: RateLimits, arrivals: list[int]) -> list[bool]:
+    limiter = RateLimiter(limits)
     return [not limiter.arrive(at).refused for at in arrivals]
 
 
@@ -32,15 +34,15 @@ def test_three_in_any_ten_seconds(arrivals: list[int], expected: list[bool]) -> 
 
 
 def test_a_refused_call_spends_nothing() -> None:
-    """Hammering doesn't lock a client out for ever, unless the world says so."""
+    """Repeated calls don't lock a client out for ever, unless refusals count."""
     arrivals = [0, 0, 0, 5 * second, 10 * second, 10 * second, 10 * second]
 
     assert [True, True, True, False, True, True, True] == admitted(few, arrivals)
     assert [True, True, True, False, True, True, False] == admitted(replace(few, refusals_count=True), arrivals)
 
 
-def test_it_says_what_is_left_and_when_to_come_back() -> None:
-    limiter = Limiter(few)
+def test_an_admission_names_the_budget_left_and_the_wait() -> None:
+    limiter = RateLimiter(few)
     limiter.arrive(0)
     limiter.arrive(second)
     third = limiter.arrive(2 * second)
@@ -51,65 +53,65 @@ def test_it_says_what_is_left_and_when_to_come_back() -> None:
 
 
 def test_a_spent_day_lasts_until_its_reset() -> None:
-    limiter = Limiter(Limits(per_day=2, day_ms=60_000))
-    verdicts = [limiter.arrive(at * second) for at in (5, 6, 7, 64, 65)]
+    limiter = RateLimiter(RateLimits(per_day=2, day_ms=60_000))
+    admissions = [limiter.arrive(at * second) for at in (5, 6, 7, 64, 65)]
 
-    assert ["", "", "day", "day", ""] == [verdict.refused for verdict in verdicts]
-    assert (0, 58_000, 58_000) == (verdicts[2].left_today, verdicts[2].day_reset_ms, verdicts[2].wait_ms)
-    assert (1, 60_000) == (verdicts[4].left_today, verdicts[4].day_reset_ms)
+    assert ["", "", "day", "day", ""] == [admission.refused for admission in admissions]
+    assert (0, 58_000, 58_000) == (admissions[2].left_today, admissions[2].day_reset_ms, admissions[2].wait_ms)
+    assert (1, 60_000) == (admissions[4].left_today, admissions[4].day_reset_ms)
 
 
 def test_a_lower_limit_holds_at_once_for_what_was_spent_before() -> None:
-    limiter = Limiter(few)
+    limiter = RateLimiter(few)
     for _ in range(3):
         limiter.arrive(0)
     limiter.change(replace(few, per_window=2), second)
-    verdict = limiter.arrive(2 * second)
+    admission = limiter.arrive(2 * second)
 
-    assert ("burst", 0, 8_000) == (verdict.refused, verdict.remaining, verdict.wait_ms)
-    assert 2 == verdict.limits.per_window
+    assert ("burst", 0, 8_000) == (admission.refused, admission.remaining, admission.wait_ms)
+    assert 2 == admission.limits.per_window
 
 
 def test_a_day_ends_when_the_server_says_so_and_24_hours_later_again() -> None:
-    limiter = Limiter(Limits(per_day=1))
+    limiter = RateLimiter(RateLimits(per_day=1))
     limiter.arrive(0)
     limiter.end_day(7 * second)
     hour = 3_600 * second
     times = (6 * second, 7 * second, 8 * second, 24 * hour, 24 * hour + 7 * second)
-    verdicts = [limiter.arrive(at) for at in times]
+    admissions = [limiter.arrive(at) for at in times]
 
-    assert ["day", "", "day", "day", ""] == [verdict.refused for verdict in verdicts]
-    assert [1_000, 86_400_000, 86_399_000, 7_000, 86_400_000] == [verdict.day_reset_ms for verdict in verdicts]
+    assert ["day", "", "day", "day", ""] == [admission.refused for admission in admissions]
+    assert [1_000, 86_400_000, 86_399_000, 7_000, 86_400_000] == [admission.day_reset_ms for admission in admissions]
 
 
 def test_other_programs_spend_the_same_budget_evenly() -> None:
-    """Of 4 calls, 2 are theirs: at 5 s and at 10 s, then each 5 s."""
-    limiter = Limiter(Limits(per_window=4, foreign=2))
+    """Other programs make 2 of 4 calls: at 5 s and at 10 s, then each 5 s."""
+    limiter = RateLimiter(RateLimits(per_window=4, foreign=2))
     times = [0, 4 * second, 5 * second, 5 * second + 1, 9 * second, 10 * second, 14 * second]
-    verdicts = [limiter.arrive(at) for at in times]
+    admissions = [limiter.arrive(at) for at in times]
 
-    assert ["", "", "", "burst", "burst", "burst", ""] == [verdict.refused for verdict in verdicts]
-    assert [3, 2, 0, 0, 0, 0, 0] == [verdict.remaining for verdict in verdicts]
+    assert ["", "", "", "burst", "burst", "burst", ""] == [admission.refused for admission in admissions]
+    assert [3, 2, 0, 0, 0, 0, 0] == [admission.remaining for admission in admissions]
     assert (2, 0) == (limiter.foreign, limiter.foreign_refused)
 
 
 def test_other_programs_are_refused_like_us() -> None:
-    limiter = Limiter(Limits(per_window=3, foreign=5))
+    limiter = RateLimiter(RateLimits(per_window=3, foreign=5))
     limiter.arrive(0)
-    verdict = limiter.arrive(10 * second - 1)
+    admission = limiter.arrive(10 * second - 1)
 
-    assert ("burst", 4, 2) == (verdict.refused, limiter.foreign, limiter.foreign_refused)
+    assert ("burst", 4, 2) == (admission.refused, limiter.foreign, limiter.foreign_refused)
 
 
 def test_other_programs_spend_the_day_too() -> None:
-    limiter = Limiter(Limits(per_day=100, foreign=50))
+    limiter = RateLimiter(RateLimits(per_day=100, foreign=50))
     limiter.arrive(0)
 
     assert 48 == limiter.arrive(10 * second).left_today
 
 
-def test_other_programs_begin_and_end_when_told() -> None:
-    limiter = Limiter(few)
+def test_other_programs_begin_and_end_with_a_change() -> None:
+    limiter = RateLimiter(few)
     limiter.arrive(0)
     limiter.change(replace(few, foreign=1), 20 * second)
     assert 2 == limiter.arrive(29 * second).remaining
@@ -120,9 +122,9 @@ def test_other_programs_begin_and_end_when_told() -> None:
 
 
 @given(st.lists(st.integers(0, 3 * second), max_size=40), st.integers(1, 6), st.integers(0, 6))
-def test_they_and_we_together_never_pass_the_limit(gaps: list[int], limit: int, foreign: int) -> None:
-    """And whoever is let in had room, by a count of our own of both."""
-    limiter, at, kept = Limiter(Limits(per_window=limit, foreign=foreign)), 0, list[int]()
+def test_all_programs_together_stay_within_the_limit(gaps: list[int], limit: int, foreign: int) -> None:
+    """A count by hand of all calls agrees about each admission."""
+    limiter, at, kept = RateLimiter(RateLimits(per_window=limit, foreign=foreign)), 0, list[int]()
     theirs = 0
     for number, gap in enumerate(gaps):
         at += gap
@@ -131,12 +133,12 @@ def test_they_and_we_together_never_pass_the_limit(gaps: list[int], limit: int, 
             theirs += 1
             if sum(call > came - 10 * second for call in kept) < limit:
                 kept.append(came)
-        lately = sum(call > at - 10 * second for call in kept)
-        verdict = limiter.arrive(at)
-        assert (lately >= limit) == bool(verdict.refused)
-        if not verdict.refused:
+        recent = sum(call > at - 10 * second for call in kept)
+        admission = limiter.arrive(at)
+        assert (recent >= limit) == bool(admission.refused)
+        if not admission.refused:
             kept.append(at)
-        assert limit - lately - (not verdict.refused) == verdict.remaining
+        assert limit - recent - (not admission.refused) == admission.remaining
 
     assert theirs == limiter.foreign
     assert all(later - earlier >= 10 * second for earlier, later in zip(kept, kept[limit:], strict=False))
@@ -153,13 +155,13 @@ def test_a_wrong_limit_is_named(given: dict[str, int], named: str) -> None:
 
 @given(st.lists(st.integers(0, 4 * second), max_size=60), st.integers(1, 5))
 def test_no_window_ever_holds_more(gaps: list[int], limit: int) -> None:
-    """Of `limit` + 1 admitted calls, the last comes a window or more after the first; and nobody is refused without need."""
-    limiter, at, kept = Limiter(Limits(per_window=limit)), 0, list[int]()
+    """Of `limit` + 1 admitted calls, the last comes a window or more after the first. No call is refused without need."""
+    limiter, at, kept = RateLimiter(RateLimits(per_window=limit)), 0, list[int]()
     for gap in gaps:
         at += gap
-        lately = [call for call in kept if call > at - 10 * second]
+        recent = [call for call in kept if call > at - 10 * second]
         refused = bool(limiter.arrive(at).refused)
-        assert (len(lately) >= limit) == refused
+        assert (len(recent) >= limit) == refused
         if not refused:
             kept.append(at)
 

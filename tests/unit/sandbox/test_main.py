@@ -1,14 +1,14 @@
-"""`python -m processor.sandbox`: its options and its world file."""
+"""The options of `python -m processor.sandbox`, and its world file."""
 
 from pathlib import Path
 
 import orjson
 import pytest
 
-from processor.sandbox.__main__ import build, load, main, options
-from processor.sandbox.contacts import Mix
-from processor.sandbox.conversations import synthetic
+from processor.sandbox.__main__ import build_sandbox, load_world, run_sandbox, sandbox_options
 from processor.sandbox.directory import Directory
+from processor.sandbox.synthetic_contacts import ContactMix
+from processor.sandbox.synthetic_messages import synthetic_messages
 
 
 def test_options_become_a_world(tmp_path: Path) -> None:
@@ -19,32 +19,32 @@ def test_options_become_a_world(tmp_path: Path) -> None:
         "--latency-ms 50 --jitter-ms 10 --index-lag-s 7 --no-raw-names --seed 4 --retry-after date "
         "--mix shared_email=0.5 --mix gaps=0"
     )
-    sandbox = build(options().parse_args(given.split()))
+    sandbox = build_sandbox(sandbox_options().parse_args(given.split()))
 
     assert {"one": None, "two": "a"} == sandbox.directory.tokens
     assert (25, 10_000) == (sandbox.gate.limits.per_window, sandbox.gate.limits.per_day)
-    assert (50, 10, "date") == (sandbox.manner.latency_ms, sandbox.manner.jitter_ms, sandbox.manner.retry_after)
+    assert (50, 10, "date") == (sandbox.style.latency_ms, sandbox.style.jitter_ms, sandbox.style.retry_after)
     assert (7, False, 4) == (sandbox.directory.index_lag_s, sandbox.directory.raw_names, sandbox.directory.seed)
-    assert Mix(shared_email=0.5, gaps=0) == sandbox.directory.mix
+    assert ContactMix(shared_email=0.5, gaps=0) == sandbox.directory.mix
     assert 7 == len(sandbox.directory.contacts)
     assert "x@example.com" == sandbox.directory.contacts["x"].email
 
 
-def test_contacts_have_said_as_much_as_asked_and_the_world_says_more(tmp_path: Path) -> None:
-    """Synthetic contacts and the world's; in the world's order, whichever comes first."""
+def test_contacts_have_synthetic_messages_and_the_worlds(tmp_path: Path) -> None:
+    """The world file may name messages before their contacts."""
     world = tmp_path / "world.jsonl"
     lines = [{"message": {"contactId": "y", "body": "Hi"}}, {"contact": {"id": "x"}}, {"contact": {"id": "y"}}]
     world.write_bytes(b"\n".join(orjson.dumps({"location_id": "a", **line}) for line in lines))
     given = f"--messages 2.5 --auto-contacts 20 --location b --world {world} --seed 4"
-    directory = build(options().parse_args(given.split())).directory
+    directory = build_sandbox(sandbox_options().parse_args(given.split())).directory
 
     def synthetic_ones(location: str, *contacts: str) -> set[str]:
-        return {one.id for contact in contacts for one in synthetic(location, contact, 2.5, 4)}
+        return {item.id for contact in contacts for item in synthetic_messages(location, contact, 2.5, 4)}
 
-    there = {one.id for one in directory.location("b").history}
-    contacts = {one.id for one in directory.contacts.values() if one.location == "b"}
-    here = {one.id: one.body for one in directory.location("a").history}
-    own = {one.id for one in directory.contacts.values() if one.location == "a"}
+    there = {item.id for item in directory.location("b").history}
+    contacts = {item.id for item in directory.contacts.values() if item.location == "b"}
+    here = {item.id: item.body for item in directory.location("a").history}
+    own = {item.id for item in directory.contacts.values() if item.location == "a"}
     assert {"x", "y"} < own
     assert 20 == len(contacts)
     assert synthetic_ones("b", *contacts) == there
@@ -55,11 +55,11 @@ def test_contacts_have_said_as_much_as_asked_and_the_world_says_more(tmp_path: P
 @pytest.mark.parametrize("option", ["--port=65536", "--auto-contacts=-1", "--daily=0", "--index-lag-s=-1"])
 def test_an_option_out_of_range_is_refused(option: str) -> None:
     with pytest.raises(ValueError, match="not a number from"):
-        build(options().parse_args([option]))
+        build_sandbox(sandbox_options().parse_args([option]))
 
 
-def test_without_options_one_token_serves_everyone() -> None:
-    assert {"sandbox": None} == build(options().parse_args([])).directory.tokens
+def test_without_options_one_token_serves_all_locations() -> None:
+    assert {"sandbox": None} == build_sandbox(sandbox_options().parse_args([])).directory.tokens
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_wrong_line_of_the_world_is_named(tmp_path: Path, line: str) -> None:
     world.write_text(f'{{"location_id": "a", "contact": {{}}}}\n{line}\n')
 
     with pytest.raises(ValueError, match=r"^world\.jsonl: line 2: "):
-        load(Directory(), world)
+        load_world(Directory(), world)
 
 
 def test_a_wrong_option_ends_with_2(tmp_path: Path) -> None:
@@ -83,6 +83,6 @@ def test_a_wrong_option_ends_with_2(tmp_path: Path) -> None:
         ["--port", "x"],
     ):
         with pytest.raises(SystemExit) as ended:
-            main(wrong)
+            run_sandbox(wrong)
 
         assert 2 == ended.value.code

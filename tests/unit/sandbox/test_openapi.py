@@ -9,11 +9,18 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from processor.sandbox import export
-from processor.sandbox.api import message_version
+from processor.sandbox.api import conversations_api_version
 from processor.sandbox.directory import Directory
-from processor.sandbox.history import keys
-from processor.sandbox.server import app
+from processor.sandbox.message_export import (
+    default_export_limit,
+    export_parameters,
+    max_export_limit,
+    min_export_limit,
+    parse_export,
+)
+from processor.sandbox.message_history import message_keys
+from processor.sandbox.server import create_app
+from tests.unit.sandbox.conftest import export_path
 
 folder = Path(__file__).parents[3] / ".." / "shared" / "highlevel" / "openapi"
 if not folder.is_dir():
@@ -25,8 +32,7 @@ root = "https://openapi.invalid/"
 registry: Registry[Any] = Registry().with_resources(
     (root + name, DRAFT202012.create_resource(document)) for name, document in documents.items()
 )
-path = "/conversations/messages/export"
-operation = documents["v2/conversations.json"]["paths"][path]["get"]
+operation = documents["v2/conversations.json"]["paths"][export_path]["get"]
 parameters = {one["name"]: one for one in operation["parameters"]}
 message_types = documents["v2/conversations.json"]["components"]["schemas"]["GetMessageResponseDto"]["properties"][
     "messageType"
@@ -39,20 +45,26 @@ def validate(name: str, schema: str, value: object) -> None:
 
 
 async def ask(directory: Directory, client: Any, **query: str) -> Any:
-    http = client(app(directory))
-    return await http.get(path, params={"locationId": "here", **query}, headers={"Version": message_version})
+    http = client(create_app(directory))
+    return await http.get(
+        export_path, params={"locationId": "here", **query}, headers={"Version": conversations_api_version}
+    )
 
 
 def test_the_query_is_the_operations() -> None:
     asked = {name: one for name, one in parameters.items() if one["in"] == "query"}
     limit = asked["limit"]["schema"]
 
-    assert export.known == asked.keys()
+    assert export_parameters == asked.keys()
     assert {"locationId"} == {name for name, one in asked.items() if one["required"]}
-    assert (export.fewest, export.most, export.usual) == (limit["minimum"], limit["maximum"], limit["default"])
-    assert [*keys] == asked["sortBy"]["schema"]["enum"]
-    assert [message_version] == parameters["Version"]["schema"]["enum"]
-    plain = export.parse("locationId=here").what
+    assert (min_export_limit, max_export_limit, default_export_limit) == (
+        limit["minimum"],
+        limit["maximum"],
+        limit["default"],
+    )
+    assert [*message_keys] == asked["sortBy"]["schema"]["enum"]
+    assert [conversations_api_version] == parameters["Version"]["schema"]["enum"]
+    plain = parse_export("locationId=here").selection
     assert (asked["sortBy"]["schema"]["default"], asked["sortOrder"]["schema"]["default"]) == (
         plain.field,
         "desc" if plain.descending else "asc",
@@ -61,26 +73,26 @@ def test_the_query_is_the_operations() -> None:
 
 @pytest.mark.parametrize("channel", parameters["channel"]["schema"]["enum"])
 def test_every_channel_is_known(channel: str) -> None:
-    assert channel == export.parse(f"locationId=here&channel={channel}").what.channel
+    assert channel == parse_export(f"locationId=here&channel={channel}").selection.channel
 
 
-async def test_an_answer_fits_but_for_the_types_that_are_traps(client: Any) -> None:
-    """The spec's own example has a type without TYPE_, and its enum grew several times."""
+async def test_a_response_fits_but_for_the_types_that_are_traps(client: Any) -> None:
+    """The spec's own example has a type without TYPE_, and its enum has grown several times."""
     directory = Directory(auto_contacts=100, messages=8)
-    answers = [
+    responses = [
         (await ask(directory, client, limit="500", channel=channel)).json() for channel in ("SMS", "Call", "Email")
     ]
     odd = set()
-    for answer in answers:
-        for message in answer["messages"]:
+    for response in responses:
+        for message in response["messages"]:
             if message["messageType"] not in message_types:
                 odd.add(message["messageType"])
                 message["messageType"] = "TYPE_SMS"
-        if answer["nextCursor"] is None:
-            del answer["nextCursor"]  # "null if no more results", says its description; its type doesn't
-        validate("v2/conversations.json", "ExportMessagesResponseDto", answer)
+        if response["nextCursor"] is None:
+            del response["nextCursor"]  # "null if no more results", per its description; its type doesn't
+        validate("v2/conversations.json", "ExportMessagesResponseDto", response)
 
-    assert all(answer["messages"] for answer in answers)
+    assert all(response["messages"] for response in responses)
     assert {"SMS", "TYPE_SMS_SOMETHING_NEW"} == odd
 
 
@@ -90,10 +102,10 @@ async def test_refusals_fit(directory: Directory, client: Any) -> None:
     lacking = await ask(directory, client, locationId="there")
     wrong = await ask(directory, client, limit="1")
 
-    for answer, status, schema in (
+    for response, status, schema in (
         (expired, 400, "BadRequestDTO"),
         (lacking, 401, "UnauthorizedDTO"),
         (wrong, 422, "UnprocessableDTO"),
     ):
-        assert status == answer.status_code
-        validate("common/common-schemas.json", schema, answer.json())
+        assert status == response.status_code
+        validate("common/common-schemas.json", schema, response.json())

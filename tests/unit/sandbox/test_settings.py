@@ -1,31 +1,19 @@
-"""A running world's settings: whom they concern, and what a client then meets."""
+"""Change settings of a running sandbox, globally and for a location."""
 
 from typing import Any, get_args
 
 import pytest
 
 from processor.sandbox import settings
-from processor.sandbox.__main__ import options
+from processor.sandbox.__main__ import sandbox_options
 from processor.sandbox.asgi import Sandbox
 from processor.sandbox.chatter import Chatter
 from processor.sandbox.churn import Churn
-from processor.sandbox.directory import Directory, Refusal
-from processor.sandbox.faults import Fault, Kind
-from processor.sandbox.server import app
+from processor.sandbox.directory import TokenRefusal
+from processor.sandbox.faults import Fault, FaultKind
+from tests.unit.sandbox.conftest import jane_id, plain_search
 
-plain = {"locationId": "here", "pageLimit": 5}
-jane_id = "jane0000000000000000"
 forbidden = "The token does not have access to this location."
-
-
-@pytest.fixture
-def sandbox(directory: Directory, clock: Any) -> Sandbox:
-    return app(directory, now=clock)
-
-
-@pytest.fixture
-def http(sandbox: Sandbox, client: Any) -> Any:
-    return client(sandbox)
 
 
 async def put(http: Any, **given: Any) -> None:
@@ -34,13 +22,13 @@ async def put(http: Any, **given: Any) -> None:
 
 async def search(http: Any, location: str = "here", token: str = "sandbox") -> Any:
     headers = {"Authorization": f"Bearer {token}"}
-    return await http.post("/contacts/search", json={**plain, "locationId": location}, headers=headers)
+    return await http.post("/contacts/search", json={**plain_search, "locationId": location}, headers=headers)
 
 
-def limits(answer: Any) -> tuple[int, ...]:
-    """The burst limit, what is left of it, the daily limit, what is left of that, and ms until its reset."""
+def limits(response: Any) -> tuple[int, ...]:
+    """Return the burst limit and its rest, the daily limit and its rest, and the ms until its reset."""
     names = "max", "remaining", "limit-daily", "daily-remaining", "daily-reset"
-    return tuple(int(answer.headers[f"x-ratelimit-{name}"]) for name in names)
+    return tuple(int(response.headers[f"x-ratelimit-{name}"]) for name in names)
 
 
 async def test_a_location_has_limits_of_its_own(http: Any) -> None:
@@ -49,12 +37,12 @@ async def test_a_location_has_limits_of_its_own(http: Any) -> None:
     here = [await search(http) for _ in range(3)]
     there = await search(http, "there")
 
-    assert [(2, 1, 1_000, 999), (2, 0, 1_000, 998), (2, 0, 1_000, 998)] == [limits(answer)[:4] for answer in here]
-    assert [200, 200, 429] == [answer.status_code for answer in here]
+    assert [(2, 1, 1_000, 999), (2, 0, 1_000, 998), (2, 0, 1_000, 998)] == [limits(response)[:4] for response in here]
+    assert [200, 200, 429] == [response.status_code for response in here]
     assert (50, 49, 5_000, 4_999) == limits(there)[:4]
 
 
-async def test_without_limits_of_its_own_a_location_has_everyones_again(http: Any) -> None:
+async def test_without_limits_of_its_own_a_location_has_the_global_ones_again(http: Any) -> None:
     await put(http, location="here", limit=2)
     await search(http)
     await put(http, location="here", limit=None)
@@ -63,7 +51,7 @@ async def test_without_limits_of_its_own_a_location_has_everyones_again(http: An
     assert (30, 28) == limits(await search(http))[:2]
 
 
-async def test_a_spent_day_ends_when_the_server_says_so(http: Any, clock: Any) -> None:
+async def test_a_spent_day_ends_at_the_servers_reset(http: Any, clock: Any) -> None:
     await put(http, location="here", daily=1, day_resets_in_s=90)
     first = await search(http)
     clock.advance(89)
@@ -72,12 +60,12 @@ async def test_a_spent_day_ends_when_the_server_says_so(http: Any, clock: Any) -
     after = await search(http)
 
     assert [(200, 0, 90_000), (429, 0, 1_000), (200, 0, 86_400_000)] == [
-        (answer.status_code, *limits(answer)[3:]) for answer in (first, spent, after)
+        (response.status_code, *limits(response)[3:]) for response in (first, spent, after)
     ]
     assert "retry-after" not in spent.headers
 
 
-async def test_everyones_day_ends_at_once_also_that_of_who_comes_later(http: Any, clock: Any) -> None:
+async def test_all_days_end_at_once_also_for_a_new_location(http: Any, clock: Any) -> None:
     await search(http)
     await put(http, day_resets_in_s=60)
     clock.advance(10)
@@ -87,14 +75,14 @@ async def test_everyones_day_ends_at_once_also_that_of_who_comes_later(http: Any
 
 async def test_other_programs_are_counted_apart_from_us(http: Any, clock: Any) -> None:
     await put(http, location="here", limit=100, foreign=60)
-    lefts = []
+    left = []
     for _ in range(5):
         clock.advance(2)
-        lefts.append(limits(await search(http))[1])
+        left.append(limits(await search(http))[1])
     clock.advance(1)
     report = (await http.get("/_sandbox/report")).json()["locations"]["here"]
 
-    assert [87, 74, 61, 48, 35] == lefts
+    assert [87, 74, 61, 48, 35] == left
     assert (5, 5, {"arrivals": 60, "refused": 0}) == (report["arrivals"], report["worst_window"], report["foreign"])
 
 
@@ -146,16 +134,16 @@ async def test_tokens_of_all_locations_give_way_to_a_locations_own(http: Any) ->
     assert 200 == (await search(http, token="master")).status_code
 
 
-async def test_a_token_of_another_location_is_told_so(http: Any) -> None:
-    """Whatever tokens either of them takes: the call is the token's location's, and asks for what isn't there."""
+async def test_a_token_of_another_location_is_forbidden(http: Any) -> None:
+    """The call belongs to the token's location and asks for another one."""
     await put(http, tokens={"sandbox": None, "of there": "there"})
     await put(http, location="there", tokens=["of there"])
-    answer = await search(http, "here", "of there")
+    response = await search(http, "here", "of there")
 
-    assert (403, forbidden) == (answer.status_code, answer.json()["message"])
+    assert (403, forbidden) == (response.status_code, response.json()["message"])
 
 
-async def test_lag_and_names_are_a_locations_own_until_they_are_everyones_again(sandbox: Sandbox, http: Any) -> None:
+async def test_lag_and_names_are_a_locations_own_until_reset(sandbox: Sandbox, http: Any) -> None:
     await put(http, index_lag_s=3, raw_names=True)
     await put(http, location="here", index_lag_s=7, raw_names=False)
     place = sandbox.directory.location("here")
@@ -167,15 +155,15 @@ async def test_lag_and_names_are_a_locations_own_until_they_are_everyones_again(
 
 
 async def test_an_email_poisons_every_group_of_filters_that_holds_it(http: Any) -> None:
-    """Alone or among others, in whatever case; the others without it are found."""
+    """Case doesn't matter. Groups without the e-mail find their contacts."""
     await http.post("/_sandbox/faults", json={"kind": "status", "email": "Poison@example.com", "location": "here"})
 
     async def ask(*emails: str, location: str = "here") -> int:
         leaves = [{"field": "email", "operator": "eq", "value": email} for email in emails]
         filters = leaves if len(leaves) == 1 else [{"group": "OR", "filters": leaves}]
-        asked = {**plain, "locationId": location, "filters": filters}
-        answer = await http.post("/contacts/search", json=asked)
-        return int(answer.status_code)
+        asked = {**plain_search, "locationId": location, "filters": filters}
+        response = await http.post("/contacts/search", json=asked)
+        return int(response.status_code)
 
     assert [500, 500, 200, 200, 200] == [
         await ask("poison@example.com"),
@@ -187,18 +175,18 @@ async def test_an_email_poisons_every_group_of_filters_that_holds_it(http: Any) 
 
 
 def test_help_names_every_setting_and_every_fault() -> None:
-    told = options().format_help()
+    help_text = sandbox_options().format_help()
 
-    assert settings.help in told
-    others = "day_resets_in_s", "tokens", "refusal", *settings.as_everyones
-    ones = *settings.of_one_only, *Churn.__slots__, *Chatter.__slots__
+    assert settings.settings_help in help_text
+    others = "day_resets_in_s", "tokens", "refusal", *settings.inherited_settings
+    ones = *settings.location_settings, *Churn.__slots__, *Chatter.__slots__
     named = {
-        *settings.limits,
-        *settings.of_all_only,
+        *settings.limit_settings,
+        *settings.global_settings,
         *ones,
         *others,
         *Fault.__slots__,
-        *get_args(Kind),
-        *get_args(Refusal),
+        *get_args(FaultKind),
+        *get_args(TokenRefusal),
     }
-    assert set() == {name for name in named if name not in told}
+    assert set() == {name for name in named if name not in help_text}

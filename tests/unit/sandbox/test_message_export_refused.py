@@ -1,4 +1,4 @@
-"""What keeps a client from exporting: a wrong query, version, token or scope, a spent budget, a fault."""
+"""Refuse an export: a wrong query, version, token or scope, a spent budget, a fault."""
 
 from typing import Any
 
@@ -7,22 +7,16 @@ import pytest
 from processor.sandbox.asgi import Sandbox
 from processor.sandbox.directory import Directory
 from processor.sandbox.faults import Fault
-from processor.sandbox.limiter import Limits
-from processor.sandbox.server import app
+from processor.sandbox.limiter import RateLimits
+from processor.sandbox.server import create_app
+from tests.unit.sandbox.conftest import export_path
 
-path = "/conversations/messages/export"
 no_access = "The token does not have access to this location."
 gone = "Invalid cursor: it is unknown or has expired"
 
 
 @pytest.fixture
-def sandbox(directory: Directory, clock: Any) -> Sandbox:
-    return app(directory, now=clock)
-
-
-@pytest.fixture
-def http(sandbox: Sandbox, client: Any) -> Any:
-    http = client(sandbox)
+def http(http: Any) -> Any:
     http.headers["Version"] = "2021-04-15"
     return http
 
@@ -41,7 +35,7 @@ def http(sandbox: Sandbox, client: Any) -> Any:
         ("locationId=here&sortOrder=up", {}, 422, ["sortOrder must be one of the following values: asc, desc"]),
         ("locationId=here&startDate=soon", {}, 422, ["startDate must be a valid ISO 8601 date string"]),
         (
-            "locationId=here&endDate=2025-01-01T00:00:00+00:00",  # a plus that nobody escaped is a space
+            "locationId=here&endDate=2025-01-01T00:00:00+00:00",  # a plus that is not escaped is a space
             {},
             422,
             ["endDate must be a valid ISO 8601 date string"],
@@ -65,13 +59,13 @@ async def test_a_wrong_call_is_refused_in_highlevels_words(
     directory: Directory, http: Any, query: str, headers: Any, status: int, message: Any
 ) -> None:
     directory.tokens = {"sandbox": None, "of there": "there"}
-    answer = await http.get(f"{path}?{query}", headers=headers)
+    response = await http.get(f"{export_path}?{query}", headers=headers)
 
     titles = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 422: "Unprocessable Entity"}
-    got = answer.json()
+    got = response.json()
     assert got.pop("traceId")
     assert {"statusCode": status, "message": message, "error": titles[status]} == got
-    assert status == answer.status_code
+    assert status == response.status_code
 
 
 async def test_export_takes_its_own_version_and_contacts_theirs(http: Any) -> None:
@@ -82,52 +76,54 @@ async def test_export_takes_its_own_version_and_contacts_theirs(http: Any) -> No
 
 @pytest.mark.parametrize("given", [{}, {"location": "here"}])
 async def test_messages_alone_may_lack_their_scope(http: Any, given: dict[str, str]) -> None:
-    async def statuses() -> tuple[int, ...]:
+    async def call_all() -> tuple[int, ...]:
         contacts = {"Version": "2021-07-28"}
         found = await http.post("/contacts/search", json={"locationId": "here", "pageLimit": 5}, headers=contacts)
         got = await http.get("/contacts/jane0000000000000000", headers=contacts)
-        answer = await http.get(path, params={"locationId": "here"})
-        if answer.status_code == 401:
-            assert "The token is not authorized for this scope." == answer.json()["message"]
-        return found.status_code, got.status_code, answer.status_code
+        response = await http.get(export_path, params={"locationId": "here"})
+        if response.status_code == 401:
+            assert "The token is not authorized for this scope." == response.json()["message"]
+        return found.status_code, got.status_code, response.status_code
 
     await http.put("/_sandbox/settings", json={**given, "message_scope": False})
-    lacking = await statuses()
+    lacking = await call_all()
     await http.put("/_sandbox/settings", json={**given, "message_scope": True})
 
     assert (200, 200, 401) == lacking
-    assert (200, 200, 200) == await statuses()
+    assert (200, 200, 200) == await call_all()
 
 
-async def test_a_locations_own_scope_goes_before_everyones(http: Any) -> None:
+async def test_a_locations_own_scope_overrides_the_global_one(http: Any) -> None:
     await http.put("/_sandbox/settings", json={"message_scope": False})
     await http.put("/_sandbox/settings", json={"location": "here", "message_scope": True})
-    told = [(await http.get(path, params={"locationId": location})).status_code for location in ("here", "there")]
+    statuses = [
+        (await http.get(export_path, params={"locationId": location})).status_code for location in ("here", "there")
+    ]
     await http.put("/_sandbox/settings", json={"location": "here", "message_scope": None})
 
-    assert [200, 401] == told
-    assert 401 == (await http.get(path, params={"locationId": "here"})).status_code
+    assert [200, 401] == statuses
+    assert 401 == (await http.get(export_path, params={"locationId": "here"})).status_code
 
 
-async def test_export_spends_the_one_budget_and_meets_faults_of_its_own(directory: Directory, client: Any) -> None:
-    sandbox = app(directory, limits=Limits(per_window=3))
+async def test_export_spends_the_one_budget_and_has_faults_of_its_own(directory: Directory, client: Any) -> None:
+    sandbox = create_app(directory, limits=RateLimits(per_window=3))
     http = client(sandbox)
     sandbox.faults.add(Fault("status", call="messages", status=503, times=1))
     found = await http.post("/contacts/search", json={"locationId": "here", "pageLimit": 5})
     query, version = {"locationId": "here"}, {"Version": "2021-04-15"}
-    answers = [await http.get(path, params=query, headers=version) for _ in range(3)]
+    responses = [await http.get(export_path, params=query, headers=version) for _ in range(3)]
     report = sandbox.gate.report()["locations"]["here"]
 
-    assert [200, 503, 200, 429] == [answer.status_code for answer in (found, *answers)]
-    assert "0" == answers[-1].headers["x-ratelimit-remaining"]
+    assert [200, 503, 200, 429] == [response.status_code for response in (found, *responses)]
+    assert "0" == responses[-1].headers["x-ratelimit-remaining"]
     assert {"search": 1, "messages": 3} == report["calls"]
 
 
 async def test_a_call_counts_for_its_tokens_location(directory: Directory, http: Any, sandbox: Sandbox) -> None:
     directory.tokens = {"sandbox": None, "of there": "there"}
-    await http.get(path, params={"locationId": "here"}, headers={"Authorization": "Bearer of there"})
-    await http.get(path, params={"locationId": "here"})
-    await http.get(path)
+    await http.get(export_path, params={"locationId": "here"}, headers={"Authorization": "Bearer of there"})
+    await http.get(export_path, params={"locationId": "here"})
+    await http.get(export_path)
     report = sandbox.gate.report()
 
     assert {"here": 1, "there": 1} == {name: found["arrivals"] for name, found in report["locations"].items()}

@@ -1,6 +1,6 @@
-"""What arrived for one location, refused calls included: the evidence whether a client kept to its budget. Pure.
+"""Record each call that arrives for one location, also a refused one: the evidence that a client kept its budget.
 
-Times are integer microseconds since 1970. 11 bytes a call, so a record of a million calls is small.
+Times are integer microseconds since 1970. A call takes 11 bytes, so a log of a million calls is small.
 """
 
 from array import array
@@ -8,12 +8,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-unanswered: Final = 0  # the status of a call that got no whole answer
-lawful_per_window: Final = 90  # what a client may plan with (contract.md §2, rule 2); `use` is measured against it
+no_status: Final = 0  # of a call without a whole response
+planned_per_window: Final = (
+    90  # the most that a client may plan for a window (contract.md §2, rule 2); `use` is measured against it
+)
 
 
 @dataclass(slots=True)
-class Record:
+class ArrivalLog:
     window_us: int = 10_000_000
     kinds: list[str] = field(default_factory=list)
     worst: int = 0  # most arrivals in any sliding window
@@ -21,30 +23,30 @@ class Record:
     _times: "array[int]" = field(default_factory=lambda: array("q"))
     _kinds: "array[int]" = field(default_factory=lambda: array("B"))
     _statuses: "array[int]" = field(default_factory=lambda: array("H"))
-    _tail: int = 0  # first arrival of the window that ends now
-    _stretch: int = 0  # first arrival of the stretch without a gap longer than a window
+    _window_start: int = 0  # first arrival of the window that ends now
+    _stretch_start: int = 0  # first arrival of the stretch without a gap longer than a window
     _busiest: tuple[int, int] = (0, 0)
 
     def arrive(self, at: int, kind: str, refused: bool) -> int:
-        """Returns the arrival's number, by which its answer is noted."""
+        """Record a call and return its number, for `set_status`."""
         times, number = self._times, len(self._times)
         if number and at - times[-1] > self.window_us:
-            self._stretch = number
+            self._stretch_start = number
         times.append(at)
         if kind not in self.kinds:
             self.kinds.append(kind)
         self._kinds.append(self.kinds.index(kind))
-        self._statuses.append(unanswered)
-        while times[self._tail] <= at - self.window_us:
-            self._tail += 1
-        self.worst = max(self.worst, number + 1 - self._tail)
+        self._statuses.append(no_status)
+        while times[self._window_start] <= at - self.window_us:
+            self._window_start += 1
+        self.worst = max(self.worst, number + 1 - self._window_start)
         self.refused += refused
         first, last = self._busiest
-        if number + 1 - self._stretch > last - first:
-            self._busiest = (self._stretch, number + 1)
+        if number + 1 - self._stretch_start > last - first:
+            self._busiest = (self._stretch_start, number + 1)
         return number
 
-    def answered(self, number: int, status: int) -> None:
+    def set_status(self, number: int, status: int) -> None:
         self._statuses[number] = status
 
     def report(self) -> dict[str, Any]:  # a JSON object, as the admin API shows it
@@ -67,15 +69,15 @@ class Record:
         }
 
     def _use(self) -> float | None:
-        """Share of the lawful rate that was used in the longest stretch without an idle window; None: too short to say."""
+        """Return the share of the planned rate that the longest stretch without an idle window used, None if it is too short."""
         first, last = self._busiest
         if last - first < 2 or self._times[last - 1] == self._times[first]:
             return None
         elapsed = self._times[last - 1] - self._times[first]
-        return round((last - first - 1) * self.window_us / elapsed / lawful_per_window, 4)
+        return round((last - first - 1) * self.window_us / elapsed / planned_per_window, 4)
 
-    def log(self) -> list[tuple[float, str, int]]:
-        """Each arrival: ms since 1970, kind, status (0: no whole answer)."""
+    def entries(self) -> list[tuple[float, str, int]]:
+        """Return each arrival: ms since 1970, kind, status (0: no whole response)."""
         return [
             (round(at / 1_000, 3), self.kinds[kind], status)
             for at, kind, status in zip(self._times, self._kinds, self._statuses, strict=True)

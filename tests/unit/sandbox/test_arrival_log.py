@@ -1,34 +1,36 @@
+"""The log of arrivals counts the busiest window and the use of the budget."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.sandbox.record import Record
+from processor.sandbox.arrival_log import ArrivalLog
 
 second = 1_000_000  # µs
 
 
-def record_of(arrivals: list[int]) -> Record:
-    record = Record()
+def log_of(arrivals: list[int]) -> ArrivalLog:
+    log = ArrivalLog()
     for at in arrivals:
-        record.arrive(at, "search", refused=False)
-    return record
+        log.arrive(at, "search", refused=False)
+    return log
 
 
-def test_the_report_tells_what_came_and_what_it_got() -> None:
-    record = Record()
-    first = record.arrive(1_000, "search", refused=False)
-    second_call = record.arrive(2_500, "contact", refused=True)
-    record.arrive(3_000, "search", refused=False)
-    record.answered(first, 200)
-    record.answered(second_call, 429)
+def test_the_report_counts_calls_and_statuses() -> None:
+    log = ArrivalLog()
+    first = log.arrive(1_000, "search", refused=False)
+    second_call = log.arrive(2_500, "contact", refused=True)
+    log.arrive(3_000, "search", refused=False)
+    log.set_status(first, 200)
+    log.set_status(second_call, 429)
 
-    report = record.report()
+    report = log.report()
 
     assert (3, 2, 1, 3) == tuple(report[name] for name in ("arrivals", "accepted", "refused", "worst_window"))
     assert (1.0, 3.0) == (report["first_ms"], report["last_ms"])
     assert {"search": 2, "contact": 1} == report["calls"]
     assert {"0": 1, "200": 1, "429": 1} == report["statuses"]
-    assert [(1.0, "search", 200), (2.5, "contact", 429), (3.0, "search", 0)] == record.log()
+    assert [(1.0, "search", 200), (2.5, "contact", 429), (3.0, "search", 0)] == log.entries()
 
 
 @given(st.lists(st.integers(0, 6 * second), max_size=50))
@@ -36,11 +38,11 @@ def test_the_worst_window_is_the_worst_of_all(gaps: list[int]) -> None:
     arrivals = [sum(gaps[: number + 1]) for number in range(len(gaps))]
     by_hand = [sum(1 for other in arrivals if at - 10 * second < other <= at) for at in arrivals]
 
-    assert max(by_hand, default=0) == record_of(arrivals).worst
+    assert max(by_hand, default=0) == log_of(arrivals).worst
 
 
 def test_a_fixed_boundary_hides_nothing() -> None:
-    assert 200 == record_of([10 * second - 1] * 100 + [10 * second + 1] * 100).worst
+    assert 200 == log_of([10 * second - 1] * 100 + [10 * second + 1] * 100).worst
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def test_a_fixed_boundary_hides_nothing() -> None:
     ],
     ids=["nothing", "one call", "9 a second", "half of that", "an idle time before doesn't count"],
 )
-def test_use_is_measured_over_the_busy_stretch(arrivals: list[int], use: float | None) -> None:
-    found = record_of(arrivals).report()["busy"]["use"]
+def test_use_is_measured_while_the_client_is_busy(arrivals: list[int], use: float | None) -> None:
+    found = log_of(arrivals).report()["busy"]["use"]
 
     assert found == use if use is None else found == pytest.approx(use, abs=0.001)

@@ -1,12 +1,14 @@
+"""The index of contacts agrees with a plain dictionary."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.sandbox.index import Index, key_of
-from processor.sandbox.shapes import Contact
+from processor.sandbox.contact_index import ContactIndex, contact_key
+from processor.sandbox.stored_contact import StoredContact
 
 
-def contact(id: str, added: int, updated: int, email: str | None, phone: str | None) -> Contact:
-    return Contact(id, "here", added, updated, email, phone)
+def contact(id: str, added: int, updated: int, email: str | None, phone: str | None) -> StoredContact:
+    return StoredContact(id, "here", added, updated, email, phone)
 
 
 contacts = st.builds(
@@ -20,12 +22,12 @@ contacts = st.builds(
 
 
 @given(st.lists(contacts | st.sampled_from("abcde"), max_size=30))
-def test_it_agrees_with_a_plain_dictionary(changes: list[Contact | str]) -> None:
-    """Whatever is put and dropped, in whatever order: every way in finds the same contacts as a scan."""
-    index, plain = Index(), dict[str, Contact]()
+def test_it_agrees_with_a_plain_dictionary(changes: list[StoredContact | str]) -> None:
+    """After any puts and drops, each look-up finds the same contacts as a scan."""
+    index, plain = ContactIndex(), dict[str, StoredContact]()
     index.ordered("dateAdded")  # made early, so that changes have to keep it
     for change in changes:
-        if isinstance(change, Contact):
+        if isinstance(change, StoredContact):
             index.put(change)
             plain[change.id] = change
         else:
@@ -40,7 +42,7 @@ def test_it_agrees_with_a_plain_dictionary(changes: list[Contact | str]) -> None
         wanted = {contact.id for contact in plain.values() if contact.phone == phone}
         assert wanted == {contact.id for contact in index.by_phone.find(phone)}
     for field in ("dateAdded", "dateUpdated", "email"):
-        assert sorted(plain.values(), key=key_of(field)) == list(index.ordered(field))
+        assert sorted(plain.values(), key=contact_key(field)) == list(index.ordered(field))
     assert {contact.id for contact in plain.values() if 1 <= contact.added <= 2} == {
         contact.id for contact in index.between("dateAdded", 1, 2)
     }

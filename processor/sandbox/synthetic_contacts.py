@@ -1,17 +1,17 @@
-"""Synthetic contacts: one seed, one location, always the same ones. Nobody's data: reserved domains, telephone area 555."""
+"""Make synthetic contacts, the same for a seed and a location. They are no real data: reserved domains, telephone area 555."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from processor.sandbox.shapes import Contact
+from processor.sandbox.stored_contact import StoredContact
 
-since_ms: Final = 1_609_459_200_000  # 2021-01-01
-span_ms: Final = 4 * 365 * 86_400_000  # contacts came within four years
+first_contact_ms: Final = 1_609_459_200_000  # 2021-01-01
+contacts_span_ms: Final = 4 * 365 * 86_400_000  # all contacts come within four years
 updated_within_ms: Final = 180 * 86_400_000
-letters: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-_to_letters: Final = bytes(letters[byte % len(letters)] for byte in range(256))
+id_letters: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_to_letters: Final = bytes(id_letters[byte % len(id_letters)] for byte in range(256))
 
 _first_names: Final = (
     "Ada Ben Chloe Daniel Elena Farid Grace Hugo Ines Jamal Kira Liam Maya Noah Olga Priya Quinn Rosa Samuel Tara Uma "
@@ -25,7 +25,7 @@ first_names: Final = tuple(_first_names.split())
 last_names: Final = tuple(name.replace("_", " ") for name in _last_names.split())
 streets: Final = ("Main", "Oak", "Maple", "Cedar", "Elm", "Lake", "Hill", "Park", "Church", "Mill")
 trades: Final = ("Plumbing", "Dental", "Realty", "Fitness", "Legal", "Solar", "Roofing", "Studio", "Motors", "Bakery")
-sources: Final = ("website", "facebook", "referral", "import", "emailbison", "public api")
+contact_sources: Final = ("website", "facebook", "referral", "import", "emailbison", "public api")
 domains: Final = ("example.com", "example.org", "example.net")
 places: Final = (
     ("Phoenix", "AZ", "850", "US", "America/Phoenix"),
@@ -44,16 +44,16 @@ websites: Final = tuple(f"https://{''.join(filter(str.isalnum, company)).lower()
 
 
 @dataclass(frozen=True, slots=True)
-class Mix:
-    """Shares of contacts, 0 to 1, that are special in a way."""
+class ContactMix:
+    """Shares of contacts, 0 to 1, with a special property. Raises ValueError for a share out of range."""
 
     without_email: float = 0.02
     without_phone: float = 0.1
     gaps: float = 0.15  # of each further field: unknown
     mixed_case: float = 0.3  # e-mail entered in mixed case
     additional_emails: float = 0.05
-    shared_email: float = 0.0  # has the e-mail of the one before it
-    imported: float = 0.1  # came in the same millisecond as the one before it
+    shared_email: float = 0.0  # e-mail of the contact before
+    imported: float = 0.1  # added in the millisecond of the contact before
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -61,17 +61,17 @@ class Mix:
                 raise ValueError(f"mix: {name}: not a number from 0 to 1")
 
 
-def identifier(drawn: bytes) -> str:
-    """20 letters and digits, as HighLevel's ids are."""
+def id_from_bytes(drawn: bytes) -> str:
+    """Return an id like HighLevel's: a letter or digit for each byte, usually 20."""
     return drawn.translate(_to_letters).decode()
 
 
-def synthetic(location: str, n: int, seed: int = 0, mix: Mix | None = None) -> Iterator[Contact]:
-    """`n` contacts in the order in which they were added; the first ones are the same whatever `n` is."""
-    mix = mix or Mix()
+def synthetic_contacts(location: str, n: int, seed: int = 0, mix: ContactMix | None = None) -> Iterator[StoredContact]:
+    """Yield `n` contacts in the order of their `added`. A larger `n` begins with the same contacts."""
+    mix = mix or ContactMix()
     draw = Random(f"{seed} {location}")
-    added, email = since_ms, None
-    step_ms = span_ms // 1_000_000
+    added, email = first_contact_ms, None
+    step_ms = contacts_span_ms // 1_000_000
     for number in range(n):
         if draw.random() >= mix.imported:
             added += 1 + int(draw.random() * 2 * step_ms)
@@ -81,7 +81,7 @@ def synthetic(location: str, n: int, seed: int = 0, mix: Mix | None = None) -> I
         yield _contact(draw, location, added, first, last, email, number, mix)
 
 
-def _email(draw: Random, first: str, last: str, number: int, mix: Mix) -> str | None:
+def _email(draw: Random, first: str, last: str, number: int, mix: ContactMix) -> str | None:
     if draw.random() < mix.without_email:
         return None
     mailbox = f"{_plain(first)}.{_plain(last)}{number}"
@@ -95,8 +95,8 @@ def _plain(name: str) -> str:
 
 
 def _contact(
-    draw: Random, location: str, added: int, first: str, last: str, email: str | None, number: int, mix: Mix
-) -> Contact:
+    draw: Random, location: str, added: int, first: str, last: str, email: str | None, number: int, mix: ContactMix
+) -> StoredContact:
     def known(value: str) -> str | None:
         drawn = draw.random()
         return value if drawn >= mix.gaps else None if drawn < mix.gaps * 2 / 3 else ""  # HighLevel has both
@@ -105,8 +105,8 @@ def _contact(
     city, state, zip_code, country, timezone = draw.choice(places)
     phone = None if draw.random() < mix.without_phone else f"+1555{number % 10_000_000:07d}"
     more = (f"alt{number}@example.org",) if draw.random() < mix.additional_emails else ()
-    return Contact(
-        id=identifier(draw.randbytes(20)),
+    return StoredContact(
+        id=id_from_bytes(draw.randbytes(20)),
         location=location,
         added=added,
         updated=added + int(draw.random() * updated_within_ms),
@@ -122,7 +122,7 @@ def _contact(
         postal_code=known(f"{zip_code}{draw.randrange(100):02d}"),
         country=known(country),
         timezone=known(timezone),
-        source=draw.choice(sources),
+        source=draw.choice(contact_sources),
         type="lead" if draw.random() < 0.7 else "customer",
         additional_emails=more,
     )

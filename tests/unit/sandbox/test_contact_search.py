@@ -1,3 +1,5 @@
+"""Search sorts, filters and pages contacts, and refuses a wrong body."""
+
 from itertools import product
 from typing import Any
 
@@ -5,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.sandbox import search
-from processor.sandbox.contacts import Mix, synthetic
-from processor.sandbox.index import Index, ranked, sortable
+from processor.sandbox.contact_index import ContactIndex, sort_contacts, sort_values
+from processor.sandbox.contact_search import SearchPage, parse_search, search_cursor, search_page
+from processor.sandbox.json_values import iso_time
 from processor.sandbox.problems import Problem
-from processor.sandbox.shapes import Contact, iso
+from processor.sandbox.stored_contact import StoredContact
+from processor.sandbox.synthetic_contacts import ContactMix, synthetic_contacts
 
 plain = {"locationId": "here", "pageLimit": 500}
 fields = (
@@ -25,32 +28,32 @@ fields = (
 
 
 @pytest.fixture(scope="module")
-def index() -> Index:
-    index = Index()
-    for contact in synthetic("here", 300, mix=Mix(imported=0.6, gaps=0.4)):
+def index() -> ContactIndex:
+    index = ContactIndex()
+    for contact in synthetic_contacts("here", 300, mix=ContactMix(imported=0.6, gaps=0.4)):
         index.put(contact)
     return index
 
 
-def ask(index: Index, **body: Any) -> search.Page:
-    return search.run(search.parse({**plain, **body}), index)
+def ask(index: ContactIndex, **body: Any) -> SearchPage:
+    return search_page(parse_search({**plain, **body}), index)
 
 
-def walk(index: Index, **body: Any) -> list[str]:
-    """Ids of all pages, by `searchAfter`."""
-    query = search.parse({**plain, **body})
-    page, ids = search.run(query, index), list[str]()
+def walk(index: ContactIndex, **body: Any) -> list[str]:
+    """Return the ids of all pages, by `searchAfter`."""
+    query = parse_search({**plain, **body})
+    page, ids = search_page(query, index), list[str]()
     while page.contacts:
         ids += [contact.id for contact in page.contacts]
-        after = search.cursor(page.contacts[-1], query.sort)
-        page = search.run(search.parse({**plain, **body, "searchAfter": after}), index)
+        after = search_cursor(page.contacts[-1], query.sort)
+        page = search_page(parse_search({**plain, **body, "searchAfter": after}), index)
     return ids
 
 
 @pytest.mark.parametrize("direction", ["asc", "desc"])
 @pytest.mark.parametrize("field", fields)
-def test_pages_follow_each_other_without_gap_or_repeat(index: Index, field: str, direction: str) -> None:
-    """Also where many contacts share the value that they are sorted by."""
+def test_pages_follow_each_other_without_gap_or_repeat(index: ContactIndex, field: str, direction: str) -> None:
+    """Many contacts share a sort value."""
     sort = [{"field": field, "direction": direction}]
     ids = walk(index, pageLimit=7, sort=sort)
 
@@ -59,7 +62,7 @@ def test_pages_follow_each_other_without_gap_or_repeat(index: Index, field: str,
 
 
 @pytest.mark.parametrize("directions", list(product(("asc", "desc"), repeat=2)))
-def test_two_fields_sort_too(index: Index, directions: tuple[str, str]) -> None:
+def test_two_fields_sort_too(index: ContactIndex, directions: tuple[str, str]) -> None:
     sort = [
         {"field": field, "direction": direction}
         for field, direction in zip(("source", "dateAdded"), directions, strict=True)
@@ -71,14 +74,14 @@ def test_two_fields_sort_too(index: Index, directions: tuple[str, str]) -> None:
     assert [contact.id for contact in contacts] == walk(index, pageLimit=11, sort=sort)
 
 
-def test_newest_first_where_no_order_is_asked_for(index: Index) -> None:
+def test_newest_first_where_no_order_is_asked_for(index: ContactIndex) -> None:
     added = [contact.added for contact in ask(index, pageLimit=9).contacts]
 
     assert max(contact.added for contact in index.by_id.values()) == added[0]
     assert added == sorted(added, reverse=True)
 
 
-def test_numbered_pages_are_slices_and_total_counts_all(index: Index) -> None:
+def test_numbered_pages_are_slices_and_total_counts_all(index: ContactIndex) -> None:
     sort = [{"field": "dateAdded", "direction": "asc"}]
     second = ask(index, pageLimit=40, page=2, sort=sort)
 
@@ -89,28 +92,28 @@ def test_numbered_pages_are_slices_and_total_counts_all(index: Index) -> None:
 
 @given(data=st.data())
 def test_a_cursor_outlives_its_contact(data: st.DataObject) -> None:
-    """Whatever comes and goes between two pages, every contact that stays is seen once."""
-    index, everyone = Index(), list(synthetic("here", 30, mix=Mix(imported=0.7)))
-    for contact in everyone:
+    """Deletions between two pages leave none out: each contact that stays is found once."""
+    index, stored = ContactIndex(), list(synthetic_contacts("here", 30, mix=ContactMix(imported=0.7)))
+    for contact in stored:
         index.put(contact)
     gone, seen, after = set[str](), list[str](), None
     while True:
         body = {**plain, "pageLimit": 4, "sort": [{"field": "dateAdded", "direction": "asc"}], "searchAfter": after}
-        query = search.parse(body)
-        page = search.run(query, index)
+        query = parse_search(body)
+        page = search_page(query, index)
         if not page.contacts:
             break
         seen += [contact.id for contact in page.contacts]
-        after = search.cursor(page.contacts[-1], query.sort)
-        victim = data.draw(st.sampled_from(everyone)).id
+        after = search_cursor(page.contacts[-1], query.sort)
+        victim = data.draw(st.sampled_from(stored)).id
         gone.add(victim)
         index.drop(victim)
 
     assert len(seen) == len(set(seen))
-    assert {contact.id for contact in everyone} - gone <= set(seen)
+    assert {contact.id for contact in stored} - gone <= set(seen)
 
 
-def test_filters_are_paged_like_everything(index: Index) -> None:
+def test_filtered_contacts_are_paged(index: ContactIndex) -> None:
     some = {"filters": [{"field": "source", "operator": "eq", "value": "website"}]}
     late = {
         "filters": [{"field": "dateAdded", "operator": "range", "value": {"gte": min(c.added for c in index.by_id.values()) + 1}}]
@@ -124,55 +127,57 @@ def test_filters_are_paged_like_everything(index: Index) -> None:
 
 
 @pytest.mark.parametrize("direction", ["asc", "desc"])
-def test_what_changed_lately_is_paged_in_the_order_of_coming(index: Index, direction: str) -> None:
-    """Few or nearly all of them: each once, and every page's total is the number of all that match."""
+def test_recent_changes_are_paged_in_the_order_added(index: ContactIndex, direction: str) -> None:
+    """Each contact is found once, and each page has the total of all matches."""
     updated = sorted(contact.updated for contact in index.by_id.values())
     for since in (updated[5], updated[-20]):
         late = {contact.id for contact in index.by_id.values() if contact.updated >= since}
         body = {
-            "filters": [{"field": "dateUpdated", "operator": "range", "value": {"gte": iso(since)}}],
+            "filters": [{"field": "dateUpdated", "operator": "range", "value": {"gte": iso_time(since)}}],
             "sort": [{"field": "dateAdded", "direction": direction}],
         }
         ids = walk(index, pageLimit=7, **body)
 
         assert [
-            one.id for one in ranked(index.by_id.values(), [("dateAdded", direction == "desc")]) if one.id in late
+            one.id
+            for one in sort_contacts(index.by_id.values(), [("dateAdded", direction == "desc")])
+            if one.id in late
         ] == ids
         assert len(late) == ask(index, pageLimit=1, **body).total
 
 
 def test_pages_follow_a_change_that_comes_between_them() -> None:
-    """Matches are remembered from page to page, but no longer than they are right."""
-    index, everyone = Index(), list(synthetic("here", 20))
-    for contact in everyone:
+    """Remembered matches go with the first change."""
+    index, stored = ContactIndex(), list(synthetic_contacts("here", 20))
+    for contact in stored:
         index.put(contact)
     body = {
         "filters": [{"field": "source", "operator": "exists"}],
         "sort": [{"field": "dateAdded", "direction": "asc"}],
     }
     before = ask(index, **body)
-    index.put(everyone[3]._replace(source=None))
+    index.put(stored[3]._replace(source=None))
     changed = ask(index, **body)
-    index.drop(everyone[5].id)
+    index.drop(stored[5].id)
     dropped = ask(index, **body)
 
     assert [20, 19, 18] == [before.total, changed.total, dropped.total]
-    assert {*everyone} - {everyone[3], everyone[5]} == {*dropped.contacts}
+    assert {*stored} - {stored[3], stored[5]} == {*dropped.contacts}
 
 
 @pytest.mark.parametrize("direction", ["asc", "desc"])
 def test_a_page_costs_the_same_however_deep_it_lies(direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 5,000 contacts fewer than 50 are looked at to find where a page begins."""
-    index = Index()
-    for contact in synthetic("here", 5_000):
+    """Of 5,000 contacts, fewer than 50 are read to find the begin of a page."""
+    index = ContactIndex()
+    for contact in synthetic_contacts("here", 5_000):
         index.put(contact)
     order, looks = index.ordered("dateAdded"), list[str]()
 
-    def added(contact: Contact) -> int:
+    def added(contact: StoredContact) -> int:
         looks.append(contact.id)
         return contact.added
 
-    monkeypatch.setitem(sortable, "dateAdded", added)
+    monkeypatch.setitem(sort_values, "dateAdded", added)
     sort = [{"field": "dateAdded", "direction": direction}]
     costs = set[bool]()
     for place in (10, 2_500, 4_900):
@@ -185,11 +190,11 @@ def test_a_page_costs_the_same_however_deep_it_lies(direction: str, monkeypatch:
     assert {True} == costs
 
 
-def test_fifty_emails_are_found_in_one_group_and_counted(index: Index) -> None:
-    """Each that is known, once, also where it is asked for twice; who shares an e-mail is found with it."""
+def test_fifty_emails_are_found_in_one_group_and_counted(index: ContactIndex) -> None:
+    """A contact counts once, also if its e-mail is named twice. Contacts that share an e-mail are all found."""
     known = [contact for contact in index.by_id.values() if contact.email][:40]
     twin = known[0]._replace(id="twin")
-    emails = [*((contact.email or "").lower() for contact in known), *(f"nobody{n}@example.com" for n in range(9))]
+    emails = [*((contact.email or "").lower() for contact in known), *(f"unknown{n}@example.com" for n in range(9))]
     leaves = [{"field": "email", "operator": "eq", "value": email} for email in [*emails, emails[0]]]
     body = {"filters": [{"group": "OR", "filters": leaves}], "pageLimit": 30}
     alone = ask(index, **body)
@@ -203,11 +208,11 @@ def test_fifty_emails_are_found_in_one_group_and_counted(index: Index) -> None:
     assert sorted([*(contact.id for contact in known), "twin"]) == sorted(ids)
 
 
-def test_free_text_looks_into_names_emails_phones_and_companies(index: Index) -> None:
+def test_free_text_looks_into_names_emails_phones_and_companies(index: ContactIndex) -> None:
     some = next(contact for contact in index.by_id.values() if contact.phone)
 
     assert [some] == list(ask(index, query=some.phone).contacts)
-    assert 0 == ask(index, query="nobody at all").total
+    assert 0 == ask(index, query="unknown at all").total
 
 
 @pytest.mark.parametrize(
@@ -236,10 +241,10 @@ def test_free_text_looks_into_names_emails_phones_and_companies(index: Index) ->
 )
 def test_a_wrong_body_is_refused(body: dict[str, Any], status: int, message: object) -> None:
     with pytest.raises(Problem) as refused:
-        search.parse({**plain, **body})
+        parse_search({**plain, **body})
 
     assert (status, message) == (refused.value.status, refused.value.message)
 
 
 def test_ten_thousand_records_can_be_paged_through() -> None:
-    assert 9_500 == search.parse({**plain, "page": 20}).skip
+    assert 9_500 == parse_search({**plain, "page": 20}).skip

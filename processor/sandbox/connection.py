@@ -1,4 +1,4 @@
-"""One request's connection: how an answer leaves, whole or broken in one of the ways that networks have."""
+"""The connection of one request: send a response whole, or break the connection as networks do."""
 
 import asyncio
 import socket
@@ -9,13 +9,13 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-no_linger: Final = struct.pack("ii", 1, 0)  # close with a reset instead of a goodbye
-chunk: Final = b" " * 16_384  # of an endless body; every 10 ms: no client's memory lasts, and no core is lost to it
-pause_s: Final = 0.01
+no_linger: Final = struct.pack("ii", 1, 0)  # the socket closes with a reset
+endless_chunk: Final = b" " * 16_384  # every 10 ms: no client's memory lasts, and no core is lost to it
+endless_pause_s: Final = 0.01
 
 
-class Wire:
-    """Called in-process there is no connection to break: then breaking it raises ConnectionResetError into the caller."""
+class ClientConnection:
+    """One request's connection. A call in the same process has none: then a break raises ConnectionResetError into the caller."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._transport: asyncio.Transport | None = scope.get("state", {}).get("transport")
@@ -30,18 +30,18 @@ class Wire:
             if not message.get("more_body"):
                 return b"".join(read)
 
-    async def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    async def respond(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         await self._start(status, headers, len(body))
         await self._send({"type": "http.response.body", "body": body})
 
     async def pause(self, seconds: float) -> None:
-        """Cut short when the client gives up, so that nobody waits for an answer that nobody hears."""
+        """Wait, but return early when the client disconnects."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.hang()
 
     async def hang(self) -> None:
-        """Until the client gives up."""
+        """Wait until the client disconnects."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
@@ -53,18 +53,18 @@ class Wire:
         transport.abort()
         await self.hang()
 
-    async def truncated(self, headers: Mapping[str, str], body: bytes) -> None:
-        """Half of what its Content-Length promises."""
+    async def truncate(self, headers: Mapping[str, str], body: bytes) -> None:
+        """Send half of the body that Content-Length announces, then close."""
         await self._start(200, headers, len(body))
         await self._send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
         self._breakable().close()
         await self.hang()
 
-    async def endless(self, headers: Mapping[str, str]) -> None:
+    async def send_endlessly(self, headers: Mapping[str, str]) -> None:
         await self._start(200, headers, None)
         while self._transport is None or not self._transport.is_closing():
-            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await asyncio.sleep(pause_s)
+            await self._send({"type": "http.response.body", "body": endless_chunk, "more_body": True})
+            await asyncio.sleep(endless_pause_s)
 
     async def _start(self, status: int, headers: Mapping[str, str], length: int | None) -> None:
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
