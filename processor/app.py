@@ -17,13 +17,19 @@ from processor.engine.ports import Ports
 from processor.engine.runner import Ended, run
 from processor.engine.state_file import StateFolder
 from processor.engine.supervisor import supervise
-from processor.engine.telemetry import Telemetry
 from processor.engine.tokens import BadTokens, Tokens
 from processor.kafka import KafkaConfig, KafkaLog, describe_topics
 from processor.ratelimit.budget import Rate
 from processor.settings import Settings, WrongSetting
-from processor.shard.notes import Note
 from processor.shard.setup import Setup
+from processor.telemetry.catalogue import (
+    PartitionsOwned,
+    StateDiscarded,
+    TokensUnreadable,
+    WorkerStopped,
+    WorkerStopping,
+)
+from processor.telemetry.recorder import Telemetry
 
 
 def run_worker(settings: Settings) -> int:
@@ -43,7 +49,7 @@ async def work(settings: Settings, telemetry: Telemetry, port: socket.socket) ->
     loop = asyncio.get_running_loop()
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, stop.set)
-    config, clock = KafkaConfig(**settings.kafka()), WallClock(telemetry.take)
+    config, clock = KafkaConfig(**settings.kafka()), WallClock(telemetry.record)
     partitions = await check_topics(config)
     worker = f"{settings.kafka_group_instance_id or socket.gethostname()}-{getpid()}-{uuid4().hex[:8]}"[:128]
     tokens = make_tokens(settings, telemetry)
@@ -66,35 +72,35 @@ async def work(settings: Settings, telemetry: Telemetry, port: socket.socket) ->
             name = f"{config.prefix}processor-{partition}"
 
             def discarded(why: str) -> None:
-                telemetry.take(Note("state_discarded", {"partition": partition, "why": why}))
+                telemetry.record(StateDiscarded(partition, why))
 
             ports = Ports(
                 log=lambda: KafkaLog(config, partition, membership.read_to),
                 api=client,
                 clock=clock,
                 open_state=StateFolder(settings.hydrant_state_dir, name, clock, discarded),
-                note=telemetry.take,
+                note=telemetry.record,
             )
             return await run(setup, ports, end)
 
         def owns(owned: frozenset[int]) -> None:
-            telemetry.take(Note("owned", {"partitions": sorted(owned), "count": len(owned)}))
+            telemetry.record(PartitionsOwned(sorted(owned), len(owned)))
 
         left = asyncio.Event()  # health is told until the last turn has committed
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(serve(health(telemetry.exposition, unready), port, left), name="health")
-            tasks.create_task(tell(stop, telemetry, Note("stopping", {})), name="stopping")
+            tasks.create_task(record_stopping(stop, telemetry), name="stopping")
             try:
                 await supervise(membership, run_partition, owns, stop)
             finally:
                 stop.set()  # also where another worker has taken our place in the group
                 left.set()
-    telemetry.take(Note("stopped", {}))
+    telemetry.record(WorkerStopped())
 
 
-async def tell(when: asyncio.Event, telemetry: Telemetry, note: Note) -> None:
-    await when.wait()
-    telemetry.take(note)
+async def record_stopping(stop: asyncio.Event, telemetry: Telemetry) -> None:
+    await stop.wait()
+    telemetry.record(WorkerStopping())
 
 
 async def check_topics(config: KafkaConfig) -> int:
@@ -112,7 +118,7 @@ def make_tokens(settings: Settings, telemetry: Telemetry) -> Tokens:
         return Tokens.one(settings.ghl_token.get_secret_value() if settings.ghl_token else "")
 
     def report(problem: str) -> None:
-        telemetry.take(Note("tokens", {"why": problem}))
+        telemetry.record(TokensUnreadable(problem))
 
     try:
         return Tokens.of_file(settings.ghl_tokens_file, time.monotonic, report)

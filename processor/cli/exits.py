@@ -33,9 +33,9 @@ def told(command: Callable[P, None]) -> Callable[P, None]:
 
 def leave(error: Exception) -> NoReturn:
     from processor.engine.health import PortTaken
-    from processor.engine.telemetry import whereabouts
     from processor.kafka import Refused, Replaced, Unreachable
     from processor.settings import WrongSetting
+    from processor.telemetry.logs import whereabouts
 
     for one in leaves(error):
         match one:

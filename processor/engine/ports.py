@@ -7,8 +7,8 @@ from typing import Protocol
 from processor.events.cloudevents import Record
 from processor.highlevel.requests import Call
 from processor.highlevel.responses import Response
-from processor.shard.notes import Note
 from processor.shard.state import Out, State
+from processor.telemetry.catalogue import TelemetryEvent
 
 
 class LogError(Exception):
@@ -107,4 +107,4 @@ class Ports:
     api: Api
     clock: Clock
     open_state: OpenState
-    note: Callable[[Note], None]
+    note: Callable[[TelemetryEvent], None]

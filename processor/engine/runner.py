@@ -11,12 +11,21 @@ from typing import Final, Literal
 from processor.engine.dispatch import Dispatch
 from processor.engine.inbox import Inbox
 from processor.engine.ports import Broken, Fenced, Log, Ports
-from processor.engine.telemetry import whereabouts
 from processor.engine.turn_loop import Stepped, Tenure, Turning, is_of_the_file
-from processor.shard.notes import Note
 from processor.shard.setup import Setup
 from processor.shard.state import Position, State
 from processor.shard.turn import Shard
+from processor.telemetry.catalogue import (
+    InputPositionLost,
+    PartitionBroken,
+    PartitionClosed,
+    PartitionFenced,
+    PartitionOpened,
+    PartitionOpening,
+    PartitionRestoring,
+    StateDiscarded,
+)
+from processor.telemetry.logs import whereabouts
 from processor.topics import INPUT_TOPICS
 
 reopen_after_s: Final = (1.0, 2.0, 4.0, 8.0, 15.0)  # the broker is gone, or a turn fails for a reason of its own
@@ -51,12 +60,12 @@ async def run(setup: Setup, ports: Ports, stop: asyncio.Event) -> Ended:
             except Stepped:
                 failures = 0
             except Fenced:
-                ports.note(Note("fenced", {"partition": setup.partition}))
+                ports.note(PartitionFenced(setup.partition))
                 ended = "fenced"
                 break
             except Exception as error:
                 why = str(error) if isinstance(error, Broken) else whereabouts(error)
-                ports.note(Note("broken", {"partition": setup.partition, "why": why}))
+                ports.note(PartitionBroken(setup.partition, why))
                 if ports.clock.now() - tenure.proved > in_doubt_ms:
                     ended = "in doubt"
                     break
@@ -71,7 +80,7 @@ async def own(
     setup: Setup, ports: Ports, dispatch: Dispatch, tenure: Tenure, arrived: asyncio.Event, stop: asyncio.Event
 ) -> None:
     """Open the shard, and turn."""
-    ports.note(Note("opening", {"partition": setup.partition}))
+    ports.note(PartitionOpening(setup.partition))
     settled = ports.clock.settled_at()
     since = ports.clock.now()
     log = ports.log()
@@ -83,14 +92,8 @@ async def own(
         await restore(setup, ports, log, file.state, end)
         alerts = await log.assign(positions(file.state))
         for topic, why in alerts.items():
-            ports.note(Note("alert", {"partition": setup.partition, "topic": topic, "why": why}))
-        opened = {
-            "partition": setup.partition,
-            "state": file.origin,
-            "rows": end - begin,
-            "ms": ports.clock.now() - since,
-        }
-        ports.note(Note("opened", opened))
+            ports.note(InputPositionLost(setup.partition, topic, why))
+        ports.note(PartitionOpened(setup.partition, file.origin, rows=end - begin, ms=ports.clock.now() - since))
         inbox = Inbox(log, dispatch, ports.clock, arrived, stop)
         try:
             await Turning(Shard(file.state, setup), ports, log, dispatch, tenure, settled, stop).run(inbox)
@@ -100,13 +103,13 @@ async def own(
     except sqlite3.DatabaseError as error:
         if file is not None and is_of_the_file(error) and getattr(error, "sqlite_errorcode", 0) & 0xFF not in passing:
             file.discard()
-            ports.note(Note("state_discarded", {"partition": setup.partition, "why": "SQLite can't work with it"}))
+            ports.note(StateDiscarded(setup.partition, "SQLite can't work with it"))
         raise
     finally:
         if file is not None:
             file.close()
         await log.close()
-        ports.note(Note("closed", {"partition": setup.partition}))
+        ports.note(PartitionClosed(setup.partition))
 
 
 async def restore(setup: Setup, ports: Ports, log: Log, state: State, end: int) -> None:
@@ -117,8 +120,7 @@ async def restore(setup: Setup, ports: Ports, log: Log, state: State, end: int) 
         rows += len(slice_.rows)
         if ports.clock.now() - told >= tell_every_ms or slice_.position >= end:
             told = ports.clock.now()
-            said = {"partition": setup.partition, "rows": rows, "position": slice_.position, "end": end}
-            ports.note(Note("restoring", said))
+            ports.note(PartitionRestoring(setup.partition, rows, slice_.position, end))
     state.restored(ports.clock.now())
 
 

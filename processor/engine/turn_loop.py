@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from processor.engine.dispatch import Dispatch
 from processor.engine.inbox import Inbox, one_by_one
 from processor.engine.ports import Broken, Log, Ports
-from processor.engine.telemetry import whereabouts
 from processor.events.cloudevents import Event, Malformed, request_ids
 from processor.highlevel.responses import Refused, Response
 from processor.shard.hear import Input
-from processor.shard.notes import Note
 from processor.shard.turn import Effects, Shard
+from processor.telemetry.catalogue import TurnCommitted, TurnFailed
+from processor.telemetry.logs import whereabouts
 
 
 class Stepped(Exception):
@@ -62,7 +62,7 @@ class Turning:
         except Exception as error:
             if is_of_the_file(error):  # not of what came in
                 raise
-            self.ports.note(Note("turn_failed", {"partition": shard.setup.partition, "error": whereabouts(error)}))
+            self.ports.note(TurnFailed(shard.setup.partition, whereabouts(error)))
             if not inputs:
                 raise Broken("a turn fails without any input") from error
             if not alone:
@@ -79,16 +79,16 @@ class Turning:
             self.dispatch.send(call)
         for location, token in effects.watched:
             self.dispatch.look(location, token)
-        said = {
-            "partition": shard.setup.partition,
-            "inputs": len(inputs),
-            "records": len(effects.records),
-            "rows": len(effects.rows),
-            "calls": len(effects.calls),
-            "turn_ms": turned - now,
-            "commit_ms": clock.now() - turned,
-        }
-        self.ports.note(Note("turn", said))
+        committed = TurnCommitted(
+            partition=shard.setup.partition,
+            inputs=len(inputs),
+            records=len(effects.records),
+            rows=len(effects.rows),
+            calls=len(effects.calls),
+            turn_ms=turned - now,
+            commit_ms=clock.now() - turned,
+        )
+        self.ports.note(committed)
         return effects.wake_at
 
     async def commit(self, effects: Effects) -> None:

@@ -4,11 +4,11 @@ from typing import Final
 
 from processor.events.cloudevents import Event, Malformed, Record, dead_letter, request_ids
 from processor.shard.lead import Lead
-from processor.shard.notes import Note
 from processor.shard.request import Request
 from processor.shard.result import emit, publish
 from processor.shard.setup import Setup
 from processor.shard.state import Changes, Out
+from processor.telemetry.catalogue import EventDeadLettered, EventForwarded
 from processor.topics import home, prefixed
 
 rehomed: Final = "hydrant-rehomed"
@@ -24,8 +24,7 @@ def rehome(changes: Changes, setup: Setup, event: Event, location: str, now: int
     there = home(location, setup.partitions)
     headers = (*record.headers, (rehomed, b"1"))
     changes.records.append(Out(record.topic, location.encode(), record.value, headers, there, record.timestamp_ms))
-    said = {"topic": record.topic, "partition": record.partition, "offset": record.offset, "home": there}
-    changes.notes.append(Note("rehomed", said))
+    changes.notes.append(EventForwarded(record.topic, record.partition, record.offset, there))
 
 
 def bury(changes: Changes, setup: Setup, malformed: Malformed, now: int) -> None:
@@ -33,13 +32,8 @@ def bury(changes: Changes, setup: Setup, malformed: Malformed, now: int) -> None
     record = malformed.record
     key, value, headers = dead_letter(malformed, prefixed(setup.prefix, record.topic), now)
     changes.records.append(Out("dead.letters", key or b"", value, tuple(headers)))
-    said = {
-        "reason": malformed.reason,
-        "detail": malformed.detail,
-        "topic": record.topic,
-        "partition": record.partition,
-    }
-    changes.notes.append(Note("buried", said | {"offset": record.offset}))
+    buried = EventDeadLettered(malformed.reason, malformed.detail, record.topic, record.partition, record.offset)
+    changes.notes.append(buried)
     if malformed.request is not None:
         refuse(changes, malformed, record, now)
 

@@ -22,13 +22,13 @@ from processor.shard.hear_answer import hear_answer
 from processor.shard.job import Backfill, Job, served, tallies
 from processor.shard.lead import Lead
 from processor.shard.location import Location, held_by
-from processor.shard.notes import Note
 from processor.shard.request import Request
 from processor.shard.result import publish
 from processor.shard.settle import finish
 from processor.shard.setup import Setup
 from processor.shard.state import Changes, Position
 from processor.shard.sync_all import cancel_requested, location_requested, step
+from processor.telemetry.catalogue import EventsIngested
 from processor.topics import home
 
 unknown_for_ms: Final = 10_000  # DESIGN §3: an unknown lead is waited for
@@ -80,7 +80,7 @@ def hear(changes: Changes, setup: Setup, inputs: Iterable[Input], now: int) -> I
         touched.update((lead.key, lead) for lead in leads)
     touched.update((lead.key, lead) for lead in hear_time(changes, setup, now))
     if counts:
-        changes.notes.append(Note("heard", {"counts": counts, "lag_ms": now - oldest}))
+        changes.notes.append(EventsIngested(counts, lag_ms=now - oldest))
     return touched.values()
 
 

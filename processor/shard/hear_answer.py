@@ -16,7 +16,6 @@ from processor.shard.lead import Dead, Lead, Open, Question
 from processor.shard.ledger import Ledger
 from processor.shard.location import Location, Pause
 from processor.shard.messages import take_in
-from processor.shard.notes import Note
 from processor.shard.resolve import Evidence, fold
 from processor.shard.scan import answered as ors_answered
 from processor.shard.scan import hear_page
@@ -24,6 +23,7 @@ from processor.shard.settle import finish, learn
 from processor.shard.setup import Setup
 from processor.shard.state import Changes
 from processor.shard.sync_all import end
+from processor.telemetry.catalogue import ExternalCapLowered, LocationThrottled, ResponseIngested
 
 attempts_at_most: Final = 8
 questions: Final = {"contact": "get", "messages": "export"}  # by the kind of call; a search's are many
@@ -46,8 +46,7 @@ def hear_answer(changes: Changes, setup: Setup, answer: Response, now: int) -> I
         return ()  # heard before, by a turn of which nobody knew whether it had committed
     note(changes, answer, now)
     if answer.headers and budget.hear(permit.slot, answer.headers, now):
-        tight = {"location": location.id, "ceiling": budget.tight, "until": budget.tight_until}
-        changes.notes.append(Note("tightened", tight))
+        changes.notes.append(ExternalCapLowered(location.id, budget.tight, budget.tight_until))
     probing, counted = location.breaker.is_probe(permit.granted), not location.breaker.open
     if isinstance(said, outcome.Lost | outcome.Unavailable) or said == outcome.Unsent("connect"):
         location.failed(permit.granted, permit.slot, now)
@@ -60,8 +59,7 @@ def hear_answer(changes: Changes, setup: Setup, answer: Response, now: int) -> I
         case outcome.Throttled(retry_after_ms):
             wait = jittered(retry_after_ms or window_ms, location.key, permit.slot)
             budget.freeze(now + wait)
-            throttled = {"location": location.id, "retry_after_ms": retry_after_ms, "until": now + wait}
-            changes.notes.append(Note("throttled", throttled))
+            changes.notes.append(LocationThrottled(location.id, retry_after_ms, now + wait))
             changes.landed(location.id, permit.slot)
             return ()
         case outcome.Unauthorized("scope") if call.kind == "messages":
@@ -224,14 +222,14 @@ def retry(changes: Changes, lead: Lead, work: Open, width: int, unavailable: boo
 
 def note(changes: Changes, answer: Response, now: int) -> None:
     said = answer.outcome
-    fields = {
-        "location": answer.call.permit.location,
-        "kind": answer.call.kind,
-        "outcome": type(said).__name__.lower(),
-        "status": answer.status,
-        "trace_id": answer.trace_id,
-        "network_ms": max(0, now - answer.call.permit.granted),
-        "contacts": len(said.contacts) if isinstance(said, outcome.Found | outcome.Page) else 0,
-        "messages": len(said.messages) if isinstance(said, outcome.Exported) else 0,
-    }
-    changes.notes.append(Note("answered", fields))
+    ingested = ResponseIngested(
+        location=answer.call.permit.location,
+        kind=answer.call.kind,
+        outcome=type(said).__name__.lower(),
+        status=answer.status,
+        trace_id=answer.trace_id,
+        network_ms=max(0, now - answer.call.permit.granted),
+        contacts=len(said.contacts) if isinstance(said, outcome.Found | outcome.Page) else 0,
+        messages=len(said.messages) if isinstance(said, outcome.Exported) else 0,
+    )
+    changes.notes.append(ingested)

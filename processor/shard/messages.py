@@ -9,9 +9,9 @@ from typing import Final
 from processor.events.fields import rfc3339
 from processor.highlevel.message import Message
 from processor.shard.lead import Checkpoint, Lead, Open
-from processor.shard.notes import Note
 from processor.shard.result import emit
 from processor.shard.state import Changes
+from processor.telemetry.catalogue import MessagesImported
 
 overlap_ms: Final = 600_000  # messages may appear late, or out of order
 recent_at_most: Final = 1_000  # ids kept; with more in ten minutes the overlap shrinks
@@ -36,7 +36,7 @@ def take_in(changes: Changes, lead: Lead, work: Open, contact: str, messages: It
         move(checkpoint)
         work.imported += fresh
         work.untold += fresh
-        changes.notes.append(Note("imported", {"location": lead.location, "lead": lead.id, "count": fresh}))
+        changes.notes.append(MessagesImported(lead.location, lead.id, fresh))
     return fresh
 
 

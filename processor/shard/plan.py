@@ -13,11 +13,11 @@ from processor.shard.lead import Lead, messages_lane
 from processor.shard.ledger import Ledger
 from processor.shard.location import Location
 from processor.shard.messages import since
-from processor.shard.notes import Note
 from processor.shard.scan import page
 from processor.shard.setup import Setup
 from processor.shard.state import Changes
 from processor.shard.tables import Pending
+from processor.telemetry.catalogue import CallGranted
 
 leads_per_value: Final = 4  # leads that ask the same share a value; more than that wait for the next call
 alone_in_a_call: Final = ("get", "export")
@@ -158,12 +158,12 @@ def call(changes: Changes, permit: Permit, questions: Sequence[tuple[str, Pendin
 
 
 def note(changes: Changes, made: Call, lane: Lane, wait_ms: int) -> None:
-    fields = {
-        "location": made.permit.location,
-        "kind": made.kind,
-        "lane": lane_names[lane],
-        "wait_ms": wait_ms,
-        "values": len(made.what.wanted) if isinstance(made.what, Search) else 1,
-        "leads": len(made.asks),
-    }
-    changes.notes.append(Note("granted", fields))
+    granted = CallGranted(
+        location=made.permit.location,
+        kind=made.kind,
+        lane=lane_names[lane],
+        wait_ms=wait_ms,
+        values=len(made.what.wanted) if isinstance(made.what, Search) else 1,
+        leads=len(made.asks),
+    )
+    changes.notes.append(granted)

@@ -6,10 +6,10 @@ from processor.events.fields import rfc3339
 from processor.shard.job import Backfill, Job, going, tell_every_ms
 from processor.shard.ledger import Ledger
 from processor.shard.location import Location
-from processor.shard.notes import Note
 from processor.shard.result import emit
 from processor.shard.setup import Setup
 from processor.shard.state import Changes
+from processor.telemetry.catalogue import JobChanged
 
 settle_us: Final = 250  # of a lead, when a scan is decided: an estimate, for the ETA
 still_going: Final = ("sync.started", "sync.progressed", "sync.paused")
@@ -125,15 +125,15 @@ def note(changes: Changes, kind: str, what: Job | Backfill, now: int) -> None:
     if kind == "sync.progressed":
         return
     tally = what.tally
-    fields = {
-        "location": what.location if isinstance(what, Job) else None,
-        "request": what.id,
-        "state": kind.removeprefix("sync."),
-        "plan": what.plan if isinstance(what, Job) else None,
-        "reason": what.told.held if not what.ended else what.reason if isinstance(what, Job) else None,
-        "leads": tally.leads,
-        "leads_done": tally.leads_done,
-        "calls": tally.spent,
-        "ms": now - what.told.started if what.told.started else None,
-    }
-    changes.notes.append(Note("job", fields))
+    changed = JobChanged(
+        location=what.location if isinstance(what, Job) else None,
+        request=what.id,
+        state=kind.removeprefix("sync."),
+        plan=what.plan if isinstance(what, Job) else None,
+        reason=what.told.held if not what.ended else what.reason if isinstance(what, Job) else None,
+        leads=tally.leads,
+        leads_done=tally.leads_done,
+        calls=tally.spent,
+        ms=now - what.told.started if what.told.started else None,
+    )
+    changes.notes.append(changed)

@@ -7,10 +7,10 @@ from processor.ratelimit.budget import lane_names
 from processor.shard.job import active
 from processor.shard.ledger import Ledger
 from processor.shard.location import Location, report_every_ms
-from processor.shard.notes import Note
 from processor.shard.result import emit
 from processor.shard.setup import Setup
 from processor.shard.state import Changes
+from processor.telemetry.catalogue import StatusChanged
 
 look_again_ms: Final = 60_000  # at an idle location that ails
 
@@ -31,8 +31,7 @@ def report(changes: Changes, setup: Setup, now: int) -> None:
                 queued[job.lane] = job.tally.leads - job.tally.leads_done
             oldest = changes.oldest_pending(name)
             if changed:
-                said = {"location": name, "state": state, "previous": location.state, "reason": reason, "until": until}
-                changes.notes.append(Note("status", said))
+                changes.notes.append(StatusChanged(name, state, location.state, reason, until))
                 location.state, location.since = state, now
             busy = bool(sent or queued)
             if changed or busy or location.was_busy:

@@ -7,9 +7,9 @@ from processor.events.cloudevents import encode
 from processor.ratelimit.budget import lane_names
 from processor.shard.job import Job
 from processor.shard.lead import Lead, facts, forgotten_after_ms
-from processor.shard.notes import Note
 from processor.shard.request import Request
 from processor.shard.state import Changes, Out
+from processor.telemetry.catalogue import ResultPublished
 
 
 def publish(
@@ -37,6 +37,7 @@ def publish(
         "total": max(0, now - since),
     }
     messages, imported = work.said_of_messages if work else ("not_asked", 0)
+    resolved_by = (lead.resolved_by if "contact_id" in lead.learned else "lead") if linked else None
     data: dict[str, object] = {
         "location_id": lead.location,
         "lead_id": lead.id,
@@ -47,7 +48,7 @@ def publish(
         "contact_id": linked,
         "changes": learned,
         "replaces": replaces,
-        "resolved_by": (lead.resolved_by if "contact_id" in lead.learned else "lead") if linked else None,
+        "resolved_by": resolved_by,
         "hydrated_from": lead.hydrated_from,
         "messages": messages,
         "messages_imported": imported,
@@ -79,16 +80,17 @@ def publish(
         changes.refresh(request)
     if lead.revision is None:
         lead.expires = now + forgotten_after_ms  # the sequence must not be forgotten
-    noted = {
-        "location": lead.location,
-        "lead": lead.id,
-        "outcome": outcome,
-        "lane": lane_names[work.lane] if work else lane_names[0],
-        "resolved_by": data["resolved_by"],
-        "reason": reason,
-        "cause_count": len(requests) + len(jobs) + len(causes),
-    }
-    changes.notes.append(Note("result", noted | {f"{name}_ms": ms for name, ms in timings.items()}))
+    published = ResultPublished(
+        location=lead.location,
+        lead=lead.id,
+        outcome=outcome,
+        lane=lane_names[work.lane] if work else lane_names[0],
+        resolved_by=resolved_by,
+        reason=reason,
+        cause_count=len(requests) + len(jobs) + len(causes),
+        **{f"{name}_ms": ms for name, ms in timings.items()},
+    )
+    changes.notes.append(published)
 
 
 def said(

@@ -13,8 +13,8 @@ from typing import Final, Protocol, Self, TypeVar, cast
 import orjson
 
 from processor.highlevel.responses import Response
-from processor.shard.notes import Note
 from processor.shard.tables import Projection, Tables, nothing, schema
+from processor.telemetry.catalogue import TelemetryEvent
 
 Row = tuple[str, bytes | None]
 
@@ -140,7 +140,7 @@ class Changes(Tables):
         self._held: dict[str, Held] = {}
         self.rows: list[Row] = []  # for the changelog, in the order written
         self.records: list[Out] = []  # to publish
-        self.notes: list[Note] = []  # for logs and metrics
+        self.notes: list[TelemetryEvent] = []  # for logs and metrics
         self.busy: dict[str, None] = {}  # locations whose budget may have a use now, in the order they came up
         self.again: list[Response] = []  # what is left of a page: it is heard in the next turn
         self.watched: list[tuple[str, str | None]] = []  # locations that wait for another token than this one

@@ -15,7 +15,6 @@ from processor.shard.hear import Input, hear
 from processor.shard.job import Backfill, Job
 from processor.shard.lead import Lead
 from processor.shard.location import Location
-from processor.shard.notes import Note
 from processor.shard.plan import spend
 from processor.shard.progress import tell
 from processor.shard.report import report
@@ -25,6 +24,7 @@ from processor.shard.setup import Setup
 from processor.shard.state import Out, Row, State
 from processor.shard.sync_all import advance as advance_jobs
 from processor.shard.tables import Projection, nothing
+from processor.telemetry.catalogue import TelemetryEvent
 
 __all__ = ["Effects", "Out", "Shard"]
 
@@ -40,7 +40,7 @@ class Effects:
         tuple[str, str | None]
     ]  # locations whose token was refused, and its fingerprint: is it another now?
     again: Sequence[Response]  # what is left of a page, to be heard in the next turn
-    notes: Sequence[Note]
+    notes: Sequence[TelemetryEvent]
     wake_at: int | None  # ms, when to turn again though nothing came in
 
 

@@ -282,7 +282,7 @@ def test_headers_tighten_the_budget() -> None:
 
     assert few <= 5
     assert len(bench.made) == 60
-    assert "tightened" in {note.name for note in bench.notes}
+    assert "tightened" in {event.name for event in bench.notes}
 
 
 def test_a_request_of_its_own_that_is_refused_says_nothing_of_the_location() -> None:
