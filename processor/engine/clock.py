@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from processor.shard.notes import Note
+from processor.telemetry.catalogue import TelemetryEvent, WallClockStepped
 
 off_at_most_ms: Final = 500  # DESIGN §1: further off the wall clock, it was stepped …
 unsettled_ms: Final = 25_000  # … and nothing is granted for so long: slots granted by the old time are over by then
@@ -15,11 +15,11 @@ class WallClock:
 
     def __init__(
         self,
-        note: Callable[[Note], None],
+        record: Callable[[TelemetryEvent], None],
         wall_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._note, self._wall_ns, self._monotonic_ns = note, wall_ns, monotonic_ns
+        self._record, self._wall_ns, self._monotonic_ns = record, wall_ns, monotonic_ns
         self._offset = self._wall_offset()
         self._settled = 0
 
@@ -30,7 +30,7 @@ class WallClock:
         """Return since when this clock may be trusted. After a step of the wall clock, follow it and start anew."""
         offset = self._wall_offset()
         if abs(offset - self._offset) > off_at_most_ms:
-            self._note(Note("unsettled_clock", {"off_ms": offset - self._offset}))
+            self._record(WallClockStepped(offset - self._offset))
             self._offset = offset
             self._settled = self.now() + unsettled_ms
         return self._settled

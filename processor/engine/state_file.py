@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from processor.engine.ports import Clock
-from processor.shard.state import State
-from processor.shard.tables import schema
-from processor.shard.turn import project
+from processor.shard.indexes import schema
+from processor.shard.store import Store
 
 unused_at_most_ms: Final = 7 * 24 * 3_600_000  # half of the changelog's delete.retention.ms: deletions may have left it
 
 
 @dataclass(slots=True)
 class SqliteFile:
-    state: State
+    store: Store
     origin: str
     path: Path
     clock: Clock
@@ -33,8 +32,8 @@ class SqliteFile:
     def close(self) -> None:
         try:
             with suppress(sqlite3.Error):
-                self.state.set_meta(used=self.clock.now())  # its position is the newest, even if opened long ago
-            self.state.connection.close()
+                self.store.set_meta(used=self.clock.now())  # its position is the newest, even if opened long ago
+            self.store.connection.close()
             if self.discarded:
                 _remove(self.path)
         finally:
@@ -76,37 +75,37 @@ class StateFolder:
             lock.close()
             raise
 
-    def _kept(self, path: Path, identity: str, begin: int, end: int) -> State | None:
+    def _kept(self, path: Path, identity: str, begin: int, end: int) -> Store | None:
         if not path.exists():
             return None
         connection = sqlite3.connect(path)
         try:
-            state = State(connection, project)
-            if (why := self._unusable(state, identity, begin, end)) is None:
-                return state
+            store = Store(connection)
+            if (why := self._unusable(store, identity, begin, end)) is None:
+                return store
         except sqlite3.DatabaseError:
             why = "no SQLite can read it"
         connection.close()
         self.report_discarded(why)
         return None
 
-    def _unusable(self, state: State, identity: str, begin: int, end: int) -> str | None:
+    def _unusable(self, store: Store, identity: str, begin: int, end: int) -> str | None:
         """Return the reason why the file can't be used, or None."""
-        used = state.meta("used")
-        if state.meta("schema") != schema:
+        used = store.meta("used")
+        if store.meta("schema") != schema:
             return "of another version"
-        if state.meta("identity") != identity:
+        if store.meta("identity") != identity:
             return "of another cluster or changelog"
         if not isinstance(used, int) or self.clock.now() - used >= unused_at_most_ms:
             return "not used for 7 days"
-        return None if begin <= state.position <= end else "its position is outside of the changelog"
+        return None if begin <= store.position <= end else "its position is outside of the changelog"
 
-    def _fresh(self, path: Path, identity: str) -> State:
+    def _fresh(self, path: Path, identity: str) -> Store:
         _remove(path)
         path.touch(mode=0o600)  # before SQLite does: its files beside this one take over the permissions
-        state = State(sqlite3.connect(path), project)
-        state.set_meta(identity=identity, schema=schema, used=self.clock.now())
-        return state
+        store = Store(sqlite3.connect(path))
+        store.set_meta(identity=identity, schema=schema, used=self.clock.now())
+        return store
 
 
 def _remove(path: Path) -> None:

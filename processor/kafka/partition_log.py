@@ -27,7 +27,7 @@ from processor.kafka.connection import KafkaConfig, ignore_failure, make_consume
 from processor.kafka.errors import error_kind
 from processor.kafka.producers import fill_batches, transactional_producer
 from processor.kafka.topic_reader import TopicReader, silent_after_s
-from processor.shard.state import Out
+from processor.shard.store import OutRecord
 from processor.topics import INPUT_TOPICS, TOPICS, prefixed
 
 poll_shares: Final = (
@@ -142,7 +142,7 @@ class KafkaLog:
         except (errors.KafkaError, TimeoutError) as error:
             raise Broken(f"end of lead.changes: {error_kind(error)}") from error
 
-    async def commit(self, records: Sequence[Out], rows: Sequence[tuple[str, bytes | None]]) -> int | None:
+    async def commit(self, records: Sequence[OutRecord], rows: Sequence[tuple[str, bytes | None]]) -> int | None:
         producer, ending = self._producer, False
         try:
             async with asyncio.timeout(commit_within_s):

@@ -10,7 +10,7 @@ from processor.kafka.changelog import changelog_topic
 from processor.kafka.connection import KafkaConfig, request_timeout_ms, stop_client
 from processor.kafka.errors import reach_kafka
 from processor.kafka.topic_admin import partition_counts
-from processor.shard.state import Out
+from processor.shard.store import OutRecord
 from processor.topics import message_max_bytes, prefixed
 
 batch_bytes: Final = 1024 * 1024  # trap: a batch is limited, so a large turn is split; a larger record goes alone
@@ -34,7 +34,7 @@ def transactional_producer(config: KafkaConfig, transactional_id: str) -> Any:
 
 
 def fill_batches(
-    producer: Any, prefix: str, partition: int, records: Sequence[Out], rows: Sequence[tuple[str, bytes | None]]
+    producer: Any, prefix: str, partition: int, records: Sequence[OutRecord], rows: Sequence[tuple[str, bytes | None]]
 ) -> list[tuple[tuple[str, int], Any]]:
     """Return the batches of one transaction, rows last: one per topic and partition, more where one is full.
 
@@ -53,7 +53,7 @@ def fill_batches(
 
 
 def _entries(
-    partition: int, records: Sequence[Out], rows: Sequence[tuple[str, bytes | None]]
+    partition: int, records: Sequence[OutRecord], rows: Sequence[tuple[str, bytes | None]]
 ) -> Iterator[tuple[str, int, bytes, bytes | None, list[tuple[str, bytes]], int | None]]:
     for out in records:
         to = partition if out.partition is None else out.partition
@@ -94,7 +94,7 @@ class Publisher:
     async def __aexit__(self, *_: object) -> None:
         await stop_client(self._producer)
 
-    async def publish(self, records: Sequence[Out]) -> None:
+    async def publish(self, records: Sequence[OutRecord]) -> None:
         """Publish each record to its named partition, else to the home of its key. Returns once all are in the log."""
         async with reach_kafka(self._config):
             names = {out.topic: prefixed(self._config.prefix, out.topic) for out in records}
@@ -114,4 +114,4 @@ async def publish_record(
 ) -> None:
     """Publish one record to the home of its key. Raises KafkaUnreachable or KafkaRefused."""
     async with Publisher(config) as publisher:
-        await publisher.publish([Out(topic, key, value, tuple(headers))])
+        await publisher.publish([OutRecord(topic, key, value, tuple(headers))])

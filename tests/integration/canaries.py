@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from processor.shard.state import Out
+from processor.shard.store import OutRecord
 from processor.topics import home
 from tests.bench import leads
 from tests.lab.demo.people import highlevels
@@ -44,15 +44,15 @@ class Lead:
         ids = {"location_id": self.location, "lead_id": self.id, "revision": revision}
         return {**ids, "created_at": leads.years_ago, **told, **more}
 
-    def change(self, revision: int = 1, **more: object) -> Out:
+    def change(self, revision: int = 1, **more: object) -> OutRecord:
         data = self.known(revision, **more)
         return event("lead.changes", "lead.changed", data, f"change-{self.number}-{revision}")
 
-    def deletion(self, revision: int) -> Out:
+    def deletion(self, revision: int) -> OutRecord:
         data = {"location_id": self.location, "lead_id": self.id, "revision": revision}
         return event("lead.changes", "lead.deleted", data, f"deletion-{self.number}-{revision}")
 
-    def sync(self, request: str, **more: object) -> Out:
+    def sync(self, request: str, **more: object) -> OutRecord:
         """Without a `lead` of its own, and for no messages, unless `more` says so."""
         ids = {"request_id": request, "location_id": self.location, "lead_id": self.id}
         data = {**ids, "include_messages": False, **more}
@@ -66,9 +66,9 @@ class Lead:
         }
 
 
-def event(topic: str, kind: str, data: Mapping[str, Any], unique: str) -> Out:
+def event(topic: str, kind: str, data: Mapping[str, Any], unique: str) -> OutRecord:
     location = str(data["location_id"])
-    return Out(topic, location.encode(), leads.event(kind, data, location, unique))
+    return OutRecord(topic, location.encode(), leads.event(kind, data, location, unique))
 
 
 def made_up(location: str, count: int, since: int = 0) -> list[Lead]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 
 from processor.events.cloudevents import Record, encode
-from processor.shard.state import Out
+from processor.shard.store import OutRecord
 from tests.integration.judge import data
 from tests.integration.residents import Resident
 
@@ -17,23 +17,23 @@ begin_and_end: Final = ("started", "completed", "failed", "cancelled")
 page: Final = 500  # contacts that a search gives at most (contract.md §4.1)
 
 
-def sync_all(location: str, request: str, messages: bool = False) -> Out:
+def sync_all(location: str, request: str, messages: bool = False) -> OutRecord:
     return requested("sync.location.requested", request, location, include_messages=messages)
 
 
-def backfill(request: str) -> Out:
+def backfill(request: str) -> OutRecord:
     return requested("sync.backfill.requested", request)
 
 
-def cancel(location: str, request: str) -> Out:
+def cancel(location: str, request: str) -> OutRecord:
     return requested("sync.cancel.requested", request, location)
 
 
-def requested(kind: str, request: str, location: str | None = None, **more: object) -> Out:
+def requested(kind: str, request: str, location: str | None = None, **more: object) -> OutRecord:
     told = {"request_id": request, **({"location_id": location} if location else {}), **more}
     key, unique = location or request, f"{kind} {request}"
     value = encode(kind, told, id=unique, source="tests", subject=request, location=key, time_ms=1_750_000_000_000)
-    return Out("sync.requests", key.encode(), value)
+    return OutRecord("sync.requests", key.encode(), value)
 
 
 def calls_of_a_scan(contacts: int) -> int:

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from processor.events.cloudevents import Record
 from processor.kafka import KafkaConfig, Publisher, Tail, create_topics
-from processor.shard.state import Out
+from processor.shard.store import OutRecord
 from processor.topics import TOPICS, prefixed
 from tests.integration.canaries import Lead
 from tests.integration.judge import data, leaked, repeated, unanswered, wrong
@@ -67,7 +67,7 @@ class Stage:
     def state(self, name: str) -> Path:
         return self.folder / f"state-of-{name}"
 
-    async def publish(self, records: Sequence[Out]) -> None:
+    async def publish(self, records: Sequence[OutRecord]) -> None:
         """Each to the partition it names, else to its key's home."""
         async with Publisher(self.config) as publisher:
             await publisher.publish(records)

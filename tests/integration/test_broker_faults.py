@@ -17,7 +17,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from processor.engine.ports import Broken
 from processor.kafka import KafkaConfig, KafkaLog, Tail, admin_client, create_topics
-from processor.shard.state import Out
+from processor.shard.store import OutRecord
 from processor.topics import home, message_max_bytes, prefixed
 from tests.integration.canaries import made_up, marks, places
 from tests.integration.processes import stand_still
@@ -216,9 +216,9 @@ async def stopped(worker: Worker) -> tuple[float, int]:
     return time.monotonic() - begin, code
 
 
-def turn(number: int) -> tuple[list[Out], list[tuple[str, bytes | None]]]:
+def turn(number: int) -> tuple[list[OutRecord], list[tuple[str, bytes | None]]]:
     """Its result, and the row that says that it was."""
-    return [Out("lead.updates", b"loc", b"turn %d" % number)], [(f"turn {number}", b"{}")]
+    return [OutRecord("lead.updates", b"loc", b"turn %d" % number)], [(f"turn {number}", b"{}")]
 
 
 async def opened_anew(config: KafkaConfig, partition: int, number: int) -> list[str]:

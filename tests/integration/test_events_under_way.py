@@ -15,7 +15,7 @@ import pytest
 
 from processor.events.cloudevents import Record
 from processor.kafka import Tail
-from processor.shard.state import Out
+from processor.shard.store import OutRecord
 from processor.topics import INPUT_TOPICS, home
 from tests.integration.canaries import Lead, event, places
 from tests.integration.judge import data
@@ -33,20 +33,20 @@ where: Final = dict(zip(kinds, places(len(kinds), partitions), strict=True))
 who: Final = {kind: [Lead(where[kind], 100 * number + each) for each in range(4)] for number, kind in enumerate(kinds)}
 
 
-def elsewhere(out: Out, strayed_before: bool = False) -> Out:
+def elsewhere(out: OutRecord, strayed_before: bool = False) -> OutRecord:
     """On a partition that isn't its home."""
     headers = (("hydrant-rehomed", b"1"),) if strayed_before else ()
     return replace(out, partition=(home(out.key.decode(), partitions) + 1) % partitions, headers=headers)
 
 
-def as_long_as(size: int, out: Out) -> Out:
+def as_long_as(size: int, out: OutRecord) -> OutRecord:
     """The same event, with a field that nobody knows, its value so many bytes long."""
     assert out.value
     room = size - len(out.value) - len(',"canary":""')
     return replace(out, value=out.value[:-1] + b',"canary":"' + b"x" * room + b'"}')
 
 
-def with_data(out: Out, **more: object) -> Out:
+def with_data(out: OutRecord, **more: object) -> OutRecord:
     """The same event, some of its data replaced."""
     assert out.value
     whole = orjson.loads(out.value)
@@ -125,7 +125,7 @@ class Played:
         told = data(self.outputs, "sync.progress", "sync.answered")
         return [(one["request_id"], one["outcome"], one["reason"]) for one in told if one["request_id"] in names]
 
-    def arrived(self, out: Out) -> Record:
+    def arrived(self, out: OutRecord) -> Record:
         """As upstream published it."""
         return next(one for one in self.inputs if one.topic == out.topic and one.value == out.value)
 

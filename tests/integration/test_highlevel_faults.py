@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from processor.shard.state import Out
+from processor.shard.store import OutRecord
 from tests.integration.canaries import made_up, places
 from tests.integration.judge import data
 from tests.integration.stage import HighLevel, Stage, Worker, stage, until
@@ -149,7 +149,7 @@ def ail(highlevel: HighLevel) -> None:
     highlevel.fault(kind="status", status=500, email=poisoned.person["email"], location=poisoned.location)
 
 
-def at_first() -> list[Out]:
+def at_first() -> list[OutRecord]:
     """Of those who will be told to wait a single lead: no other call is on its way then."""
     told = [lead.change() for kind, leads in who.items() for lead in (leads[:1] if kind in told_to_wait else leads)]
     return [*told, poisoned.sync("poisoned", deadline_s=30), who["scope"][0].sync("closed", deadline_s=8)]

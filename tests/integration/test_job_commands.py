@@ -15,7 +15,7 @@ import pytest
 
 from processor.events.cloudevents import encode
 from processor.kafka import KafkaConfig, Publisher, Tail, create_topics
-from processor.shard.state import Out
+from processor.shard.store import OutRecord
 from processor.topics import home
 from tests.lab.kafka_node import Broker
 
@@ -32,7 +32,7 @@ async def config(broker: Broker, topic_prefix: str) -> KafkaConfig:
     return found
 
 
-def word(kind: str, request: Data, partition: int | None = None, **data: object) -> Out:
+def word(kind: str, request: Data, partition: int | None = None, **data: object) -> OutRecord:
     """What a worker says of the job that was asked for."""
     said = {"request_id": request["request_id"], "location_id": request.get("location_id"), **data}
     if partition is not None:
@@ -40,11 +40,11 @@ def word(kind: str, request: Data, partition: int | None = None, **data: object)
     key = said["location_id"] or said["request_id"]
     where = home(key, partitions) if partition is None else partition
     value = encode(f"sync.{kind}", said, id="1", source="hydrant/x", subject="s", location=key, time_ms=0)
-    return Out("sync.progress", key.encode(), value, partition=where)
+    return OutRecord("sync.progress", key.encode(), value, partition=where)
 
 
 @asynccontextmanager
-async def worker(config: KafkaConfig, answer: Callable[[str, Data], Sequence[Out]]) -> AsyncIterator[list[Data]]:
+async def worker(config: KafkaConfig, answer: Callable[[str, Data], Sequence[OutRecord]]) -> AsyncIterator[list[Data]]:
     """Answers each request as told. Yields the data of those that came."""
     requests: list[Data] = []
 
@@ -90,7 +90,7 @@ def events(lines: Sequence[str]) -> list[tuple[str, int]]:
 async def test_a_sync_all_is_watched_to_its_end_and_found_again(config: KafkaConfig) -> None:
     """Watched again, it shows what was said before, and nobody is asked for it a second time."""
 
-    def answer(kind: str, asked: Data) -> Sequence[Out]:
+    def answer(kind: str, asked: Data) -> Sequence[OutRecord]:
         return [
             word("started", asked, leads_total=2, leads_done=0),
             word("completed", {**asked, "request_id": "another"}, leads_done=9),
@@ -108,7 +108,7 @@ async def test_a_sync_all_is_watched_to_its_end_and_found_again(config: KafkaCon
 
 
 async def test_a_backfill_is_watched_over_all_partitions(config: KafkaConfig) -> None:
-    def answer(kind: str, asked: Data) -> Sequence[Out]:
+    def answer(kind: str, asked: Data) -> Sequence[OutRecord]:
         return [word("completed", asked, at, leads_total=1 + at, leads_done=1 + at) for at in range(partitions)]
 
     async with worker(config, answer):
@@ -125,7 +125,7 @@ async def test_a_backfill_is_watched_over_all_partitions(config: KafkaConfig) ->
 async def test_whoever_leaves_can_cancel_from_elsewhere(config: KafkaConfig) -> None:
     """Ctrl-C leaves the job running; a cancel ends it, and says so also when it is asked again."""
 
-    def answer(kind: str, asked: Data) -> Sequence[Out]:
+    def answer(kind: str, asked: Data) -> Sequence[OutRecord]:
         if kind == "sync.cancel.requested":
             return [word("cancelled", asked, leads_total=10, leads_done=4)]
         return [word("started", asked, leads_total=10, leads_done=3)]
@@ -146,7 +146,7 @@ async def test_whoever_leaves_can_cancel_from_elsewhere(config: KafkaConfig) -> 
 
 
 async def test_a_dry_run_shows_its_plan(config: KafkaConfig) -> None:
-    def answer(kind: str, asked: Data) -> Sequence[Out]:
+    def answer(kind: str, asked: Data) -> Sequence[OutRecord]:
         plan: Data = {"plan": "probe", "leads_total": 10, "calls_planned": 2}
         return [word("started", asked, **plan), word("cancelled", asked, **plan, reason="dry_run")]
 

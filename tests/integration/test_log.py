@@ -29,7 +29,7 @@ from processor.kafka import (
     publish_record,
 )
 from processor.shard.documents.format import FORMAT
-from processor.shard.state import Out
+from processor.shard.store import OutRecord
 from processor.topics import TOPICS, home, mismatches, prefixed
 from tests.integration.upkeep import cut, make_anew
 from tests.lab.kafka_node import Broker, node
@@ -129,7 +129,7 @@ def values(records: Sequence[Record]) -> list[bytes | None]:
 async def test_a_commit_shows_records_and_rows_together(config: KafkaConfig) -> None:
     async with opened(config, 1) as log:
         await log.commit(
-            [Out("lead.updates", b"loc", b"result", (("h", b"1"),))], [("lead a b", b"{}"), ("lead a c", None)]
+            [OutRecord("lead.updates", b"loc", b"result", (("h", b"1"),))], [("lead a b", b"{}"), ("lead a c", None)]
         )
 
     found = [
@@ -146,9 +146,9 @@ async def test_a_commit_shows_records_and_rows_together(config: KafkaConfig) -> 
 async def test_a_failed_batch_takes_the_whole_transaction_with_it(config: KafkaConfig) -> None:
     """Trap: a transaction commits though one of its batches failed, unless every send is awaited."""
     async with opened(config) as log:
-        too_large = Out("dead.letters", b"loc", bytes(3 * 1024 * 1024))
+        too_large = OutRecord("dead.letters", b"loc", bytes(3 * 1024 * 1024))
         with pytest.raises(Broken, match="MessageSizeTooLargeError"):
-            await log.commit([Out("lead.updates", b"loc", b"result"), too_large], [("lead a b", b"{}")])
+            await log.commit([OutRecord("lead.updates", b"loc", b"result"), too_large], [("lead a b", b"{}")])
 
     assert [] == await everything(config, "lead.updates", "dead.letters", "processor.changelog")
 
@@ -156,7 +156,7 @@ async def test_a_failed_batch_takes_the_whole_transaction_with_it(config: KafkaC
 async def test_readers_need_not_wait_for_a_failed_transaction_to_time_out(config: KafkaConfig) -> None:
     async with opened(config) as log:
         with pytest.raises(Broken):
-            await log.commit([Out("lead.updates", b"loc", b"lost"), Out("dead.letters", b"loc", bytes(3 << 20))], [])
+            await log.commit([OutRecord("lead.updates", b"loc", b"lost"), OutRecord("dead.letters", b"loc", bytes(3 << 20))], [])
         await publish_record(config, "lead.updates", b"loc", b"later")
         begin = monotonic_ms()
 
@@ -166,11 +166,11 @@ async def test_readers_need_not_wait_for_a_failed_transaction_to_time_out(config
 
 async def test_whoever_opens_last_owns_the_partition(config: KafkaConfig) -> None:
     async with opened(config) as first:
-        await first.commit([Out("lead.updates", b"loc", b"first")], [])
+        await first.commit([OutRecord("lead.updates", b"loc", b"first")], [])
         async with opened(config) as second:
             with pytest.raises(Fenced):
-                await first.commit([Out("lead.updates", b"loc", b"zombie")], [])
-            await second.commit([Out("lead.updates", b"loc", b"second")], [])
+                await first.commit([OutRecord("lead.updates", b"loc", b"zombie")], [])
+            await second.commit([OutRecord("lead.updates", b"loc", b"second")], [])
 
     assert [b"first", b"second"] == values(await everything(config, "lead.updates"))
 
@@ -187,7 +187,7 @@ async def test_a_worker_fenced_in_the_middle_of_its_transaction_learns_it(config
 
         second._producer.commit_transaction = commit_late
         with pytest.raises(Fenced):
-            await second.commit([Out("lead.updates", b"loc", b"zombie")], [("lead a b", b"{}")])
+            await second.commit([OutRecord("lead.updates", b"loc", b"zombie")], [("lead a b", b"{}")])
         await third.close()
 
     assert [] == await everything(config, "lead.updates", "processor.changelog")
@@ -198,13 +198,13 @@ async def test_two_groups_on_one_prefix_fence_each_other(config: KafkaConfig) ->
     other = KafkaConfig(config.bootstrap, prefix=config.prefix, group_id="another")
     async with opened(config) as first, opened(other):
         with pytest.raises(Fenced):
-            await first.commit([Out("lead.updates", b"loc", b"zombie")], [])
+            await first.commit([OutRecord("lead.updates", b"loc", b"zombie")], [])
 
 
 async def test_a_commit_tells_where_to_restore_from(config: KafkaConfig) -> None:
     async with opened(config) as log:
         first = await log.commit([], [("a", b"1"), ("b", b"2")])
-        second = await log.commit([Out("lead.updates", b"loc", b"result")], [("c", b"3")])
+        second = await log.commit([OutRecord("lead.updates", b"loc", b"result")], [("c", b"3")])
         assert first is not None
         assert second is not None
 
@@ -216,7 +216,7 @@ async def test_a_commit_tells_where_to_restore_from(config: KafkaConfig) -> None
 
 async def test_a_commit_without_rows_says_nothing_of_the_changelog(config: KafkaConfig) -> None:
     async with opened(config) as log:
-        assert await log.commit([Out("lead.updates", b"loc", b"result")], []) is None
+        assert await log.commit([OutRecord("lead.updates", b"loc", b"result")], []) is None
 
 
 async def test_an_offset_that_the_broker_does_not_know_is_no_position(config: KafkaConfig) -> None:
@@ -246,7 +246,7 @@ async def test_a_large_turn_is_split_and_still_one_transaction(config: KafkaConf
     """Trap: a batch is limited to 1 MiB; 6 MiB of rows, the largest a document of 1 MiB, go through."""
     rows = [*((f"lead a {number}", bytes(50_000)) for number in range(100)), ("lead a large", bytes(1024 * 1024))]
     async with opened(config) as log:
-        position = await log.commit([Out("dead.letters", b"loc", bytes(1_900_000))], rows)
+        position = await log.commit([OutRecord("dead.letters", b"loc", bytes(1_900_000))], rows)
         assert position is not None
 
     async with opened(config) as log:
@@ -257,10 +257,10 @@ async def test_a_large_turn_is_split_and_still_one_transaction(config: KafkaConf
 
 async def test_a_record_of_another_home_keeps_its_time_there(config: KafkaConfig) -> None:
     async with opened(config, 0) as log:
-        rehomed = Out(
+        rehomed = OutRecord(
             "lead.changes", b"loc", b"x", (("hydrant-rehomed", b"1"),), partition=2, timestamp_ms=1_700_000_000_000
         )
-        await log.commit([rehomed, Out("lead.updates", b"loc", b"y")], [])
+        await log.commit([rehomed, OutRecord("lead.updates", b"loc", b"y")], [])
 
     (record,) = await everything(config, "lead.changes")
     assert (2, 1_700_000_000_000) == (record.partition, record.timestamp_ms)
@@ -424,7 +424,7 @@ async def test_whoever_is_fenced_while_it_says_who_it_is_learns_it(config: Kafka
     log, successor = KafkaLog(config, 0), KafkaLog(config, 0)
     commit = log.commit
 
-    async def commit_late(records: Sequence[Out], rows: Sequence[tuple[str, bytes | None]]) -> int | None:
+    async def commit_late(records: Sequence[OutRecord], rows: Sequence[tuple[str, bytes | None]]) -> int | None:
         await successor.open()
         return await commit(records, rows)
 
@@ -578,7 +578,7 @@ async def test_a_position_that_goes_out_of_range_breaks_the_log(config: KafkaCon
 async def test_the_largest_message_is_read(config: KafkaConfig) -> None:
     large = bytes(2 * 1024 * 1024 - 1_000)
     async with opened(config) as log:
-        await log.commit([Out("lead.changes", b"loc", large), Out("lead.changes", b"loc", b"after")], [])
+        await log.commit([OutRecord("lead.changes", b"loc", large), OutRecord("lead.changes", b"loc", b"after")], [])
         assert [large, b"after"] == values(await polled(log, 2))
 
 
@@ -721,7 +721,7 @@ async def test_no_value_is_ever_logged(config: KafkaConfig, caplog: pytest.LogCa
         async with opened(config) as log:
             with pytest.raises(Broken):
                 await log.commit(
-                    [Out("lead.updates", b"secret-key", b"secret" * 1_000_000)], [("secret-row", b"secret")]
+                    [OutRecord("lead.updates", b"secret-key", b"secret" * 1_000_000)], [("secret-row", b"secret")]
                 )
 
     assert "secret" not in caplog.text

@@ -62,7 +62,7 @@ def a_window_lasts_nine_seconds(patch: Patch) -> None:
 
 
 def a_slot_is_freed_ten_seconds_after_its_grant(patch: Patch) -> None:
-    patch.setattr(room, "unanswered_ms", room.window_ms)
+    patch.setattr(room, "slot_lasts_ms", room.window_ms)
 
 
 def a_slot_without_an_answer_ends_as_if_it_had_one(patch: Patch) -> None:
@@ -70,7 +70,7 @@ def a_slot_without_an_answer_ends_as_if_it_had_one(patch: Patch) -> None:
 
 
 def a_slot_without_an_answer_ends_ten_seconds_after_its_deadline(patch: Patch) -> None:
-    patch.setattr(room, "unanswered_ms", room.send_within_ms + room.window_ms)
+    patch.setattr(room, "slot_lasts_ms", room.send_within_ms + room.window_ms)
 
 
 def a_call_is_sent_however_late(patch: Patch) -> None:

@@ -26,7 +26,7 @@ def faults(run: Run) -> Counter[str]:
             found["clock step"] += 1
     found["transaction timed out"] += len(run.kafka.timed_out)
     found["leave"] += sum(fate.what == "leaves" for fate in run.fates)
-    found["fenced"] += sum(note.name == "fenced" for worker in run.workers for _, note in worker.notes)
+    found["fenced"] += sum(event.name == "fenced" for worker in run.workers for _, event in worker.events)
     found["call not sent in time"] += sum(one.outcome == "Unsent" for one in run.server.sent)
     found["cursor expired"] += run.server.conversations.expired
     for worker in run.workers:

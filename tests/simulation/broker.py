@@ -79,6 +79,11 @@ class Initialised:
     by: str
 
 
+def identity(topic: str) -> Entry:
+    """The changelog's first row, as the real log writes it when it finds none."""
+    return Entry(b"identity", f"{topic} {FORMAT}".encode(), (), start_ms)
+
+
 class Kafka:
     """The broker. Whatever happens to a partition happens here, at one moment."""
 
@@ -110,7 +115,9 @@ class Kafka:
         return self.random.randint(1, 4)
 
     def log(self, topic: str, partition: int) -> list[Entry]:
-        return self.logs.setdefault((topic, partition), [])
+        if (log := self.logs.get((topic, partition))) is None:
+            log = self.logs[topic, partition] = [identity(topic)] if topic == "processor.changelog" else []
+        return log
 
     def stable_end(self, topic: str, partition: int) -> int:
         """The last stable offset: everything before it is decided."""

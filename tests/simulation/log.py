@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from processor.engine.ports import Broken, Fenced, Restored
 from processor.events.cloudevents import Record
-from processor.shard.state import Out
+from processor.shard.store import OutRecord
 from processor.topics import INPUT_TOPICS
 
 from .broker import Entry, Kafka, alive, ask
@@ -89,7 +89,7 @@ class Session:
     async def changes_end(self) -> int:
         return await self._ask(lambda: self.kafka.stable_end("lead.changes", self.partition), ask_within_s)
 
-    async def commit(self, records: Sequence[Out], rows: Sequence[tuple[str, bytes | None]]) -> int | None:
+    async def commit(self, records: Sequence[OutRecord], rows: Sequence[tuple[str, bytes | None]]) -> int | None:
         """Two requests, as in Kafka: the records, still invisible, and then the end that decides all of them at
         once."""
         ending = False
@@ -140,7 +140,7 @@ class Session:
         return taken
 
     async def _decide(
-        self, records: Sequence[Out], rows: Sequence[tuple[str, bytes | None]], position: int
+        self, records: Sequence[OutRecord], rows: Sequence[tuple[str, bytes | None]], position: int
     ) -> int | None:
         kafka, faults = self.kafka, self.kafka.faults
         troubled = kafka.loop.ms < start_ms + faults.until
@@ -165,7 +165,7 @@ class Session:
         except (TimeoutError, Fenced):
             pass
 
-    def _kept(self, records: Sequence[Out]) -> Sequence[Out]:
+    def _kept(self, records: Sequence[OutRecord]) -> Sequence[OutRecord]:
         """All of them, unless the batch of one topic is refused."""
         kafka, faults = self.kafka, self.kafka.faults
         troubled = faults.refused and kafka.loop.ms < start_ms + faults.until
@@ -178,7 +178,7 @@ class Session:
         await self._abort()
         raise Broken("a batch failed")
 
-    def _produce(self, records: Sequence[Out], rows: Sequence[tuple[str, bytes | None]]) -> int:
+    def _produce(self, records: Sequence[OutRecord], rows: Sequence[tuple[str, bytes | None]]) -> int:
         self._owned()
         kafka = self.kafka
         transaction = kafka.begin(self.transactional_id)
@@ -190,7 +190,7 @@ class Session:
             kafka.append(changelog, self.partition, Entry(key.encode(), value, (), kafka.loop.ms, transaction))
         return len(kafka.log(changelog, self.partition))
 
-    def _end(self, records: Sequence[Out], rows: Sequence[tuple[str, bytes | None]]) -> None:
+    def _end(self, records: Sequence[OutRecord], rows: Sequence[tuple[str, bytes | None]]) -> None:
         self._owned()
         self.kafka.end(self.kafka.open[self.transactional_id], "committed")
         self.kafka.trace.say(self.process.name, f"commits in {self.partition}", records=records, rows=rows)

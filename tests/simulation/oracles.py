@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from processor.events.contract import EVENTS
+from processor.telemetry.catalogue import PartitionBroken, TurnCommitted
 from processor.topics import INPUT_TOPICS, home
 
 from .fairness import promises_of_fairness
@@ -65,18 +66,18 @@ def healthy(run: Run) -> Iterator[str]:
     faults = run.world.faults
     allowed = {"broken"} if faults.unknown_outcome or faults.refused or run.fates else set()
     for worker in run.workers:
-        for at, note in worker.notes:
-            if note.name in {"turn_failed", "broken", "alert"} - allowed:
-                yield f"{worker.name} at {at}: {note.name} {dict(note.fields)}"
+        for at, event in worker.events:
+            if event.name in {"turn_failed", "broken", "alert"} - allowed:
+                yield f"{worker.name} at {at}: {event}"
 
 
 def awake_for_a_reason(run: Run) -> Iterator[str]:
     """Nobody turns over and over though nothing came in, and nothing comes of it."""
     for worker in run.workers:
         idle = Counter(
-            (note.fields["partition"], at // 1_000)
-            for at, note in worker.notes
-            if note.name == "turn" and not any(note.fields[what] for what in ("inputs", "records", "rows", "calls"))
+            (event.partition, at // 1_000)
+            for at, event in worker.events
+            if isinstance(event, TurnCommitted) and not any((event.inputs, event.records, event.rows, event.calls))
         )
         if idle and (most := max(idle.values())) > idle_turns_at_most:
             yield f"{worker.name}: {most} turns in a second for nothing"
@@ -89,7 +90,7 @@ def no_fence_war(run: Run) -> Iterator[str]:
         return
     given = Counter(moved.partition for moved in run.group.moved)
     failed = Counter(
-        note.fields["partition"] for worker in run.workers for _, note in worker.notes if note.name == "broken"
+        event.partition for worker in run.workers for _, event in worker.events if isinstance(event, PartitionBroken)
     )
     faults = sum(fate.what != "starts" for fate in run.fates) + len(run.kafka.timed_out)
     for partition, count in Counter(one.partition for one in run.kafka.initialised).items():

@@ -14,7 +14,8 @@ import pytest
 
 from processor.highlevel import requests, responses
 from processor.ratelimit.budget import Rate
-from processor.shard import backfill, export, hear, scan
+from processor.shard import timers
+from processor.shard.jobs import backfill, export, planning, scan
 from processor.shard.setup import Setup
 
 from .broker import Entry, Faults, Kafka, again_ms
@@ -186,12 +187,12 @@ def pages_of(limit: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(requests, "page_limit", limit)
         patch.setattr(responses, "page_limit", limit)
-        patch.setattr(scan, "page_limit", limit)
+        patch.setattr(planning, "page_limit", limit)
         patch.setattr(export, "page_limit", limit)
         if limit < whole_pages:
             patch.setattr(scan, "contacts_at_once", max(1, limit // 3))
-            patch.setattr(hear, "touches_at_once", limit)
-            patch.setattr(export, "touches_at_once", limit)
+            patch.setattr(timers, "touches_at_once", limit)
+            patch.setattr(export, "messages_at_once", limit // 2)
             patch.setattr(backfill, "locations_at_once", 1)
         yield
 

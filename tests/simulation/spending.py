@@ -12,8 +12,8 @@ from typing import Final
 from processor.engine.clock import unsettled_ms
 from processor.ratelimit.budget import in_flight_limit, send_within_ms
 from processor.ratelimit.circuit_breaker import opens_after
-from processor.shard.location import trial_asked_ms
-from processor.shard.notes import Note
+from processor.shard.documents.location import trial_for_sync_ms
+from processor.telemetry.catalogue import TelemetryEvent, TurnCommitted
 
 from .highlevel import Sent
 from .loop import start_ms
@@ -113,7 +113,7 @@ def few_trials(run: Run) -> Iterator[str]:
             granted(run, one) for one in sent if heard and min(heard) + heard_within_ms < granted(run, one) < over
         )
         for before, after in pairwise(trials):
-            if after - before < trial_asked_ms:
+            if after - before < trial_for_sync_ms:
                 yield f"{refusal.location}: trials {after - before} ms apart"
 
 
@@ -165,13 +165,13 @@ def handed_over(run: Run, worker: str, since: int) -> int:
     if run.fates or run.world.steps or run.world.faults.unknown_outcome or not run.kills:
         return never
     return next(
-        (at for one in run.workers if one.name == worker for at, note in one.notes if heard_after(at, note, since)),
+        (at for one in run.workers if one.name == worker for at, event in one.events if heard_after(at, event, since)),
         never,
     )
 
 
-def heard_after(at: int, note: Note, since: int) -> bool:
-    return at > since + heard_within_ms and note.name == "turn" and bool(note.fields["rows"])
+def heard_after(at: int, event: TelemetryEvent, since: int) -> bool:
+    return at > since + heard_within_ms and isinstance(event, TurnCommitted) and bool(event.rows)
 
 
 def thrifty(run: Run) -> Iterator[str]:

@@ -13,7 +13,7 @@ import pytest
 from processor.engine import clock, inbox, runner
 from processor.engine.dispatch import Dispatch
 from processor.engine.ports import Log, Ports
-from processor.highlevel.requests import Call, Request, request
+from processor.highlevel.requests import Call, HttpRequest, http_request
 from processor.highlevel.responses import Response
 from processor.ratelimit import budget
 from processor.ratelimit.budget import Budget, Lane, Rate
@@ -73,7 +73,7 @@ def calls_in_flight_unbounded(patch: Patch) -> None:
 
 
 def reserve_given_to_jobs(patch: Patch) -> None:
-    patch.setattr(Rate, "kept_from", lambda self, lane: 0)
+    patch.setattr(Rate, "reserved_from", lambda self, lane: 0)
 
 
 # 2: nothing lost

@@ -7,8 +7,7 @@ from functools import cache
 
 import pytest
 
-from processor.shard.state import State
-from processor.shard.turn import project
+from processor.shard.store import Store
 
 from .crowd import crowd
 from .deaths import deaths, moments

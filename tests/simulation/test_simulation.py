@@ -15,8 +15,8 @@ import pytest
 
 from processor.engine.ports import StateFile
 from processor.engine.state_file import StateFolder
-from processor.shard.state import State
-from processor.shard.turn import project
+from processor.shard.store import Store
+from processor.telemetry.catalogue import PartitionOpened
 
 from .broker import Faults
 from .deaths import deaths, few_calls, moments
@@ -140,7 +140,7 @@ def test_the_real_state_file_survives_its_worker(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(Worker, "open_state", open_state)
     run = play(scenario(0), [Kill(200), Kill(150, pause_ms=1)], few_calls)
-    opened = [note.fields["state"] for worker in run.workers for _, note in worker.notes if note.name == "opened"]
+    opened = [event.state for worker in run.workers for _, event in worker.events if isinstance(event, PartitionOpened)]
 
     keeps_every_promise(run)
     assert opened == ["fresh", "kept", "kept"]

@@ -40,8 +40,8 @@ def test_a_frozen_worker_is_fenced_and_comes_back_only_when_the_group_says_so() 
     starts = [Fate(0, "starts", 0), Fate(0, "starts", 1)]
     run = play_together(shared(3, 40, 2), [*starts, Fate(12_345, "freezes", 0, lasts_ms=25_000)])
     frozen = next(worker for worker in run.workers if worker.name == "worker-0")
-    fenced = [at for at, note in frozen.notes if note.name == "fenced"]
-    opened = [at for at, note in frozen.notes if note.name == "opening" and at > start_ms + 12_345]
+    fenced = [at for at, event in frozen.events if event.name == "fenced"]
+    opened = [at for at, event in frozen.events if event.name == "opening" and at > start_ms + 12_345]
 
     keeps_every_promise(run)
     assert fenced
@@ -74,7 +74,7 @@ def test_what_befalls_a_group_includes_something() -> None:
     assert {fate.what for run in runs for fate in run.fates} == {*get_args(What)}
     assert any(run.world.faults.unknown_outcome for run in runs)
     assert all(run.group and run.group.moved for run in runs)
-    assert any(note.name == "fenced" for run in runs for worker in run.workers for _, note in worker.notes)
+    assert any(event.name == "fenced" for run in runs for worker in run.workers for _, event in worker.events)
 
 
 def test_an_answer_that_is_heard_twice_counts_once() -> None:

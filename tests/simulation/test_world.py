@@ -10,9 +10,9 @@ import pytest
 
 from processor.engine.group import GroupIntervals
 from processor.engine.ports import Fenced
-from processor.highlevel.requests import Ask, By, Call, Search, request
+from processor.highlevel.requests import Call, LeadQuestion, Question, Search, http_request
 from processor.ratelimit.budget import Permit
-from processor.shard.state import Out
+from processor.shard.store import OutRecord
 
 from .broker import Entry, Faults, Kafka
 from .group import Group, member
@@ -96,7 +96,7 @@ def test_a_transaction_is_seen_whole_or_not_at_all_and_its_marker_takes_an_offse
         log = kafka(loop)
         session = Session(log, Alive(), 0)
         await session.open()
-        session._produce([Out("lead.updates", b"key", b"result")], [])
+        session._produce([OutRecord("lead.updates", b"key", b"result")], [])
         log.publish("lead.updates", 0, Entry(b"key", b"someone else's", (), loop.ms), None)
         before = [offset for offset, _ in log.committed("lead.updates", 0)]
         session._end([], [])
@@ -110,11 +110,11 @@ def test_whoever_opens_last_fences_the_others_and_ends_their_transaction() -> No
         log = kafka(loop)
         former, latter = Session(log, Alive(), 0), Session(log, Alive(), 0)
         await former.open()
-        former._produce([Out("lead.updates", b"key", b"former")], [("key", b"row")])
+        former._produce([OutRecord("lead.updates", b"key", b"former")], [("key", b"row")])
         await latter.open()
         with pytest.raises(Fenced):
             await former.commit([], [("key", b"row")])
-        await latter.commit([Out("lead.updates", b"key", b"latter")], [])
+        await latter.commit([OutRecord("lead.updates", b"key", b"latter")], [])
         return log.committed("lead.updates", 0)
 
     assert [entry.value for _, entry in run(story)] == [b"latter"]

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import orjson
 
-from processor.shard.state import Out
+from processor.shard.store import OutRecord
 
 from .loop import start_ms
 
@@ -41,7 +41,7 @@ def details(about: Mapping[str, object]) -> Iterable[str]:
             yield f"{name}={value}"
 
 
-def record(out: Out) -> str:
+def record(out: OutRecord) -> str:
     """A published event in a line, without its envelope's noise."""
     try:
         event = orjson.loads(out.value or b"null")

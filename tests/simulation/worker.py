@@ -9,9 +9,9 @@ them run there.
 import asyncio
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from random import Random
@@ -23,10 +23,10 @@ from processor.engine.membership import Membership
 from processor.engine.ports import Ports, StateFile
 from processor.engine.runner import Ended, run
 from processor.engine.supervisor import supervise
-from processor.shard.notes import Note
 from processor.shard.setup import Setup
-from processor.shard.state import Changes, Document, State
-from processor.shard.turn import project
+from processor.shard.documents.document import Document
+from processor.shard.store import Store, UnitOfWork
+from processor.telemetry.catalogue import TelemetryEvent
 
 from .broker import Kafka
 from .group import Group, member
@@ -88,17 +88,17 @@ class Disk:
         return Disk(self.random, *files[found], found=found)
 
 
-class Mortal(State):
+class Mortal(Store):
     """The shard's SQLite in memory. Its process may die before a commit and after it; what was committed is on the
     disk."""
 
     def __init__(self, connection: sqlite3.Connection, worker: "Worker", partition: int) -> None:
-        super().__init__(connection, project)
+        super().__init__(connection)
         self.worker, self.partition = worker, partition
 
-    def begin(self) -> Changes:
+    def begin(self, now: int, setup: Setup) -> UnitOfWork:
         self.connection.execute("BEGIN IMMEDIATE")
-        return Weighed(self.connection, self.worker.peaks)
+        return Weighed(self.connection, now, setup, self.worker.peaks)
 
     def commit(self, position: int | None) -> None:
         self.worker.die_here()
@@ -106,20 +106,20 @@ class Mortal(State):
         self.worker.saved(self)
         self.worker.die_here()
 
-    def restored(self, now: int) -> None:
-        super().restored(now)
+    def index_restored(self, now: int) -> Iterator[None]:
+        yield from super().index_restored(now)
         self.worker.saved(self)
 
 
-class Weighed(Changes):
+class Weighed(UnitOfWork):
     """A turn's changes; and the most that any turn has held in memory."""
 
-    def __init__(self, connection: sqlite3.Connection, peaks: Counter[str]) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: sqlite3.Connection, now: int, setup: Setup, peaks: Counter[str]) -> None:
+        super().__init__(connection, now, setup)
         self.peaks = peaks
 
-    def hold(self, document: Document, stored: bytes | None) -> None:
-        super().hold(document, stored)
+    def _track(self, key: str, document: Document, stored: bytes | None) -> None:
+        super()._track(key, document, stored)
         self.peaks["documents"] = max(self.peaks["documents"], self.size)
 
     def flush(self, *kinds: str) -> None:
@@ -132,14 +132,14 @@ class Weighed(Changes):
 class InMemory:
     """A state file, as the runner knows it."""
 
-    state: State
+    store: Store
     origin: str
     closed: Callable[[bool], None]
     discarded: bool = False
 
     def close(self) -> None:
         self.closed(self.discarded)
-        self.state.connection.close()
+        self.store.connection.close()
 
     def discard(self) -> None:
         self.discarded = True
@@ -155,8 +155,8 @@ class Wall:
 class SkewedClock(WallClock):
     """The real clock, by a machine's wall; and when it was set, for whoever wants to know the true time."""
 
-    def __init__(self, loop: VirtualLoop, wall: Wall, note: Callable[[Note], None]) -> None:
-        super().__init__(note, lambda: (loop.ms + wall.skew_ms) * 1_000_000, lambda: loop.ms * 1_000_000)
+    def __init__(self, loop: VirtualLoop, wall: Wall, record: Callable[[TelemetryEvent], None]) -> None:
+        super().__init__(record, lambda: (loop.ms + wall.skew_ms) * 1_000_000, lambda: loop.ms * 1_000_000)
         self.loop = loop
         self.set: list[tuple[int, int]] = [(loop.ms, self._offset)]  # true time, off by
 
@@ -201,7 +201,7 @@ class Worker:
     commits: int = 0
     age: int = 0  # ms, when it lost its partition
     points: list[Point] | None = None  # kept when someone wants to know where it could have died
-    notes: list[tuple[int, Note]] = field(default_factory=list)
+    events: list[tuple[int, TelemetryEvent]] = field(default_factory=list)
     peaks: Counter[str] = field(default_factory=Counter)  # the most that a turn of its held: documents, rows, records
 
     @property
@@ -211,7 +211,7 @@ class Worker:
     def start(self) -> None:
         self.stop = asyncio.Event()
         self.began = self.loop.ms
-        self.clock = SkewedClock(self.loop, self.wall, self.note)
+        self.clock = SkewedClock(self.loop, self.wall, self.record)
         context = copy_context()
         context.run(running.set, self)
         self.task: asyncio.Task[object] = self.loop.create_task(self.work(), name=self.name, context=context)
@@ -233,7 +233,7 @@ class Worker:
             api=Api(self.server, self, self.clock),
             clock=self.clock,
             open_state=open_state,
-            note=self.note,
+            record=self.record,
         )
 
     def step(self) -> None:
@@ -280,11 +280,11 @@ class Worker:
         elif not self.dead:
             self.disks[state.partition].save(state.connection)
 
-    def note(self, note: Note) -> None:
+    def record(self, event: TelemetryEvent) -> None:
         if not self.dead:
-            self.notes.append((self.loop.ms, note))
-            if note.name not in ("turn", "restoring", "heard"):
-                self.trace.say(self.name, f"notes {note.name}", **note.fields)
+            self.events.append((self.loop.ms, event))
+            if event.name not in ("turn", "restoring", "heard"):
+                self.trace.say(self.name, f"records {event.name}", **asdict(event))
 
     def open_state(self, partition: int, identity: str, begin: int, end: int) -> StateFile:
         connection = sqlite3.connect(":memory:")

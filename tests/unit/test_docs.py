@@ -7,8 +7,8 @@ import pytest
 import typer
 
 from processor import cli
-from processor.engine.telemetry import METRICS
 from processor.settings import NOT_SERVED, variables
+from processor.telemetry.metrics import METRICS
 from processor.topics import TOPICS
 
 root = Path(__file__).parents[2]

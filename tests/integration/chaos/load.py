@@ -7,7 +7,7 @@ from functools import cached_property, partial
 from random import Random
 from typing import Any, Final
 
-from processor.shard.state import Out
+from processor.shard.store import OutRecord
 from tests.bench import leads as made
 from tests.integration.canaries import Lead, places
 from tests.integration.chaos.schedule import faulty, quiet_s
@@ -59,7 +59,7 @@ class Version(Lead):
 
 @dataclass(frozen=True)
 class Load:
-    told: Sequence[tuple[float, Out]]  # s after the beginning, in order
+    told: Sequence[tuple[float, OutRecord]]  # s after the beginning, in order
     versions: Mapping[str, Sequence[Version]]  # of each lead, in order
     requests: Collection[str]  # Syncs
     talked: Collection[str]  # leads of busy locations that a Sync asks messages for
@@ -96,7 +96,7 @@ class Upstream:
     """A load in the making, moment by moment."""
 
     dice: Random
-    told: list[tuple[float, Out]] = field(default_factory=list)
+    told: list[tuple[float, OutRecord]] = field(default_factory=list)
     versions: dict[str, list[Version]] = field(default_factory=dict)
     known: dict[str, float] = field(default_factory=dict)  # since when
     requests: list[str] = field(default_factory=list)
@@ -144,7 +144,7 @@ class Upstream:
         whole = lead.change().value or b""
         value = (whole[: len(whole) // 2], whole.replace(b'"revision":1', b'"revision":"one"'))[number % 2]
         self.malformed.append(value)
-        self.told.append((at_s, Out("lead.changes", lead.location.encode(), value)))
+        self.told.append((at_s, OutRecord("lead.changes", lead.location.encode(), value)))
 
 
 def talks(lead: Lead) -> bool:

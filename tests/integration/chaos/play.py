@@ -16,7 +16,7 @@ import orjson
 
 from processor.events.cloudevents import Record
 from processor.kafka import KafkaRefused, KafkaUnreachable
-from processor.shard.state import Out
+from processor.shard.store import OutRecord
 from tests.integration.chaos import verdict
 from tests.integration.chaos.crew import Crew
 from tests.integration.chaos.load import Load, load, partitions
@@ -114,7 +114,7 @@ async def suffer(workers: Crew, upstream: Load, events: Sequence[Event]) -> None
             tasks.create_task(workers.befall(event, begin), name=f"{event.whom}: {event.kind}")
 
 
-async def tell(here: Stage, told: Sequence[tuple[float, Out]], begin: float) -> None:
+async def tell(here: Stage, told: Sequence[tuple[float, OutRecord]], begin: float) -> None:
     """Leads before the requests that name them. Where Kafka doesn't take it, it is told again: upstream doesn't know whether
     it was heard."""
     done = 0

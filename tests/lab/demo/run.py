@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from processor.kafka import Publisher
-from processor.shard.state import Out
+from processor.shard.store import OutRecord
 from processor.topics import DEFAULT_PARTITIONS, home
 from tests.lab.demo.kill import Kill, kill_one
 from tests.lab.demo.progress import JobNow, Progress
@@ -139,10 +139,10 @@ async def kill(run: Run, view: View, workers: Sequence[Worker]) -> None:
         view.say(f"{time.monotonic() - run.since:6.1f} s  {story}", "yellow")
 
 
-def out(message: Message) -> Out:
+def out(message: Message) -> OutRecord:
     """As a record, in its location's home or, astray, next to it."""
     partition = (home(message.location, DEFAULT_PARTITIONS) + message.astray) % DEFAULT_PARTITIONS
-    return Out(message.topic, message.location.encode(), message.value, message.headers, partition)
+    return OutRecord(message.topic, message.location.encode(), message.value, message.headers, partition)
 
 
 async def publish(run: Run, upstream: Publisher, highlevel: HighLevel) -> None:

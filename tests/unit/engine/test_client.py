@@ -17,7 +17,7 @@ import pytest
 
 from processor.engine.client import Client, new_socket
 from processor.engine.tokens import Tokens, fingerprint
-from processor.highlevel.requests import Ask, Call, GetContact, Search
+from processor.highlevel.requests import Call, GetContact, LeadQuestion, Search
 from processor.highlevel.responses import Found, Lost, Outcome, Refused, Response, Unauthorized, Unavailable, Unsent
 from processor.ratelimit.budget import Permit
 

@@ -1,8 +1,7 @@
 """The worker's clock when the wall steps."""
 
-from typing import Any
-
 from processor.engine.clock import WallClock, unsettled_ms
+from processor.telemetry.catalogue import TelemetryEvent, WallClockStepped
 
 second = 1_000_000_000
 began = 1_700_000_000
@@ -12,8 +11,8 @@ class Walls:
     """A wall clock that can be stepped, and a monotonic one."""
 
     def __init__(self) -> None:
-        self.wall, self.monotonic, self.notes = began * second, 77 * second, list[Any]()
-        self.clock = WallClock(self.notes.append, lambda: self.wall, lambda: self.monotonic)
+        self.wall, self.monotonic, self.events = began * second, 77 * second, list[TelemetryEvent]()
+        self.clock = WallClock(self.events.append, lambda: self.wall, lambda: self.monotonic)
 
     def passes(self, seconds: float, step: float = 0) -> None:
         self.monotonic += int(seconds * second)
@@ -33,14 +32,14 @@ def test_after_a_step_of_the_wall_clock_the_new_time_is_not_trusted_for_25_secon
     settled = walls.clock.settled_at()
 
     assert (began + 3 - 3_600) * 1_000 == walls.clock.now() == settled - unsettled_ms
-    assert [("unsettled_clock", {"off_ms": -3_600_000})] == [(note.name, note.fields) for note in walls.notes]
+    assert [WallClockStepped(-3_600_000)] == walls.events
     walls.passes(25)
     assert settled == walls.clock.settled_at() == walls.clock.now()
-    assert len(walls.notes) == 1
+    assert len(walls.events) == 1
 
 
 def test_half_a_second_is_no_step() -> None:
     walls = Walls()
     walls.passes(60, step=0.5)
 
-    assert (0, []) == (walls.clock.settled_at(), walls.notes)
+    assert (0, []) == (walls.clock.settled_at(), walls.events)

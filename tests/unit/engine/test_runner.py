@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
@@ -17,10 +17,9 @@ from processor.highlevel.responses import Found, Response
 from processor.shard import hear_answer as answers
 from processor.shard import turn as room
 from processor.shard.hear import hear
-from processor.shard.notes import Note
 from processor.shard.setup import Setup
 from processor.shard.state import Changes, Out, State
-from processor.shard.turn import project
+from processor.telemetry.catalogue import TelemetryEvent
 
 start = 1_700_000_000_000
 
@@ -134,7 +133,7 @@ class World:
     kafka: Kafka = field(default_factory=Kafka)
     clock: Clock = field(default_factory=Clock)
     files: Files = field(default_factory=Files)
-    notes: list[Note] = field(default_factory=list)
+    notes: list[TelemetryEvent] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
 
     async def call(self, call: Call) -> Response:
@@ -156,7 +155,7 @@ class World:
         await running
 
     def noted(self, name: str) -> list[Mapping[str, object]]:
-        return [note.fields for note in self.notes if note.name == name]
+        return [asdict(event) for event in self.notes if event.name == name]
 
 
 @pytest.fixture

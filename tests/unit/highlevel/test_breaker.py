@@ -1,6 +1,6 @@
 """The circuit breaker alone."""
 
-from processor.ratelimit.circuit_breaker import Breaker
+from processor.ratelimit.circuit_breaker import CircuitBreaker
 
 start = 1_700_000_000_000
 
@@ -63,9 +63,9 @@ def test_closed_it_is_as_new() -> None:
 def test_every_other_probe_is_of_no_leads() -> None:
     breaker, nobodys = opened(), []
     for _ in range(5):
-        nobodys.append(breaker.asks_nobodys)
+        nobodys.append(breaker.probe_query_due)
         breaker.fail(breaker.probe_at, breaker.probe_at + 1_000)
 
     assert [False, True, False, True, False] == nobodys
     breaker.close()
-    assert not breaker.asks_nobodys
+    assert not breaker.probe_query_due

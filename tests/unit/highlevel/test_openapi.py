@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from processor.highlevel.requests import Call, Export, GetContact, Search, request
+from processor.highlevel.requests import Call, ExportMessages, GetContact, Search, http_request
 from processor.highlevel.responses import Exported, Found, Outcome, Refused, Unauthorized, parse
 from processor.ratelimit.budget import Permit
 
@@ -33,7 +33,7 @@ registry: Registry[Any] = Registry().with_resources(
 permit = Permit("502goXVW3lIExEQPOnd3", 0, 0, 2_000)
 search = Call(permit, Search("502goXVW3lIExEQPOnd3", (("email", "john@example.com"),)), ())
 export = Call(
-    permit, Export("502goXVW3lIExEQPOnd3", "ve9EPM428h8vShlRW1KT", since=1_700_000_000_000, cursor="eyJ9"), ()
+    permit, ExportMessages("502goXVW3lIExEQPOnd3", "ve9EPM428h8vShlRW1KT", since=1_700_000_000_000, cursor="eyJ9"), ()
 )
 get = Call(permit, GetContact("502goXVW3lIExEQPOnd3", "c/1 ?"), ())
 
@@ -67,7 +67,7 @@ def operation(method: str, path: str) -> tuple[dict[str, Any], list[str]]:
 )
 def test_a_request_is_an_operation_of_highlevels(call: Call, operation_id: str, values: list[str]) -> None:
     """Its method and path exist, its version is one of the enum, and nothing that is required is missing."""
-    asked = request(call.what)
+    asked = request(call.request)
     found, in_path = operation(asked.method, asked.path)
     required = {(one["in"], one["name"]): one["schema"] for one in found["parameters"] if one["required"]}
 

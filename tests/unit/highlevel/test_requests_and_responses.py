@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.highlevel.requests import Ask, Call, Export, GetContact, Request, Scan, Search, request
+from processor.highlevel.requests import Call, ExportMessages, GetContact, HttpRequest, LeadQuestion, ListContacts, Search, http_request
 from processor.highlevel.responses import (
     Exported,
     Found,
@@ -28,8 +28,8 @@ now = 1_700_000_000_000
 date = "Tue, 14 Nov 2023 22:13:20 GMT"  # the same moment
 permit = Permit("loc-1", 7, now, now + 2_000)
 search = Call(permit, Search("loc-1", (("email", "jane@example.com"),)), (Ask("lead-1", "email", "jane@example.com"),))
-export = Call(permit, Export("loc-1", "c-1"), (Ask("lead-1", "id", "c-1"),))
-scan = Call(permit, Scan("loc-1", "job-1", 1), ())
+export = Call(permit, ExportMessages("loc-1", "c-1"), (Ask("lead-1", "id", "c-1"),))
+scan = Call(permit, ListContacts("loc-1", "job-1", 1), ())
 get = Call(permit, GetContact("loc-1", "c-1"), (Ask("lead-1", "id", "c-1"),))
 
 
@@ -83,9 +83,9 @@ def test_a_search_of_several_values() -> None:
 def test_pages_of_a_scan() -> None:
     """Oldest first, each after the last one's cursor; the last pass only takes what was changed since."""
     asked = [
-        request(Scan("loc-1", "job-1", 1)).body,
-        request(Scan("loc-1", "job-1", 2, (1_700_000_000_000, "c-1"))).body,
-        request(Scan("loc-1", "job-1", 3, None, now)).body,
+        request(ListContacts("loc-1", "job-1", 1)).body,
+        request(ListContacts("loc-1", "job-1", 2, (1_700_000_000_000, "c-1"))).body,
+        request(ListContacts("loc-1", "job-1", 3, None, now)).body,
     ]
     every = {"locationId": "loc-1", "pageLimit": 500, "sort": [{"field": "dateAdded", "direction": "asc"}]}
     changed = {"field": "dateUpdated", "operator": "range", "value": {"gte": "2023-11-14T22:13:20.000Z"}}
@@ -119,9 +119,9 @@ def test_a_page_says_what_follows_it(reply: object, page: tuple[int, int, bool, 
 def test_an_export_of_a_contact_and_of_a_location() -> None:
     every = {"locationId": "loc-1", "channel": "SMS", "limit": "500", "sortBy": "createdAt", "sortOrder": "asc"}
     asked = [
-        request(Export("loc-1", "c-1")),
-        request(Export("loc-1", "c-1", since=now)),
-        request(Export("loc-1", cursor="abc=", job="job-1", number=3)),
+        request(ExportMessages("loc-1", "c-1")),
+        request(ExportMessages("loc-1", "c-1", since=now)),
+        request(ExportMessages("loc-1", cursor="abc=", job="job-1", number=3)),
     ]
 
     assert {("GET", "/conversations/messages/export", "2021-04-15", None)} == {

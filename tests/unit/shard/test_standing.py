@@ -100,8 +100,8 @@ def test_while_the_circuit_is_open_one_call_at_a_time_probes_each_from_another_p
     probes = [call for call in bench.made if len(wanted(call)) == 1][-16:]
     gaps = [later.permit.granted - earlier.permit.granted for earlier, later in pairwise(probes)]
     assert all(60_000 <= gap <= 76_000 for gap in gaps)
-    assert all(bool(earlier.asks) != bool(later.asks) for earlier, later in pairwise(probes))
-    assert len({ask.lead for call in probes for ask in call.asks}) == 8
+    assert all(bool(earlier.questions) != bool(later.questions) for earlier, later in pairwise(probes))
+    assert len({ask.lead for call in probes for ask in call.questions}) == 8
 
 
 @pytest.mark.parametrize("probe_size", [1, 50])
@@ -282,7 +282,7 @@ def test_headers_tighten_the_budget() -> None:
 
     assert few <= 5
     assert len(bench.made) == 60
-    assert "tightened" in {note.name for note in bench.notes}
+    assert "tightened" in {event.name for event in bench.notes}
 
 
 def test_a_request_of_its_own_that_is_refused_says_nothing_of_the_location() -> None:

@@ -1,4 +1,4 @@
-"""Logs and metrics say what the tables say, and never a customer's data."""
+"""Logs and metrics show what the catalogue declares, and never a customer's data."""
 
 import io
 import json
@@ -6,12 +6,32 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import fields
+from types import NoneType
+from typing import Any, get_args
 
 import pytest
 
-from processor.engine.telemetry import FIELDS, METRICS, NOTES, Telemetry, UnknownNote, scrubbed, whereabouts
-from processor.shard.notes import Note
+from processor.telemetry.catalogue import (
+    CATALOGUE,
+    EventDeadLettered,
+    EventForwarded,
+    EventsIngested,
+    PartitionFenced,
+    PartitionOpened,
+    PartitionOpening,
+    PartitionsOwned,
+    ResponseIngested,
+    ResultPublished,
+    StatusChanged,
+    TelemetryEvent,
+    TurnCommitted,
+    TurnFailed,
+)
+from processor.telemetry.logs import guard_of, scrubbed, whereabouts
+from processor.telemetry.metrics import METRICS
+from processor.telemetry.recorder import Telemetry
 
 email = "zoe.canary@example.com"
 phone = "+1 (555) 010-9999"
@@ -39,12 +59,12 @@ def stream() -> io.StringIO:
 
 @pytest.fixture
 def telemetry(stream: io.StringIO) -> Telemetry:
-    return Telemetry("json", "debug", stream, strict=True)
+    return Telemetry("json", "debug", stream)
 
 
 @pytest.fixture
 def captured(telemetry: Telemetry) -> Iterator[Telemetry]:
-    """Process-wide capture, undone afterwards."""
+    """Capture process-wide, and undo that afterwards."""
     root = logging.getLogger()
     before = root.handlers[:], root.level, sys.excepthook, sys.unraisablehook, threading.excepthook
     root.handlers[:] = []
@@ -56,18 +76,22 @@ def captured(telemetry: Telemetry) -> Iterator[Telemetry]:
 
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:
-    said = [json.loads(line) for line in stream.getvalue().splitlines()]
-    return [{key: value for key, value in line.items() if key != "time"} for line in said]
+    logged = [json.loads(line) for line in stream.getvalue().splitlines()]
+    return [{key: value for key, value in line.items() if key != "time"} for line in logged]
+
+
+def names(event: type[TelemetryEvent]) -> list[str]:
+    return [field.name for field in fields(event)]
 
 
 def samples(telemetry: Telemetry) -> dict[str, float]:
-    """What /metrics shows, buckets left out."""
+    """Return what /metrics shows, without buckets."""
     shown = (line.rsplit(" ", 1) for line in telemetry.exposition().decode().splitlines() if not line.startswith("#"))
     return {series: float(value) for series, value in shown if "_bucket" not in series and float(value)}
 
 
 def failed_with(*chain: str) -> BaseException:
-    """An exception with these texts, each the cause of the next."""
+    """Return an exception with these texts, each the cause of the next."""
     error: BaseException | None = None
     for text in chain:
         try:
@@ -78,25 +102,22 @@ def failed_with(*chain: str) -> BaseException:
     return error
 
 
-def test_a_note_becomes_a_line(telemetry: Telemetry, stream: io.StringIO) -> None:
-    telemetry.take(Note("opened", {"partition": 3, "rows": 12, "ms": 40, "state": "restored"}))
+def test_an_event_becomes_a_line(telemetry: Telemetry, stream: io.StringIO) -> None:
+    telemetry.record(PartitionOpened(3, "restored", rows=12, ms=40))
 
     expected = {"event": "partition opened", "level": "info", "note": "opened"}
     assert [expected | {"partition": 3, "rows": 12, "ms": 40, "state": "restored"}] == lines(stream)
 
 
-def test_a_note_becomes_metrics(telemetry: Telemetry) -> None:
-    """Milliseconds become seconds; a mapping counts by its keys; a note counts itself."""
-    telemetry.take(
+def test_an_event_becomes_metrics(telemetry: Telemetry) -> None:
+    """Milliseconds become seconds; a mapping counts by its keys; an event counts itself."""
+    telemetry.record(
         [
-            Note("heard", {"counts": {"lead.changed": 3, "sync.lead.requested": 1}, "lag_ms": 250}),
-            Note("heard", {"counts": {"lead.changed": 2}}),
-            Note("result", {"location": "L1", "lead": "x", "outcome": "updated", "lane": "change", "total_ms": 1500}),
-            Note(
-                "turn",
-                {"partition": 0, "inputs": 5, "records": 2, "rows": 7, "calls": 1, "turn_ms": 3, "commit_ms": 16},
-            ),
-            Note("owned", {"partitions": [0, 1, 2], "count": 3}),
+            EventsIngested({"lead.changed": 3, "sync.lead.requested": 1}, lag_ms=250),
+            EventsIngested({"lead.changed": 2}),
+            ResultPublished("L1", "x", outcome="updated", lane="change", total_ms=1500),
+            TurnCommitted(partition=0, inputs=5, records=2, rows=7, calls=1, turn_ms=3, commit_ms=16),
+            PartitionsOwned([0, 1, 2], 3),
         ]
     )
 
@@ -120,63 +141,63 @@ def test_a_note_becomes_metrics(telemetry: Telemetry) -> None:
 
 
 def test_the_first_partition_is_one_too(telemetry: Telemetry, stream: io.StringIO) -> None:
-    telemetry.take(Note("owned", {"partitions": [0, 2], "count": 2}))
+    telemetry.record(PartitionsOwned([0, 2], 2))
 
     assert ["0,2"] == [line["partitions"] for line in lines(stream)]
 
 
 def test_owned_partitions_are_counted(telemetry: Telemetry) -> None:
-    telemetry.take(Note("owned", {"partitions": [0, 1, 2, 3], "count": 4}))
+    telemetry.record(PartitionsOwned([0, 1, 2, 3], 4))
 
     assert {"hydrant_owned_partitions": 4} == samples(telemetry)
 
 
 @pytest.mark.parametrize(
-    ("note", "fields", "level"),
+    ("event", "level"),
     [
-        ("answered", {"outcome": "found"}, "debug"),
-        ("answered", {"outcome": "gone"}, "debug"),
-        ("answered", {"outcome": "lost"}, "warning"),
-        ("status", {"state": "ok"}, "info"),
-        ("status", {"state": "throttled"}, "warning"),
-        ("turn_failed", {"partition": 1}, "error"),
+        (ResponseIngested("L1", "search", outcome="found"), "debug"),
+        (ResponseIngested("L1", "search", outcome="gone"), "debug"),
+        (ResponseIngested("L1", "search", outcome="lost"), "warning"),
+        (StatusChanged("L1", state="ok"), "info"),
+        (StatusChanged("L1", state="throttled"), "warning"),
+        (TurnFailed(1, "ValueError at shard/turn.py:1"), "error"),
     ],
 )
-def test_what_went_wrong_is_louder(
-    telemetry: Telemetry, stream: io.StringIO, note: str, fields: Mapping[str, object], level: str
+def test_an_unexpected_value_is_a_warning(
+    telemetry: Telemetry, stream: io.StringIO, event: TelemetryEvent, level: str
 ) -> None:
-    telemetry.take(Note(note, fields))
+    telemetry.record(event)
 
     assert [level] == [line["level"] for line in lines(stream)]
 
 
-def test_below_the_level_nothing_is_said_but_all_is_counted(stream: io.StringIO) -> None:
+def test_below_the_level_nothing_is_logged_but_all_is_counted(stream: io.StringIO) -> None:
     telemetry = Telemetry("json", "warning", stream)
-    telemetry.take(Note("rehomed", {"topic": "lead.changes", "partition": 1, "offset": 2, "home": 3}))
+    telemetry.record(EventForwarded("lead.changes", partition=1, offset=2, home=3))
 
     assert ("", {"hydrant_rehomed_total": 1}) == (stream.getvalue(), samples(telemetry))
 
 
-def test_an_unknown_note_is_an_error_in_tests(telemetry: Telemetry) -> None:
-    with pytest.raises(UnknownNote, match="herd"):
-        telemetry.take(Note("herd", {}))
+@pytest.mark.parametrize("catalogued", CATALOGUE)
+def test_an_event_has_no_undeclared_field(catalogued: Any) -> None:
+    event = catalogued(**dict.fromkeys(names(catalogued), 1))
+
+    with pytest.raises(TypeError, match="email"):
+        catalogued(**dict.fromkeys((*names(catalogued), "email"), 1))
+    with pytest.raises((AttributeError, TypeError)):  # frozen, and without a place for it
+        event.email = email
+    assert not hasattr(event, "__dict__")
 
 
-def test_an_unknown_note_is_told_once_at_run_time(stream: io.StringIO) -> None:
-    telemetry = Telemetry("json", "info", stream)
-    telemetry.take([Note("herd", {"count": 1}), Note("herd", {"count": 2})])
+def test_a_value_that_is_missing_is_not_logged(telemetry: Telemetry, stream: io.StringIO) -> None:
+    telemetry.record(EventDeadLettered("misrouted", topic="lead.changes"))
 
-    assert [{"event": "unknown note", "level": "warning", "name": "herd"}] == lines(stream)
-
-
-def test_undeclared_fields_are_dropped(telemetry: Telemetry, stream: io.StringIO) -> None:
-    telemetry.take(Note("closed", {"partition": 1, "count": 9, "email": email}))
-
-    assert [{"event": "partition closed", "level": "info", "note": "closed", "partition": 1}] == lines(stream)
+    expected = {"event": "event dead-lettered", "level": "warning", "note": "buried", "reason": "misrouted"}
+    assert [expected | {"topic": "lead.changes"}] == lines(stream)
 
 
 def test_the_console_is_for_people(stream: io.StringIO) -> None:
-    Telemetry("console", "info", stream).take(Note("opening", {"partition": 7}))
+    Telemetry("console", "info", stream).record(PartitionOpening(7))
 
     assert "partition opening" in stream.getvalue()
     assert "partition=7" in stream.getvalue()
@@ -184,29 +205,43 @@ def test_the_console_is_for_people(stream: io.StringIO) -> None:
 
 def test_a_broken_stream_does_not_stop_the_work(telemetry: Telemetry, stream: io.StringIO) -> None:
     stream.close()
-    telemetry.take(Note("fenced", {"partition": 1}))
+    telemetry.record(PartitionFenced(1))
 
     assert {"hydrant_fenced_total": 1} == samples(telemetry)
 
 
-def test_the_tables_fit_each_other() -> None:
-    """Each field has one meaning; each metric is in the catalogue and is fed; none has a location label."""
-    fed = {metric for said in NOTES.values() for metric in said.metrics}
-    needed = {field for said in NOTES.values() for field in said.fields}
-
-    assert set(METRICS) == fed
-    assert set(FIELDS) == needed
-    for said in NOTES.values():
-        for metric, field in said.metrics.items():
-            assert field is None or field in said.fields
+def test_the_catalogue_fits_the_metrics() -> None:
+    """Each metric is fed by what an event has; none has a location label."""
+    assert set(METRICS) == {metric for event in CATALOGUE for metric in event.feeds}
+    for event in CATALOGUE:
+        for metric, field in event.feeds.items():
+            assert field is None or field in names(event)
             assert {"location", "lead"}.isdisjoint(METRICS[metric].labels)
-            assert set(METRICS[metric].labels) <= {*said.fields, "type"}
+            assert set(METRICS[metric].labels) <= {*names(event), "type"}
+
+
+def test_a_name_means_the_same_everywhere() -> None:
+    """No two events have one name, and a field has the same shape in every event."""
+    shapes: dict[str, object] = {}
+
+    assert len(CATALOGUE) == len({event.name for event in CATALOGUE})
+    for event in CATALOGUE:
+        assert event.log.expected_values is None or event.log.expected_values[0] in names(event)
+        for field in fields(event):
+            parts = get_args(field.type)
+            shape = parts[0] if NoneType in parts else field.type
+            assert shapes.setdefault(field.name, shape) == shape
+
+
+def test_a_field_of_any_other_type_is_refused() -> None:
+    with pytest.raises(TypeError):
+        guard_of(str)
 
 
 def test_label_values_are_bounded(telemetry: Telemetry) -> None:
     """A mistake upstream, a label for each lead, say, must not fill the memory."""
     for n in range(1000):
-        telemetry.take(Note("buried", {"reason": f"reason_{n}"}))
+        telemetry.record(EventDeadLettered(f"reason_{n}"))
 
     shown = samples(telemetry)
     assert 101 == len(shown)
@@ -214,21 +249,19 @@ def test_label_values_are_bounded(telemetry: Telemetry) -> None:
 
 
 @pytest.mark.parametrize("canary", canaries)
-@pytest.mark.parametrize("note", NOTES)
-def test_no_note_tells_personal_data(note: str, canary: str) -> None:
-    """Whatever stands in whichever field, also where the field should hold a number or a list of them."""
-    wording = (
-        set() if canary in scrubbable else {"detail", "why"}
-    )  # our own words, which only their writer can vouch for
+@pytest.mark.parametrize("catalogued", CATALOGUE)
+def test_no_event_shows_personal_data(catalogued: Any, canary: str) -> None:
+    """A field may hold anything, also where it should hold a number or a list of numbers."""
+    wording = set() if canary in scrubbable else {"detail", "why"}  # our own words, for which their writer vouches
     for value in (canary, [canary], {canary: 1}, {canary: canary}, failed_with(canary)):
         stream = io.StringIO()
-        telemetry = Telemetry("json", "debug", stream, strict=True)
-        fields = dict.fromkeys((*FIELDS, canary, "email", "event", "level"), value)
-        telemetry.take(Note(note, {field: value for field, value in fields.items() if field not in wording}))
+        telemetry = Telemetry("json", "debug", stream)
+        telemetry.record(catalogued(**{field: None if field in wording else value for field in names(catalogued)}))
 
-        told = stream.getvalue() + telemetry.exposition().decode()
-        assert canary not in told
-        assert json.dumps(canary)[1:-1] not in told
+        shown = stream.getvalue() + telemetry.exposition().decode()
+        assert f'"note": "{catalogued.name}"' in shown
+        assert canary not in shown
+        assert json.dumps(canary)[1:-1] not in shown
 
 
 @pytest.mark.parametrize("canary", scrubbable)
@@ -248,19 +281,19 @@ def test_long_text_is_cut_and_costs_little() -> None:
 
 
 def test_an_exception_is_its_class_and_place() -> None:
-    assert "ValueError at engine/test_telemetry.py:" in whereabouts(failed_with(email))
+    assert "ValueError at unit/test_telemetry.py:" in whereabouts(failed_with(email))
     assert 3 == len(whereabouts(failed_with(email, phone, name)).split(" < "))
 
 
 def test_the_place_of_an_exception_is_a_field(telemetry: Telemetry, stream: io.StringIO) -> None:
     error = whereabouts(failed_with(message, token))
-    telemetry.take(Note("turn_failed", {"partition": 1, "error": error}))
+    telemetry.record(TurnFailed(1, error))
 
     assert [error] == [line["error"] for line in lines(stream)]
 
 
 @pytest.mark.parametrize("canary", canaries)
-def test_no_library_tells_personal_data(captured: Telemetry, stream: io.StringIO, canary: str) -> None:
+def test_no_library_logs_personal_data(captured: Telemetry, stream: io.StringIO, canary: str) -> None:
     error = failed_with(name, canary)
     log = logging.getLogger("a.library")
     log.warning("sent %s to %s: %s", canary, {canary: canary}, error)
@@ -277,7 +310,7 @@ def test_no_library_tells_personal_data(captured: Telemetry, stream: io.StringIO
 
 
 def test_a_cut_argument_may_not_fit_its_format(captured: Telemetry, stream: io.StringIO) -> None:
-    """Then the bare format is told."""
+    """The bare format is logged then."""
     record = logging.LogRecord("aiokafka", logging.WARNING, __file__, 1, "%d of %s", (name, email), None)
     ours = [handler for handler in logging.getLogger().handlers if "telemetry" in type(handler).__module__]
     ours[0].handle(record)
@@ -285,7 +318,7 @@ def test_a_cut_argument_may_not_fit_its_format(captured: Telemetry, stream: io.S
     assert [{"event": "%d of %s", "level": "warning", "logger": "aiokafka"}] == lines(stream)
 
 
-def test_no_uncaught_exception_tells_personal_data(captured: Telemetry, stream: io.StringIO) -> None:
+def test_no_uncaught_exception_shows_personal_data(captured: Telemetry, stream: io.StringIO) -> None:
     def fail() -> None:
         raise failed_with(name, message)
 
@@ -300,7 +333,7 @@ def test_no_uncaught_exception_tells_personal_data(captured: Telemetry, stream: 
     assert email not in stream.getvalue()
 
 
-def test_libraries_are_heard_from_warnings_on(captured: Telemetry, stream: io.StringIO) -> None:
+def test_libraries_are_logged_from_warnings_on(captured: Telemetry, stream: io.StringIO) -> None:
     logging.getLogger("httpx").info("GET https://example.com")
     logging.getLogger("a.library").warning("Unable to connect to %s:%d", "10.0.0.12", 9092)
 
@@ -308,15 +341,15 @@ def test_libraries_are_heard_from_warnings_on(captured: Telemetry, stream: io.St
     assert [expected] == lines(stream)
 
 
-def test_a_note_below_the_level_is_cheap() -> None:
+def test_an_event_below_the_level_is_cheap() -> None:
     """A few µs: four of them go with each call of a saturated worker. The bound is loose, for busy machines."""
     telemetry = Telemetry("json", "info", io.StringIO())
-    note = Note("result", {"location": "L1", "lead": "x", "outcome": "updated", "lane": "change", "total_ms": 900})
+    event = ResultPublished("L1", "x", outcome="updated", lane="change", total_ms=900)
     best = float("inf")
     for _ in range(5):
         since = time.perf_counter()
         for _ in range(2_000):
-            telemetry.take(note)
+            telemetry.record(event)
         best = min(best, time.perf_counter() - since)
 
     assert best / 2_000 < 15e-6
