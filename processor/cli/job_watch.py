@@ -20,7 +20,7 @@ from processor.cli.operations import (
 )
 from processor.events.cloudevents import Record
 from processor.events.contract import SyncCancelRequested
-from processor.kafka import KafkaConfig, Tail, KafkaUnreachable
+from processor.kafka import KafkaConfig, KafkaUnreachable, Tail
 from processor.settings import Settings
 
 tick_s: Final = 0.5  # how often a watcher looks at the clock

@@ -19,7 +19,15 @@ from processor.events.contract import (
     SyncLeadRequested,
     SyncLocationRequested,
 )
-from processor.kafka import KafkaConfig, KafkaRefused, Tail, KafkaUnreachable, create_topics, describe_topics, publish_record
+from processor.kafka import (
+    KafkaConfig,
+    KafkaRefused,
+    KafkaUnreachable,
+    Tail,
+    create_topics,
+    describe_topics,
+    publish_record,
+)
 from processor.settings import Settings, WrongSetting
 from processor.topics import home
 

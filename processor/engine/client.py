@@ -25,7 +25,7 @@ from yarl import URL
 from processor import __version__
 from processor.engine.tokens import Tokens, fingerprint
 from processor.highlevel.requests import Call, HttpRequest, http_request
-from processor.highlevel.responses import Lost, ResponseOutcome, Refused, Response, Unauthorized, Unsent, parse
+from processor.highlevel.responses import Lost, Refused, Response, ResponseOutcome, Unauthorized, Unsent, parse
 from processor.ratelimit.budget import respond_within_ms
 
 default_base_url: Final = "https://services.leadconnectorhq.com"  # contract.md §1

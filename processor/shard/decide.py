@@ -227,4 +227,4 @@ def conclude(lead: Lead, done: Done) -> Conclusion:
     return Conclusion(outcome, changes, replaces, reason)
 
 
-abandoned: Final = Outcome.FAILED  # leads that a failed job hasn't come to
+abandoned: Final = Outcome.FAILED.value  # leads that a failed job hasn't come to

@@ -127,7 +127,7 @@ def note_work(turn: UnitOfWork, call: Call, asked: Asked) -> None:
     """Note in each lead's work what the call cost; the call itself counts for the first lead."""
     if asked:
         calls = asked[0][1].calls
-        calls[call.kind] = calls.get(call.kind, 0) + 1
+        calls[call.kind.value] = calls.get(call.kind.value, 0) + 1
     for _, work, _ in asked:
         work.asked |= call.kind is not CallKind.MESSAGES
         work.permit_ms += max(0, call.permit.granted - max(work.due, work.accepted_at))

@@ -13,8 +13,9 @@ from random import Random
 from typing import Final, Protocol, TypeVar
 
 from processor.engine.ports import Fenced
+from processor.shard.documents.format import FORMAT
 
-from .loop import Process, VirtualLoop, refuse, settle
+from .loop import Process, VirtualLoop, refuse, settle, start_ms
 from .trace import Trace
 
 Answer = TypeVar("Answer")

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import pytest
+from processor.shard.job import Job, tallies
+from processor.shard.lead import Lead, Open, Question
+from processor.shard.tally import Tally
 
 from processor.engine import clock, runner, supervisor
 from processor.engine.dispatch import Dispatch
@@ -19,10 +22,6 @@ from processor.ratelimit import circuit_breaker as breaker
 from processor.ratelimit.budget import Permit, Rate
 from processor.shard import export, hear, hear_answer, messages, scan, settle, sync_all
 from processor.shard import lead as leads
-from processor.shard.job import Job, tallies
-from processor.shard.lead import Lead, Open, Question
-from processor.shard.store import UnitOfWork
-from processor.shard.tally import Tally
 from processor.shard.turn import Effects
 
 from .ailments import ailing, stepped

@@ -9,19 +9,19 @@ from weakref import WeakKeyDictionary
 
 import orjson
 import pytest
+from processor.shard.job import Job
+from processor.shard.request import Request as Asked
+from processor.shard.state import Changes, State
 
 from processor.engine import clock, inbox, runner
 from processor.engine.dispatch import Dispatch
 from processor.engine.ports import Log, Ports
-from processor.highlevel.requests import Call, HttpRequest, http_request
+from processor.highlevel.requests import Call
 from processor.highlevel.responses import Response
 from processor.ratelimit import budget
 from processor.ratelimit.budget import Budget, Lane, Rate
 from processor.shard import export, hear, settle
-from processor.shard.job import Job
-from processor.shard.request import Request as Asked
 from processor.shard.setup import Setup
-from processor.shard.state import Changes, State
 
 from . import highlevel
 from .ailments import stepped

@@ -7,8 +7,6 @@ from functools import cache
 
 import pytest
 
-from processor.shard.store import Store
-
 from .crowd import crowd
 from .deaths import deaths, moments
 from .play import Run, play

@@ -15,7 +15,6 @@ import pytest
 
 from processor.engine.ports import StateFile
 from processor.engine.state_file import StateFolder
-from processor.shard.store import Store
 from processor.telemetry.catalogue import PartitionOpened
 
 from .broker import Faults

@@ -10,7 +10,7 @@ import pytest
 
 from processor.engine.group import GroupIntervals
 from processor.engine.ports import Fenced
-from processor.highlevel.requests import Call, LeadQuestion, Question, Search, http_request
+from processor.highlevel.requests import Call, Search
 from processor.ratelimit.budget import Permit
 from processor.shard.store import OutRecord
 

@@ -23,8 +23,8 @@ from processor.engine.membership import Membership
 from processor.engine.ports import Ports, StateFile
 from processor.engine.runner import Ended, run
 from processor.engine.supervisor import supervise
-from processor.shard.setup import Setup
 from processor.shard.documents.document import Document
+from processor.shard.setup import Setup
 from processor.shard.store import Store, UnitOfWork
 from processor.telemetry.catalogue import TelemetryEvent
 

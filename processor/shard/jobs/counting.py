@@ -44,7 +44,7 @@ def count_outcome(turn: UnitOfWork, lead: Lead, work: LeadWork, conclusion: Conc
     jobs = waiting_jobs(turn, lead)
     for job in jobs:
         for counters in counters_of(turn, job):
-            counters.count(conclusion.outcome, conclusion.filled, work.looked_up, work.imported)
+            counters.count(conclusion.outcome.value, conclusion.filled, work.looked_up, work.imported)
     if jobs:
         work.waiters.jobs = []
         work.return_borrowed()

@@ -75,7 +75,8 @@ def is_crowded(turn: UnitOfWork, lead: Lead, question: Question, same: Counter[Q
 
 def count_question(turn: UnitOfWork, job: Job, lead: Lead, question: Question) -> None:
     """Count what the plan is made from."""
-    job.questions[question.kind] = job.questions.get(question.kind, 0) + 1
+    kind = question.kind.value
+    job.questions[kind] = job.questions.get(kind, 0) + 1
     if question.kind is not QuestionKind.CONTACT:
         for name in sorted(turn.setup.fetch_fields.intersection(lead.gaps())):
             job.gaps[name] = job.gaps.get(name, 0) + 1
@@ -90,15 +91,16 @@ def decide_leads(turn: UnitOfWork, job: Job, limit: int) -> Sequence[Lead]:
         work = lead.work
         if work is None or work.question is None or not work.listing or work.lane != job.lane:
             continue
-        match = scan_match(job, work) or BestMatch()
+        best = scan_match(job, work) or BestMatch()
         work.listing = None
         work.asked = True
-        if work.question.kind is QuestionKind.ID:
-            work.hydrating().searched = work.question.value
-            if match.contact:
-                lead.fill(work, match.contact)
-        else:
-            work.resolving().match = match
+        match work.question.kind:
+            case QuestionKind.ID:
+                work.hydrating().searched = work.question.value
+                if best.contact:
+                    lead.fill(work, best.contact)
+            case QuestionKind.EMAIL | QuestionKind.PHONE:
+                work.resolving().match = best
         leads.append(lead)
     if job.walk(found, limit):
         job.advance(Step.DECIDED, turn.now)
