@@ -74,7 +74,7 @@ class LogSuite:
     async def test_a_commit_without_response_is_of_unknown_outcome(self, stage: LogStage) -> None:
         """All of it is there after the next opening, or none of it."""
         async with opened(stage) as log, stage.lose_response(log):
-            with pytest.raises(Broken):
+            with pytest.raises(Broken, match="outcome is unknown"):
                 await log.commit([result(b"result")], [("a", b"1")])
         async with opened(stage) as log:
             rows = rows_of(await restored(log, *await log.changelog()))

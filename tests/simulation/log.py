@@ -151,7 +151,7 @@ class Session:
         if not answered:
             kafka.trace.say(self.process.name, "never hears whether its transaction was committed")
             await self._wait(give_up_ms)
-            raise Broken("the end of the transaction was not answered")
+            raise Broken("commit: its outcome is unknown")
         return None if not rows or (troubled and kafka.random.random() < faults.unknown_position) else position
 
     async def _abort(self) -> None:
