@@ -64,8 +64,12 @@ async def opened(stage: LogStage, **positions: int) -> AsyncIterator[Log]:
 
 
 async def restored(log: Log, start: int, end: int) -> list[Restored]:
+    """Return the slices of a restore. Each one brings it further."""
     async with asyncio.timeout(10):
-        return [slice_ async for slice_ in log.restore(start, end)]
+        slices = [slice_ async for slice_ in log.restore(start, end)]
+    positions = [start, *(slice_.position for slice_ in slices)]
+    assert positions == sorted(set(positions))
+    return slices
 
 
 def rows_of(slices: Sequence[Restored]) -> list[tuple[str, bytes | None]]:
