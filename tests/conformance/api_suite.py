@@ -91,13 +91,13 @@ class ApiSuite:
         )
 
     async def test_a_search_takes_many_values(self, stage: ApiStage) -> None:
-        response = await stage.call(by_email("nobody@example.com", email, "none@example.com"))
+        response = await stage.call(by_email("unknown@example.com", email, "none@example.com"))
 
         assert isinstance(response.outcome, Found)
         assert [contact_id] == [one.id for one in response.outcome.contacts]
 
     async def test_a_search_without_a_match_finds_nothing(self, stage: ApiStage) -> None:
-        assert Found((), 0) == (await stage.call(by_email("nobody@example.com"))).outcome
+        assert Found((), 0) == (await stage.call(by_email("unknown@example.com"))).outcome
 
     async def test_a_get_returns_the_contact(self, stage: ApiStage) -> None:
         response = await stage.call(GetContact(location, contact_id))

@@ -1,4 +1,4 @@
-"""What the fakes of the simulator need around them: a process that lives, and an undisturbed broker."""
+"""Surroundings for the fakes of the simulator: a living process, and an undisturbed broker."""
 
 import asyncio
 from random import Random
