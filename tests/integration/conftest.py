@@ -1,12 +1,11 @@
-"""One real Kafka for the whole session; each test keeps to topics of its own."""
+"""Everything in this folder needs the real Kafka of `tests/conftest.py`."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
-from tests.lab.kafka_node import Broker, kafka
+from processor.kafka import KafkaConfig, create_topics
+from tests.lab.kafka_node import Broker
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -17,14 +16,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.integration)
 
 
-@pytest.fixture(scope="session")
-def broker() -> Iterator[Broker]:
-    """Yield the session's broker. A test that stops or kills a broker starts its own: `with node() as own`."""
-    with kafka() as running:
-        yield running
-
-
 @pytest.fixture
-def topic_prefix() -> str:
-    """Return a KAFKA_TOPIC_PREFIX: tests share the broker and never a topic, a group or a transactional id."""
-    return f"test-{uuid4().hex[:12]}."
+async def config(broker: Broker, topic_prefix: str) -> KafkaConfig:
+    """Return the way to topics of three partitions each."""
+    made = KafkaConfig(broker.bootstrap, prefix=topic_prefix)
+    await create_topics(made, 3, 1)
+    return made

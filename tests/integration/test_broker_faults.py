@@ -22,7 +22,7 @@ from processor.topics import home, message_max_bytes, prefixed
 from tests.integration.canaries import made_up, marks, places
 from tests.integration.processes import stand_still
 from tests.integration.stage import Stage, Worker, stage, until
-from tests.integration.upkeep import cut, make_anew
+from tests.integration.upkeep import delete_records, recreate_topic
 from tests.lab.kafka_node import Node, node
 
 stops_within_s = 12  # SIGTERM: 10 s, and a little for a busy machine
@@ -154,8 +154,8 @@ async def test_input_that_was_cut_off_or_made_anew_is_read_from_its_start(here: 
     await here.answered(before, ["request-0"])
     await asyncio.to_thread(first.end)
     await here.publish([lead.change() for lead in (*lost, *after)])
-    await cut(here.config, "lead.changes", home(place, 2), before=15)
-    await make_anew(here.config, "sync.requests", here.partitions)
+    await delete_records(here.config, "lead.changes", home(place, 2), before=15)
+    await recreate_topic(here.config, "sync.requests", here.partitions)
     second = here.worker("only", highlevel)
     await here.shared(second)  # only then: an old position that lies within the new log isn't noticed
     await here.publish([after[0].sync(request)])

@@ -278,6 +278,8 @@ class Api:
         server, network, loop, permit = self.server, self.server.network, self.server.loop, call.permit
         self._alive()
         taken = loop.ms
+        if self.clock.now() > permit.send_by:
+            return Response(call, Unsent("late"), None, None, None)
         connect = server.random.randint(*network.connect)
         if server.random.random() < network.stalls:
             connect = server.random.randint(1_000, 4_000)

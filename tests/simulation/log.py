@@ -26,6 +26,7 @@ abort_within_s: Final = 3.0
 ask_within_s: Final = 10.0
 silent_after_s: Final = 20.0
 close_within_ms: Final = 2_000
+undecided_ms: Final = 50  # restoring asks again so often for rows of an open transaction
 
 
 class Session:
@@ -150,7 +151,7 @@ class Session:
         if not answered:
             kafka.trace.say(self.process.name, "never hears whether its transaction was committed")
             await self._wait(give_up_ms)
-            raise Broken("the end of the transaction was not answered")
+            raise Broken("commit: its outcome is unknown")
         return None if not rows or (troubled and kafka.random.random() < faults.unknown_position) else position
 
     async def _abort(self) -> None:
@@ -224,10 +225,16 @@ class Restoring:
     async def __anext__(self) -> Restored:
         if self.position >= self.end:
             raise StopAsyncIteration
-        return await self.session._ask(self._slice, silent_after_s)
+        while (found := await self.session._ask(self._slice, silent_after_s)) is None:
+            await self.session._wait(undecided_ms)
+        return found
 
-    def _slice(self) -> Restored:
-        log = self.session.kafka.log(changelog, self.session.partition)
-        start, self.position = self.position, min(self.end, self.position + slice_rows)
+    def _slice(self) -> Restored | None:
+        """Return the next rows, or None where the next one belongs to an open transaction."""
+        kafka, partition = self.session.kafka, self.session.partition
+        log, decided = kafka.log(changelog, partition), kafka.stable_end(changelog, partition)
+        if decided <= self.position:
+            return None
+        start, self.position = self.position, min(self.end, self.position + slice_rows, decided)
         rows = [((entry.key or b"").decode(), entry.value) for entry in log[start : self.position] if entry.visible]
         return Restored(rows, self.position, self.end)

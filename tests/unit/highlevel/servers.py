@@ -1,6 +1,8 @@
-"""Six servers, each with its own reading of "100 calls per 10 s", as rate limiters are built elsewhere. Calls arrive in
-the order of time; what a server would refuse counts as well, which is the strictest it can be, unless it is told to
-`refuse`. They share nothing with the budget under test."""
+"""Six servers, each with its own reading of "100 calls per 10 s", as rate limiters are built elsewhere.
+
+Calls arrive in the order of time. A refused call counts as well, which is the strictest reading, unless `refuse` takes
+it back. The servers share nothing with the budget under test.
+"""
 
 from collections import deque
 from collections.abc import Iterable
@@ -15,10 +17,10 @@ class Server(Protocol):
     worst: int  # the highest load that any call found, itself included
 
     def arrive(self, at: int) -> int:
-        """A call arrives at `at` ms. The load with it; above `limit` a server would refuse it."""
+        """Let a call arrive at `at` ms and return the load with it. Above `limit` a server would refuse the call."""
 
     def refuse(self) -> None:
-        """The call that has just arrived isn't served, and so it counts no more."""
+        """Stop counting the call that has just arrived: it isn't served."""
 
 
 class SlidingLog:
@@ -65,12 +67,12 @@ class FixedWindow:
         self._count -= 1
 
     def _end(self, at: int) -> int:
-        """Of the window that a call at `at` is the first one in."""
+        """Return the end of the window whose first call arrives at `at`."""
         return at - (at - self.phase_ms) % window_ms + window_ms
 
 
 class FirstHit(FixedWindow):
-    """Calls since the first one after the last window ended: that one starts the next."""
+    """Calls since the first one after the last window ended: that call starts the next window."""
 
     __slots__ = ()
 
@@ -101,7 +103,7 @@ class TokenBucket:
 
 
 class Gcra:
-    """The generic cell rate algorithm: how far the theoretical arrival time lies ahead, in calls; a burst of `limit`."""
+    """The generic cell rate algorithm: the lead of the theoretical arrival time, in calls; a burst of `limit`."""
 
     __slots__ = ("_expected", "limit", "worst")
 
@@ -122,7 +124,7 @@ class Gcra:
 
 
 class SlidingCounter:
-    """The last window's count by the share of it that the last 10 s still reach into, plus this window's."""
+    """The last window's count, weighed by the share of it within the last 10 s, plus this window's count."""
 
     __slots__ = ("_before", "_began", "_count", "limit", "phase_ms", "worst")
 
@@ -147,7 +149,7 @@ class SlidingCounter:
 
 
 def worst(server: Server, arrivals: Iterable[int]) -> int:
-    """The highest load that any of these calls finds; they needn't be in order."""
+    """Return the highest load that any of these calls finds. They needn't be in order."""
     for at in sorted(arrivals):
         server.arrive(at)
     return server.worst
