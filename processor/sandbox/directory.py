@@ -1,4 +1,4 @@
-"""The simulated locations, contacts, messages and tokens. GET sees a change at once, search and export after the index's lag."""
+"""Hold the simulated locations, contacts, messages and tokens. GET sees a change at once, search and export after the index's lag."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ TokenRefusal = Literal["expired", "revoked", "scope", "location"]
 
 @dataclass(frozen=True, slots=True)
 class LocationAccess:
-    """The only tokens that open a location, and the refusal of every other one."""
+    """List the only tokens that open a location, and name the refusal of all others."""
 
     tokens: frozenset[str]
     refusal: TokenRefusal = "expired"
@@ -86,7 +86,7 @@ class Directory:
         self.message_scope = True  # True if tokens may read messages
         self.cursor_life_s = default_cursor_life_s
         self.tokens: Mapping[str, str | None] = tokens or {default_token: None}  # None: serves every location
-        self.access: LocationAccess | None = None  # of every location without its own; None: `tokens` decides
+        self.access: LocationAccess | None = None  # of every location without an own access; None: `tokens` decides
         self.contacts: dict[str, StoredContact] = {}  # ids are unique over all locations
         self._locations: dict[str, SimulatedLocation] = {}
         self._deleted: dict[str, str] = {}  # contact → its location

@@ -21,7 +21,7 @@ class Arrival:
 
 
 class Gate:
-    """Times are integer microseconds since 1970, each no earlier than the last one."""
+    """Admit and record the calls of all locations. Times are integer microseconds since 1970, each no earlier than the last one."""
 
     def __init__(self, limits: RateLimits) -> None:
         self.limits = limits  # of every location without limits of its own

@@ -1,4 +1,4 @@
-"""The rate limiter of one location, as strict as contract.md §2 can be read: at most 100 calls in *any* 10 s.
+"""Limit the calls of one location, as strict as contract.md §2 can be read: at most 100 calls in *any* 10 s.
 
 Times are integer microseconds: milliseconds would blur the side of a window's edge that a call lies on.
 """
@@ -15,7 +15,7 @@ LimitReached = Literal["", "burst", "day"]
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """The limits of a location. Raises ValueError with the name that the command line and the admin API have for a field."""
+    """Set the limits of a location. Raise ValueError with the name that the command line and the admin API have for a field."""
 
     per_window: int = 100
     window_ms: int = 10_000
@@ -36,7 +36,7 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The server's decision about one arrival. `remaining` and `left_today` are the budget left after it."""
+    """Hold the server's decision about one arrival. `remaining` and `left_today` are the budget left after it."""
 
     limits: RateLimits
     refused: LimitReached
@@ -47,7 +47,7 @@ class Admission:
 
 
 class RateLimiter:
-    """A window is half-open: of two calls exactly `window_ms` apart, the first has left when the second comes."""
+    """Count the calls of windows and days. Of two calls exactly `window_ms` apart, the first has left when the second comes."""
 
     def __init__(self, limits: RateLimits) -> None:
         self.limits = limits
