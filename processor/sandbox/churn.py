@@ -46,8 +46,9 @@ class ContactChange:
     after: StoredContact | None
 
     def as_json(self) -> dict[str, Any]:  # a JSON object
-        shown = {name: held and contact_json(held) for name, held in (("before", self.before), ("after", self.after))}
-        return {"at_ms": self.at / 1_000, "search": self.search, "kind": self.kind, **shown}
+        before, after = (contact and contact_json(contact) for contact in (self.before, self.after))
+        moment = {"at_ms": self.at / 1_000, "search": self.search}
+        return {**moment, "kind": self.kind, "before": before, "after": after}
 
 
 class ActiveChurn:

@@ -12,9 +12,7 @@ from processor.sandbox.message_history import MessageKey
 from processor.sandbox.problems import Problem
 
 default_cursor_life_s: Final = 120.0
-expired_cursor: Final = (
-    "Invalid cursor: it is unknown or has expired"  # HighLevel's words aren't known (contract.md §11.7)
-)
+expired_cursor: Final = "Invalid cursor: it is unknown or has expired"  # wording: a guess (contract.md §11.7)
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ unattributed: Final = ""  # the location of calls that name none: they are recor
 @dataclass(frozen=True, slots=True)
 class Arrival:
     admission: Admission
-    log: ArrivalLog  # held by the call, so a reset in between doesn't mix two logs
+    log: ArrivalLog  # kept by the call, so a reset in between doesn't mix two logs
     number: int
 
     def set_status(self, status: int) -> None:

@@ -57,7 +57,7 @@ class RateLimiter:
         self._day_began: int | None = None
         self._today = 0
         self._foreign_began: int | None = None
-        self._foreign_since = 0  # calls of other programs since then
+        self._foreign_made = 0  # calls of other programs since then
 
     def arrive(self, at: int) -> Admission:
         self._foreign_arrive(at)
@@ -76,7 +76,7 @@ class RateLimiter:
         """Replace the limits. Spent budget stays spent. Other programs start, or change their pace, now."""
         self._foreign_arrive(at)
         if limits.foreign != self.limits.foreign:
-            self._foreign_began, self._foreign_since = at, 0
+            self._foreign_began, self._foreign_made = at, 0
         self.limits = limits
 
     def end_day(self, at: int) -> None:
@@ -101,8 +101,8 @@ class RateLimiter:
         pace, window_us = self.limits.foreign, self.limits.window_ms * 1_000
         if pace and self._foreign_began is None:
             self._foreign_began = at
-        while pace and (came := (self._foreign_began or 0) + (self._foreign_since + 1) * window_us // pace) <= at:
-            self._foreign_since += 1
+        while pace and (came := (self._foreign_began or 0) + (self._foreign_made + 1) * window_us // pace) <= at:
+            self._foreign_made += 1
             self.foreign += 1
             self.foreign_refused += bool(self._judge(came))
 
