@@ -1,6 +1,6 @@
 """Steer a running sandbox under `/_sandbox/`: its arrival logs, faults, contacts, messages and settings.
 
-A wrong request gets a 400 whose `{"error"}` says what is wrong.
+A wrong request gets a 400 with the reason as `{"error"}`.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,7 +19,7 @@ from processor.sandbox.stored_contact import contact_json
 from processor.sandbox.stored_message import message_json
 
 max_admin_body: Final = 64 * 1024 * 1024  # bytes: contacts come by the ten thousand
-AdminHandler = Callable[[Request], Awaitable[Any]]  # the response is what it returns, as JSON
+AdminHandler = Callable[[Request], Awaitable[Any]]  # its result becomes the response, as JSON
 
 
 class AdminApi:

@@ -9,8 +9,6 @@ from typing import Any, Final
 
 import orjson
 
-from processor.sandbox.chatter import chatter_after_export
-from processor.sandbox.churn import churn_after_search
 from processor.sandbox.contact_search import parse_search, search_cursor, search_page
 from processor.sandbox.directory import Directory
 from processor.sandbox.message_export import export_page, parse_export, query_values
@@ -32,7 +30,7 @@ class ApiRequest:
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """A request and what it asks for, before any check. `location` is "" where nothing names it."""
+    """Hold a request and its meaning, before any check. `location` is "" where nothing names it."""
 
     kind: str
     location: str
@@ -76,7 +74,8 @@ def _search(directory: Directory, call: ApiCall, own: str | None, now: int) -> d
     page = search_page(query, directory.search_view(query.location, now))
     raw_names = directory.shows_raw_names(query.location)
     shown = [search_result_json(contact, raw_names, search_cursor(contact, query.sort)) for contact in page.contacts]
-    churn_after_search(directory, query.location, now)
+    if churn := directory.location(query.location).churn:
+        churn.after_search(now)
     return {"contacts": shown, "total": page.total}
 
 
@@ -100,7 +99,8 @@ def _messages(directory: Directory, call: ApiCall, own: str | None, now: int) ->
         raise Problem(403)
     place, life_s = directory.location(location), directory.cursor_life_of(location)
     page = export_page(query, place.history.apply_due(now), place.cursors, now, life_s).as_json()
-    chatter_after_export(directory, location, now)
+    if place.chatter:
+        place.chatter.after_export(now)
     return page
 
 

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 no_status: Final = 0  # of a call without a whole response
-planned_per_window: Final = (
-    90  # the most that a client may plan for a window (contract.md §2, rule 2); `use` is measured against it
-)
+allowed_per_window: Final = 90  # calls that a client may plan (contract.md §2, rule 2); `use` is their share
 
 
 @dataclass(slots=True)
@@ -69,12 +67,12 @@ class ArrivalLog:
         }
 
     def _use(self) -> float | None:
-        """Return the share of the planned rate that the longest stretch without an idle window used, None if it is too short."""
+        """Return the share of the allowed rate that the longest stretch without an idle window used, None if it is too short."""
         first, last = self._busiest
         if last - first < 2 or self._times[last - 1] == self._times[first]:
             return None
         elapsed = self._times[last - 1] - self._times[first]
-        return round((last - first - 1) * self.window_us / elapsed / planned_per_window, 4)
+        return round((last - first - 1) * self.window_us / elapsed / allowed_per_window, 4)
 
     def entries(self) -> list[tuple[float, str, int]]:
         """Return each arrival: ms since 1970, kind, status (0: no whole response)."""

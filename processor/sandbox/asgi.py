@@ -1,4 +1,4 @@
-"""The simulator as an ASGI application: count a call, wait for its latency, then break it by a fault or respond."""
+"""Serve the simulator as an ASGI application: count a call, wait for its latency, then apply a fault or respond."""
 
 import time
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def steady_clock() -> MicrosecondClock:
 
 @dataclass(frozen=True, slots=True)
 class ResponseStyle:
-    """Latency and Retry-After of responses; replaceable at run time. Raises ValueError for a value out of range."""
+    """Set latency and Retry-After of responses. Raise ValueError for a value out of range."""
 
     latency_ms: float = 0
     jitter_ms: float = 0  # at most, on top of the latency
@@ -49,7 +49,7 @@ class ResponseStyle:
 
 
 class Sandbox:
-    """The application. Its parts are open to code that runs it in the same process."""
+    """Serve HighLevel's API and the admin API. Code that runs it in its own process may use its parts."""
 
     def __init__(
         self, directory: Directory, limits: RateLimits, faults: FaultTable, style: ResponseStyle, now: MicrosecondClock

@@ -3,8 +3,8 @@
 The messages follow from the seed, and each is recorded. Time is an argument.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,11 +22,11 @@ max_chatter_messages: Final = 100_000  # then chatter stops: its messages are ke
 
 @dataclass(frozen=True, slots=True)
 class Chatter:
-    """The number of messages that come after each page, by kind. Raises ValueError for a number out of range."""
+    """Set the number of messages that come after each page, by kind. Raise ValueError for a number out of range."""
 
     new: int = 0  # of now
     late: int = 0  # of up to `late_by_s` ago
-    tied: int = 0  # of the newest message's millisecond, of another contact if there is one
+    tied: int = 0  # in the newest message's millisecond, of another contact if possible
     status: int = 0  # an earlier message of chatter becomes `failed`
     late_by_s: int = 540  # within the ten minutes that a checkpoint's overlap covers
 
@@ -48,77 +48,56 @@ class AddedMessage:
         return {"at_ms": self.at / 1_000, "page": self.page, "kind": self.kind, "message": message_json(self.message)}
 
 
-@dataclass(slots=True)
 class ActiveChatter:
-    """A location's chatter and the messages that it has added so far."""
+    """Add messages to a location, and record them."""
 
-    chatter: Chatter
-    draw: Random
-    pages: int = 0
-    added: list[AddedMessage] = field(default_factory=list)
+    def __init__(self, directory: "Directory", location: str, chatter: Chatter) -> None:
+        self.chatter = chatter
+        self.pages = 0
+        self.added: list[AddedMessage] = []
+        self._directory = directory
+        self._location = location
+        self._draw = Random(f"{directory.seed} chatter {location}")
+
+    def after_export(self, now: int) -> None:
+        self.pages += 1
+        for kind in ("new", "late", "tied", "status"):
+            for _ in range(getattr(self.chatter, kind)):
+                if len(self.added) >= max_chatter_messages:
+                    return
+                if composed := self._compose(kind, now // 1_000):
+                    message = self._directory.add_message(self._location, composed, now)
+                    self.added.append(AddedMessage(now, self.pages, kind, message))
+
+    def _compose(self, kind: str, now_ms: int) -> StoredMessage | Mapping[str, Any] | None:
+        """Return a message, or its fields in export's shape. Return None if there is no contact, or no message to change."""
+        if kind == "status":
+            if not self.added:
+                return None
+            message = self._draw.choice(self.added).message
+            return message._replace(status="failed", updated=now_ms, extra=failed_delivery)
+        if kind == "late":
+            return self._compose_at(now_ms - int(self._draw.random() * self.chatter.late_by_s * 1_000))
+        if kind == "tied":
+            order = self._directory.location(self._location).history.order("createdAt", "SMS")
+            return self._compose_at(order[-1].added, avoid=order[-1].contact) if order else None
+        return self._compose_at(now_ms)
+
+    def _compose_at(self, at_ms: int, avoid: str | None = None) -> Mapping[str, Any] | None:
+        """Return a message of a random contact that search shows, rarely of the one to avoid. Return None without contacts."""
+        contacts = self._directory.location(self._location).index.ordered("dateAdded")
+        if not contacts:
+            return None
+        contact = self._draw.choice(contacts).id
+        if contact == avoid:
+            contact = self._draw.choice(contacts).id
+        return {"contactId": contact, "dateAdded": iso_time(at_ms), "body": f"chatter {len(self.added)}"}
 
 
 def set_chatter(directory: "Directory", location: str, chatter: Chatter | None) -> None:
     """Start chatter with an empty record, or stop it and keep the record if `chatter` is None."""
     place = directory.location(location)
     if chatter is not None:
-        place.chatter = ActiveChatter(chatter, Random(f"{directory.seed} chatter {location}"))
+        place.chatter = ActiveChatter(directory, location, chatter)
     elif place.chatter is not None:
         place.chatter.chatter = Chatter()
-
-
-def chatter_after_export(directory: "Directory", location: str, now: int) -> None:
-    active = directory.location(location).chatter
-    if active is None:
-        return
-    active.pages += 1
-    for kind, compose in chatter_kinds.items():
-        for _ in range(getattr(active.chatter, kind)):
-            if len(active.added) >= max_chatter_messages:
-                return
-            if composed := compose(directory, location, active, now):
-                message = directory.add_message(location, composed, now)
-                active.added.append(AddedMessage(now, active.pages, kind, message))
-
-
-ComposedMessage = (
-    StoredMessage | Mapping[str, Any] | None
-)  # the mapping has export's shape; None: no contact to send it
-ChatterKind = Callable[["Directory", str, ActiveChatter, int], ComposedMessage]
-
-
-def _new(directory: "Directory", location: str, active: ActiveChatter, now: int) -> ComposedMessage:
-    return _compose(directory, location, active, now // 1_000)
-
-
-def _late(directory: "Directory", location: str, active: ActiveChatter, now: int) -> ComposedMessage:
-    ago_ms = int(active.draw.random() * active.chatter.late_by_s * 1_000)
-    return _compose(directory, location, active, now // 1_000 - ago_ms)
-
-
-def _tied(directory: "Directory", location: str, active: ActiveChatter, now: int) -> ComposedMessage:
-    order = directory.location(location).history.order("createdAt", "SMS")
-    return _compose(directory, location, active, order[-1].added, order[-1].contact) if order else None
-
-
-def _status(directory: "Directory", location: str, active: ActiveChatter, now: int) -> ComposedMessage:
-    if not active.added:
-        return None
-    message = active.draw.choice(active.added).message
-    return message._replace(status="failed", updated=now // 1_000, extra=failed_delivery)
-
-
-chatter_kinds: Final[Mapping[str, ChatterKind]] = {"new": _new, "late": _late, "tied": _tied, "status": _status}
-
-
-def _compose(
-    directory: "Directory", location: str, active: ActiveChatter, at_ms: int, avoid: str | None = None
-) -> ComposedMessage:
-    """Return a message of a random contact that search shows, rarely of the one to avoid. Return None if there is no contact."""
-    order = directory.location(location).index.ordered("dateAdded")
-    if not order:
-        return None
-    contact = active.draw.choice(order).id
-    if contact == avoid:
-        contact = active.draw.choice(order).id
-    return {"contactId": contact, "dateAdded": iso_time(at_ms), "body": f"chatter {len(active.added)}"}

@@ -3,8 +3,7 @@
 The changes follow from the seed. Each is recorded with the contact before and after it. Time is an argument.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,13 +20,13 @@ max_churn_changes: Final = 100_000  # then churn stops: its changes are kept in 
 
 @dataclass(frozen=True, slots=True)
 class Churn:
-    """The number of contacts that change after each search, by kind. Raises ValueError for a number out of range."""
+    """Set the number of contacts that change after each search, by kind. Raise ValueError for a number out of range."""
 
     edit: int = 0  # another city
     rename: int = 0  # another e-mail
     add: int = 0
-    twin: int = 0  # added with the e-mail of another one
-    merge: int = 0  # two become one
+    twin: int = 0  # a new contact with the e-mail of another
+    merge: int = 0  # a contact takes over another
     delete: int = 0
 
     def __post_init__(self) -> None:
@@ -38,7 +37,7 @@ class Churn:
 
 @dataclass(frozen=True, slots=True)
 class ContactChange:
-    """A recorded change. `before` is None for an added contact, `after` for a deleted one. A merge makes two, the survivor's first."""
+    """Record a change. `before` is None for an added contact, `after` for a deleted one. A merge makes two, the survivor's first."""
 
     at: int  # µs since 1970
     search: int  # number of the search before it, from 1
@@ -47,104 +46,65 @@ class ContactChange:
     after: StoredContact | None
 
     def as_json(self) -> dict[str, Any]:  # a JSON object
-        shown = {name: held and contact_json(held) for name, held in (("before", self.before), ("after", self.after))}
-        return {"at_ms": self.at / 1_000, "search": self.search, "kind": self.kind, **shown}
+        before, after = (contact and contact_json(contact) for contact in (self.before, self.after))
+        moment = {"at_ms": self.at / 1_000, "search": self.search}
+        return {**moment, "kind": self.kind, "before": before, "after": after}
 
 
-@dataclass(slots=True)
 class ActiveChurn:
-    """A location's churn and its changes so far."""
+    """Change contacts of a location, and record the changes."""
 
-    churn: Churn
-    draw: Random
-    searches: int = 0
-    changes: list[ContactChange] = field(default_factory=list)
+    def __init__(self, directory: "Directory", location: str, churn: Churn) -> None:
+        self.churn = churn
+        self.searches = 0
+        self.changes: list[ContactChange] = []
+        self._directory = directory
+        self._location = location
+        self._draw = Random(f"{directory.seed} churn {location}")
+
+    def after_search(self, now: int) -> None:
+        self.searches += 1
+        for kind in Churn.__slots__:
+            for _ in range(getattr(self.churn, kind)):
+                if len(self.changes) >= max_churn_changes:
+                    return
+                for before, after in self._change(kind, now):
+                    self.changes.append(ContactChange(now, self.searches, kind, before, after))
+
+    def _change(self, kind: str, now: int) -> list[tuple[StoredContact | None, StoredContact | None]]:
+        """Change one contact, or two by a merge. Return each before and after it; return none if no contact was found."""
+        directory, location = self._directory, self._location
+        number = len(self.changes)
+        email = f"new.{number}@churn.example.com"
+        if kind == "add":
+            return [(None, directory.add(location, {"firstName": "New", "lastName": "McComer", "email": email}, now))]
+        drawn = self._draw_contact()
+        other = self._draw_contact() if kind == "merge" else None
+        if drawn is None:
+            return []
+        if kind in ("edit", "rename"):
+            fields = {"city": f"Movedville {number}"} if kind == "edit" else {"email": email}
+            return [(drawn, directory.change(location, drawn.id, fields, now))]
+        if kind == "twin" and drawn.email:
+            return [(None, directory.add(location, {"firstName": "Twin", "email": drawn.email}, now))]
+        if kind == "merge" and other is not None and other.id != drawn.id:
+            return [(drawn, directory.merge(location, other.id, drawn.id, now)), (other, None)]
+        if kind == "delete":
+            directory.delete(location, drawn.id, now)
+            return [(drawn, None)]
+        return []
+
+    def _draw_contact(self) -> StoredContact | None:
+        """Return a random contact that search shows and that still exists, None if the draws find none."""
+        order = self._directory.location(self._location).index.ordered("dateAdded")
+        drawn = (self._directory.contacts.get(self._draw.choice(order).id) for _ in range(max_draws) if order)
+        return next((contact for contact in drawn if contact), None)
 
 
 def set_churn(directory: "Directory", location: str, churn: Churn | None) -> None:
     """Start churn with an empty record, or stop it and keep the record if `churn` is None."""
     place = directory.location(location)
     if churn is not None:
-        place.churn = ActiveChurn(churn, Random(f"{directory.seed} churn {location}"))
+        place.churn = ActiveChurn(directory, location, churn)
     elif place.churn is not None:
         place.churn.churn = Churn()
-
-
-def churn_after_search(directory: "Directory", location: str, now: int) -> None:
-    active = directory.location(location).churn
-    if active is None:
-        return
-    active.searches += 1
-    for kind, change in churn_kinds.items():
-        for _ in range(getattr(active.churn, kind)):
-            if len(active.changes) >= max_churn_changes:
-                return
-            for before, after in change(directory, location, active, now):
-                active.changes.append(ContactChange(now, active.searches, kind, before, after))
-
-
-BeforeAndAfter = tuple[StoredContact | None, StoredContact | None]
-ChurnKind = Callable[["Directory", str, ActiveChurn, int], list[BeforeAndAfter]]
-
-
-def _edit(directory: "Directory", location: str, active: ActiveChurn, now: int) -> list[BeforeAndAfter]:
-    return _change(directory, location, active, now, {"city": f"Movedville {len(active.changes)}"})
-
-
-def _rename(directory: "Directory", location: str, active: ActiveChurn, now: int) -> list[BeforeAndAfter]:
-    return _change(directory, location, active, now, {"email": _new_email(active)})
-
-
-def _add(directory: "Directory", location: str, active: ActiveChurn, now: int) -> list[BeforeAndAfter]:
-    contact = {"firstName": "New", "lastName": "McComer", "email": _new_email(active)}
-    return [(None, directory.add(location, contact, now))]
-
-
-def _twin(directory: "Directory", location: str, active: ActiveChurn, now: int) -> list[BeforeAndAfter]:
-    other = _draw_contact(directory, location, active)
-    if other is None or not other.email:
-        return []
-    return [(None, directory.add(location, {"firstName": "Twin", "email": other.email}, now))]
-
-
-def _merge(directory: "Directory", location: str, active: ActiveChurn, now: int) -> list[BeforeAndAfter]:
-    kept, gone = (_draw_contact(directory, location, active) for _ in range(2))
-    if kept is None or gone is None or kept.id == gone.id:
-        return []
-    return [(kept, directory.merge(location, gone.id, kept.id, now)), (gone, None)]
-
-
-def _delete(directory: "Directory", location: str, active: ActiveChurn, now: int) -> list[BeforeAndAfter]:
-    gone = _draw_contact(directory, location, active)
-    if gone is None:
-        return []
-    directory.delete(location, gone.id, now)
-    return [(gone, None)]
-
-
-churn_kinds: Final[Mapping[str, ChurnKind]] = {
-    "edit": _edit,
-    "rename": _rename,
-    "add": _add,
-    "twin": _twin,
-    "merge": _merge,
-    "delete": _delete,
-}
-
-
-def _draw_contact(directory: "Directory", location: str, active: ActiveChurn) -> StoredContact | None:
-    """Return a random contact that search shows and that still exists, None if the draws find none."""
-    order = directory.location(location).index.ordered("dateAdded")
-    drawn = (directory.contacts.get(active.draw.choice(order).id) for _ in range(max_draws) if order)
-    return next((contact for contact in drawn if contact), None)
-
-
-def _change(
-    directory: "Directory", location: str, active: ActiveChurn, now: int, fields: Mapping[str, str]
-) -> list[BeforeAndAfter]:
-    before = _draw_contact(directory, location, active)
-    return [(before, directory.change(location, before.id, fields, now))] if before else []
-
-
-def _new_email(active: ActiveChurn) -> str:
-    return f"new.{len(active.changes)}@churn.example.com"

@@ -1,4 +1,4 @@
-"""The connection of one request: send a response whole, or break the connection as networks do."""
+"""Send the response of one request whole, or break its connection as networks do."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ endless_pause_s: Final = 0.01
 
 
 class ClientConnection:
-    """One request's connection. A call in the same process has none: then a break raises ConnectionResetError into the caller."""
+    """Serve one request. A call in the same process has no connection: a break raises ConnectionResetError into the caller."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._transport: asyncio.Transport | None = scope.get("state", {}).get("transport")

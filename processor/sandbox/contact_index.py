@@ -1,4 +1,4 @@
-"""ContactIndex the contacts of one location that search sees: by id, e-mail and phone, and in order.
+"""Index the contacts of one location that search sees: by id, e-mail and phone, and in order.
 
 A search for one contact never scans 100,000.
 """
@@ -26,7 +26,7 @@ sort_values: Final[dict[str, Callable[[StoredContact], SortValue]]] = {
     "businessName": _extra("businessName"),
     "source": lambda contact: contact.source or "",
     "dnd": lambda contact: contact.dnd,
-}  # contract.md §4.1; what is unknown sorts as the smallest
+}  # contract.md §4.1; an unknown value sorts as the smallest
 
 
 class ContactLookup:

@@ -1,4 +1,4 @@
-"""Export's cursors: positions in an order of messages. They live while a client reads their export (contract.md §5.1)."""
+"""Make and check export's cursors: positions in an order of messages, valid while a client reads on (contract.md §5.1)."""
 
 import base64
 import binascii
@@ -12,14 +12,12 @@ from processor.sandbox.message_history import MessageKey
 from processor.sandbox.problems import Problem
 
 default_cursor_life_s: Final = 120.0
-expired_cursor: Final = (
-    "Invalid cursor: it is unknown or has expired"  # HighLevel's words aren't known (contract.md §11.7)
-)
+expired_cursor: Final = "Invalid cursor: it is unknown or has expired"  # wording: a guess (contract.md §11.7)
 
 
 @dataclass(slots=True)
 class CursorChain:
-    """The pages of one export, whose cursors serve one selection only."""
+    """Tie the cursors of one export to its selection."""
 
     selection: Hashable
     used: int  # µs since 1970, the last use
@@ -27,7 +25,7 @@ class CursorChain:
 
 @dataclass(slots=True)
 class CursorChains:
-    """The exports of one location, the longest unused first. No single cursor is stored, so a client can ask for a lost page again."""
+    """Hold the exports of one location, the longest unused first. No single cursor is stored, so a client can ask for a lost page again."""
 
     _chains: dict[str, CursorChain] = field(default_factory=dict)
     _made: int = 0

@@ -1,4 +1,4 @@
-"""The simulated locations, contacts, messages and tokens. GET sees a change at once, search and export after the index's lag."""
+"""Hold the simulated locations, contacts, messages and tokens. GET sees a change at once, search and export after the index's lag."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ TokenRefusal = Literal["expired", "revoked", "scope", "location"]
 
 @dataclass(frozen=True, slots=True)
 class LocationAccess:
-    """The only tokens that open a location, and the refusal of every other one."""
+    """List the only tokens that open a location, and name the refusal of all others."""
 
     tokens: frozenset[str]
     refusal: TokenRefusal = "expired"
@@ -44,9 +44,8 @@ class SimulatedLocation:
     access: LocationAccess | None = None
     churn: ActiveChurn | None = None
     chatter: ActiveChatter | None = None
-    pending: "deque[tuple[int, str, StoredContact | None]]" = field(
-        default_factory=deque
-    )  # (visible from, id, None: deleted)
+    # (visible from, id, contact or None: deleted)
+    pending: deque[tuple[int, str, StoredContact | None]] = field(default_factory=deque)
 
     def apply_due(self, now: int) -> ContactIndex:
         """Apply the changes that search sees by now (µs), and return the index."""
@@ -86,7 +85,7 @@ class Directory:
         self.message_scope = True  # True if tokens may read messages
         self.cursor_life_s = default_cursor_life_s
         self.tokens: Mapping[str, str | None] = tokens or {default_token: None}  # None: serves every location
-        self.access: LocationAccess | None = None  # of every location without its own; None: `tokens` decides
+        self.access: LocationAccess | None = None  # of every location without an own access; None: `tokens` decides
         self.contacts: dict[str, StoredContact] = {}  # ids are unique over all locations
         self._locations: dict[str, SimulatedLocation] = {}
         self._deleted: dict[str, str] = {}  # contact → its location
@@ -168,15 +167,14 @@ class Directory:
 
         Raise ValueError if the shape is wrong or another location has the id.
         """
-        held = self.contacts.get(id)
-        if held is None:
+        current = self.contacts.get(id)
+        if current is None:
             return self.add(location, {**fields, "id": id}, now)
-        if held.location != location:
+        if current.location != location:
             raise ValueError("contact: id: belongs to another location")
-        shown = {
-            name: value for name, value in contact_json(held).items() if name not in ("dateUpdated", "customFields")
-        }
-        as_it_is = {**shown, "additionalPhones": held.additional_phones, **(held.extra or {})}
+        shown = contact_json(current)
+        del shown["dateUpdated"], shown["customFields"]
+        as_it_is = {**shown, "additionalPhones": current.additional_phones, **(current.extra or {})}
         changed = parse_stored_contact(location, {**as_it_is, **fields, "id": id}, now // 1_000, id)
         if not fields.get("dateUpdated"):
             changed = changed._replace(updated=now // 1_000)
@@ -185,8 +183,8 @@ class Directory:
 
     def delete(self, location: str, id: str, now: int) -> bool:
         """Delete a contact. Return True if there was one."""
-        held = self.contacts.get(id)
-        if held is None or held.location != location:
+        current = self.contacts.get(id)
+        if current is None or current.location != location:
             return False
         self._put(location, id, None, now)
         return True
@@ -196,10 +194,10 @@ class Directory:
 
         Raise ValueError if there are no two such contacts.
         """
-        gone, held = self.contacts.get(id), self.contacts.get(into)
-        if gone is None or held is None or id == into or {gone.location, held.location} != {location}:
+        gone, current = self.contacts.get(id), self.contacts.get(into)
+        if gone is None or current is None or id == into or {gone.location, current.location} != {location}:
             raise ValueError("merge: there are no two such contacts")
-        changed = merge_contacts(held, gone)._replace(updated=now // 1_000)
+        changed = merge_contacts(current, gone)._replace(updated=now // 1_000)
         self._put(location, id, None, now)
         self._put(location, into, changed, now)
         return changed

@@ -1,4 +1,4 @@
-"""A table of faults. Each call meets the first entry that fits it. The same seed and calls give the same faults."""
+"""Keep a table of faults. The first entry that fits a call strikes it. The same seed and calls give the same faults."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ max_faults: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The calls that a fault strikes (all given fields must fit), its frequency, and its effect."""
+    """Name the calls that a fault strikes (all given fields must fit), its frequency and its effect."""
 
     kind: FaultKind
     location: str | None = None
@@ -25,7 +25,7 @@ class Fault:
     probability: float = 1.0
     times: int | None = None  # the entry goes after so many strikes; None: it stays until it is cleared
     status: int = 500  # of kind "status"
-    message: str | None = None  # None: HighLevel's usual one
+    message: str | None = None  # None: HighLevel's usual message
     retry_after: RetryAfterForm = "none"
     retry_after_s: int = 10
     body: str = '{"contacts":[{"id":'  # of kind "malformed": the body of a 200
@@ -49,7 +49,7 @@ class Fault:
 
 
 def parse_fault(given: Mapping[str, Any]) -> Fault:
-    """Return the fault of a JSON object. Raise ValueError that says what is wrong with it."""
+    """Return the fault of a JSON object. Raise ValueError with the reason if it is wrong."""
     return parse_options(Fault, "fault", given, required=("kind",))
 
 

@@ -117,16 +117,16 @@ def filter_test(node: FilterNode) -> ContactTest:
     return lambda contact: _within(read(contact), first, last)
 
 
-def _equals(held: Any, value: Any) -> bool:
-    return bool(value in held if isinstance(held, tuple) else held == value)
+def _equals(stored: Any, value: Any) -> bool:
+    return bool(value in stored if isinstance(stored, tuple) else stored == value)
 
 
-def _contains(held: Any, value: str) -> bool:
-    return any(value in text for text in (held if isinstance(held, tuple) else (held,)) if isinstance(text, str))
+def _contains(stored: Any, value: str) -> bool:
+    return any(value in text for text in (stored if isinstance(stored, tuple) else (stored,)) if isinstance(text, str))
 
 
-def _within(held: Any, first: float, last: float) -> bool:
-    return isinstance(held, int | float) and first <= held <= last
+def _within(stored: Any, first: float, last: float) -> bool:
+    return isinstance(stored, int | float) and first <= stored <= last
 
 
 def candidate_contacts(node: FilterNode, index: ContactIndex) -> tuple[Collection[StoredContact], bool] | None:

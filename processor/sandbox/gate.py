@@ -13,7 +13,7 @@ unattributed: Final = ""  # the location of calls that name none: they are recor
 @dataclass(frozen=True, slots=True)
 class Arrival:
     admission: Admission
-    log: ArrivalLog  # held by the call, so a reset in between doesn't mix two logs
+    log: ArrivalLog  # kept by the call, so a reset in between doesn't mix two logs
     number: int
 
     def set_status(self, status: int) -> None:
@@ -21,7 +21,7 @@ class Arrival:
 
 
 class Gate:
-    """Times are integer microseconds since 1970, each no earlier than the last one."""
+    """Admit and record the calls of all locations. Times are integer microseconds since 1970, each no earlier than the last one."""
 
     def __init__(self, limits: RateLimits) -> None:
         self.limits = limits  # of every location without limits of its own

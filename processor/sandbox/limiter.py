@@ -1,4 +1,4 @@
-"""The rate limiter of one location, as strict as contract.md §2 can be read: at most 100 calls in *any* 10 s.
+"""Limit the calls of one location, as strict as contract.md §2 can be read: at most 100 calls in *any* 10 s.
 
 Times are integer microseconds: milliseconds would blur the side of a window's edge that a call lies on.
 """
@@ -15,7 +15,7 @@ LimitReached = Literal["", "burst", "day"]
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """The limits of a location. Raises ValueError with the name that the command line and the admin API have for a field."""
+    """Set the limits of a location. Raise ValueError with the name that the command line and the admin API have for a field."""
 
     per_window: int = 100
     window_ms: int = 10_000
@@ -36,7 +36,7 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The server's decision about one arrival. `remaining` and `left_today` are the budget left after it."""
+    """Hold the server's decision about one arrival. `remaining` and `left_today` are the budget left after it."""
 
     limits: RateLimits
     refused: LimitReached
@@ -47,7 +47,7 @@ class Admission:
 
 
 class RateLimiter:
-    """A window is half-open: of two calls exactly `window_ms` apart, the first has left when the second comes."""
+    """Count the calls of windows and days. Of two calls exactly `window_ms` apart, the first has left when the second comes."""
 
     def __init__(self, limits: RateLimits) -> None:
         self.limits = limits
@@ -57,7 +57,7 @@ class RateLimiter:
         self._day_began: int | None = None
         self._today = 0
         self._foreign_began: int | None = None
-        self._foreign_since = 0  # calls of other programs since then
+        self._foreign_made = 0  # calls of other programs since then
 
     def arrive(self, at: int) -> Admission:
         self._foreign_arrive(at)
@@ -76,7 +76,7 @@ class RateLimiter:
         """Replace the limits. Spent budget stays spent. Other programs start, or change their pace, now."""
         self._foreign_arrive(at)
         if limits.foreign != self.limits.foreign:
-            self._foreign_began, self._foreign_since = at, 0
+            self._foreign_began, self._foreign_made = at, 0
         self.limits = limits
 
     def end_day(self, at: int) -> None:
@@ -101,8 +101,8 @@ class RateLimiter:
         pace, window_us = self.limits.foreign, self.limits.window_ms * 1_000
         if pace and self._foreign_began is None:
             self._foreign_began = at
-        while pace and (came := (self._foreign_began or 0) + (self._foreign_since + 1) * window_us // pace) <= at:
-            self._foreign_since += 1
+        while pace and (came := (self._foreign_began or 0) + (self._foreign_made + 1) * window_us // pace) <= at:
+            self._foreign_made += 1
             self.foreign += 1
             self.foreign_refused += bool(self._judge(came))
 

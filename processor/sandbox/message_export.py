@@ -21,7 +21,7 @@ default_export_limit: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class ExportSelection:
-    """The query that all pages of a cursor share. The docs don't say which date `first` and `last` mean: here the one sorted by."""
+    """Hold the query that all pages share. The docs don't say which date `first` and `last` limit: here the date sorted by."""
 
     location: str
     contact: str | None

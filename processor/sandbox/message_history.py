@@ -90,15 +90,15 @@ class MessageHistory:
         return order
 
     def _put(self, message: StoredMessage) -> None:
-        held = self._by_id.get(message.id)
-        if held is not None:
-            _drop(self._by_contact[held.contact], held, "createdAt")
+        previous = self._by_id.get(message.id)
+        if previous is not None:
+            _drop(self._by_contact[previous.contact], previous, "createdAt")
         self._by_id[message.id] = message
         insort(self._by_contact.setdefault(message.contact, []), message, key=message_keys["createdAt"])
         self._contact_of.setdefault(message.conversation, message.contact)
         for (field, channel), order in self._orders.items():
-            if held is not None and is_exported(held.type, channel):
-                _drop(order, held, field)
+            if previous is not None and is_exported(previous.type, channel):
+                _drop(order, previous, field)
             if is_exported(message.type, channel):
                 insort(order, message, key=message_keys[field])
 

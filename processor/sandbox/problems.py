@@ -1,4 +1,4 @@
-"""HighLevel's refusals (contract.md §3): status, message and body as a client sees them."""
+"""Compose HighLevel's refusals (contract.md §3): status, message and body as a client sees them."""
 
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ cloudflare_page: Final = (
 
 
 class Problem(Exception):
-    """A refusal of a call. A 422 carries a list of messages, every other status one message."""
+    """Refuse a call. A 422 carries a list of messages, every other status one message."""
 
     def __init__(self, status: int, message: str | list[str] | None = None) -> None:
         self.status = status

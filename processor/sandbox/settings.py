@@ -60,7 +60,7 @@ PUT, DELETE /_sandbox/contacts/LOCATION/ID"""
 
 @dataclass(frozen=True, slots=True)
 class SettingsChange:
-    """Settings as given, and valid as far as that can be checked without the sandbox."""
+    """Hold settings as given. They are valid as far as that can be checked without the sandbox."""
 
     location: str | None
     limits: Mapping[str, int | None]  # fields of RateLimits

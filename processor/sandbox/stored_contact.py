@@ -1,4 +1,4 @@
-"""A contact, and the two shapes in which HighLevel shows it: a search result, and GET by id (contract.md §4.1, §4.3)."""
+"""Read a contact and show it in HighLevel's two shapes: a search result, and GET by id (contract.md §4.1, §4.3)."""
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -9,7 +9,7 @@ ExtraFields = Mapping[str, Any]  # further fields of GET's shape, kept as given:
 
 
 class StoredContact(NamedTuple):
-    """A field that is None is unknown. It is a tuple because a million contacts must fit in memory."""
+    """Hold a contact; None is unknown. It is a tuple because a million contacts must fit in memory."""
 
     id: str
     location: str

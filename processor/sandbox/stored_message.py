@@ -1,4 +1,4 @@
-"""A message, and the shape in which HighLevel exports it (contract.md §5.4). Its type decides its channel."""
+"""Read a message and show it in the shape of HighLevel's export (contract.md §5.4). Its type decides its channel."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -13,7 +13,7 @@ MessageChannel = Literal["Call", "SMS", "Email", "WhatsApp", "Instagram", "Faceb
 
 
 class StoredMessage(NamedTuple):
-    """It is a tuple because a million messages must fit in memory."""
+    """Hold a message. It is a tuple because a million messages must fit in memory."""
 
     id: str
     location: str

@@ -45,7 +45,7 @@ websites: Final = tuple(f"https://{''.join(filter(str.isalnum, company)).lower()
 
 @dataclass(frozen=True, slots=True)
 class ContactMix:
-    """Shares of contacts, 0 to 1, with a special property. Raises ValueError for a share out of range."""
+    """Set the shares of contacts, 0 to 1, with a special property. Raise ValueError for a share out of range."""
 
     without_email: float = 0.02
     without_phone: float = 0.1

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from processor.sandbox.chatter import AddedMessage, Chatter, chatter_after_export, set_chatter
+from processor.sandbox.chatter import AddedMessage, Chatter, set_chatter
 from processor.sandbox.directory import Directory
 from processor.sandbox.json_values import parse_options
 from processor.sandbox.server import create_app
@@ -20,10 +20,10 @@ def directory() -> Directory:
 
 def run_pages(directory: Directory, pages: int, **given: int) -> list[AddedMessage]:
     set_chatter(directory, "here", Chatter(**given))
-    for page in range(pages):
-        chatter_after_export(directory, "here", start + page * 1_000_000)
     active = directory.location("here").chatter
     assert active is not None
+    for page in range(pages):
+        active.after_export(start + page * 1_000_000)
     return active.added
 
 

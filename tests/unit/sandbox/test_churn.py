@@ -30,7 +30,7 @@ def world() -> Directory:
 
 def scan(world: Directory, now: int = start, pages: int = 100) -> list[str]:
     """Return the ids of all pages of 10, a second apart."""
-    seen, after = list[str](), None
+    found_ids, after = list[str](), None
     for _ in range(pages):
         sort = [{"field": "dateAdded", "direction": "asc"}]
         body = {"locationId": "here", "pageLimit": 10, "sort": sort, "searchAfter": after}
@@ -38,9 +38,9 @@ def scan(world: Directory, now: int = start, pages: int = 100) -> list[str]:
         results = respond(world, recognise(world, request), now)["contacts"]
         if not results:
             break
-        seen += [result["id"] for result in results]
+        found_ids += [result["id"] for result in results]
         now, after = now + second, results[-1]["searchAfter"]
-    return seen
+    return found_ids
 
 
 def test_each_search_changes_the_given_number_of_each_kind(world: Directory) -> None:
@@ -75,10 +75,10 @@ def test_a_scan_finds_each_staying_contact_once(world: Directory) -> None:
     """Edits, merges, additions and deletions between pages make it skip or repeat none."""
     at_first = set(world.contacts)
     set_churn(world, "here", Churn(**lively))
-    seen = scan(world)
+    found_ids = scan(world)
 
-    assert len(set(seen)) == len(seen)
-    assert at_first & set(world.contacts) - set(seen) == set()
+    assert len(set(found_ids)) == len(found_ids)
+    assert at_first & set(world.contacts) - set(found_ids) == set()
     assert len(at_first & set(world.contacts)) > 50
 
 

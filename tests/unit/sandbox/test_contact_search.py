@@ -96,21 +96,21 @@ def test_a_cursor_outlives_its_contact(data: st.DataObject) -> None:
     index, stored = ContactIndex(), list(synthetic_contacts("here", 30, mix=ContactMix(imported=0.7)))
     for contact in stored:
         index.put(contact)
-    gone, seen, after = set[str](), list[str](), None
+    gone, found_ids, after = set[str](), list[str](), None
     while True:
         body = {**plain, "pageLimit": 4, "sort": [{"field": "dateAdded", "direction": "asc"}], "searchAfter": after}
         query = parse_search(body)
         page = search_page(query, index)
         if not page.contacts:
             break
-        seen += [contact.id for contact in page.contacts]
+        found_ids += [contact.id for contact in page.contacts]
         after = search_cursor(page.contacts[-1], query.sort)
         victim = data.draw(st.sampled_from(stored)).id
         gone.add(victim)
         index.drop(victim)
 
-    assert len(seen) == len(set(seen))
-    assert {contact.id for contact in stored} - gone <= set(seen)
+    assert len(found_ids) == len(set(found_ids))
+    assert {contact.id for contact in stored} - gone <= set(found_ids)
 
 
 def test_filtered_contacts_are_paged(index: ContactIndex) -> None:
