@@ -77,7 +77,9 @@ async def _work(settings: Settings, telemetry: Telemetry, port: socket.socket) -
 
         last_turn_done = asyncio.Event()  # health is served until the last turn has committed
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(serve_health(health_app(telemetry.exposition, unready), port, last_turn_done), name="health")
+            tasks.create_task(
+                serve_health(health_app(telemetry.exposition, unready), port, last_turn_done), name="health"
+            )
             tasks.create_task(_report_stopping(stop, telemetry), name="stopping")
             try:
                 await supervise(membership, run_partition, report_owned, stop)

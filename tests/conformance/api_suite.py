@@ -15,8 +15,19 @@ from typing import Final, Literal
 import pytest
 
 from processor.engine.ports import Api
-from processor.highlevel.requests import Call, CallRequest, ExportMessages, GetContact, LeadQuestion, ListContacts, Search
+from processor.highlevel.requests import (
+    Call,
+    CallRequest,
+    ExportMessages,
+    GetContact,
+    LeadQuestion,
+    ListContacts,
+    Question,
+    QuestionKind,
+    Search,
+)
 from processor.highlevel.responses import (
+    AuthProblem,
     Exported,
     Found,
     Gone,
@@ -28,7 +39,6 @@ from processor.highlevel.responses import (
     Unauthorized,
     Unavailable,
     Unsent,
-    Why,
 )
 from processor.ratelimit.budget import Permit
 
@@ -58,12 +68,12 @@ class ApiStage(ABC):
         """Let this come of every call from now on. A 429 has each form of Retry-After now and then."""
 
     @abstractmethod
-    def refuse_token(self, why: Why) -> None:
+    def refuse_token(self, why: AuthProblem) -> None:
         """Let HighLevel refuse the worker's token from now on."""
 
-    async def call(self, what: What, slot: int = 0, send_within_ms: int = 2_000) -> Response:
+    async def call(self, what: CallRequest, slot: int = 0, send_within_ms: int = 2_000) -> Response:
         now = self.now()
-        asks = (Ask("lead-1", "email", email),) if isinstance(what, Search) else ()
+        asks = (LeadQuestion("lead-1", email_question(email)),) if isinstance(what, Search) else ()
         return await self.api.call(Call(Permit(location, slot, now, now + send_within_ms), what, asks))
 
     async def search(self, slot: int = 0, send_within_ms: int = 2_000) -> Response:
@@ -71,7 +81,11 @@ class ApiStage(ABC):
 
 
 def by_email(*emails: str) -> Search:
-    return Search(location, tuple(("email", email) for email in emails))
+    return Search(location, tuple(email_question(email) for email in emails))
+
+
+def email_question(email: str) -> Question:
+    return Question(QuestionKind.EMAIL, email)
 
 
 each_kind = pytest.mark.parametrize("what", [by_email(email), GetContact(location, contact_id)], ids=["POST", "GET"])
@@ -150,14 +164,14 @@ class ApiSuite:
         assert (Unsent("late"), None, 0) == (response.outcome, response.status, stage.arrivals())
 
     @each_kind
-    async def test_a_reset_makes_no_second_request(self, stage: ApiStage, what: What) -> None:
+    async def test_a_reset_makes_no_second_request(self, stage: ApiStage, what: CallRequest) -> None:
         stage.disturb("reset")
         response = await stage.call(what)
 
         assert (Lost("reset"), None, 1) == (response.outcome, response.status, stage.arrivals())
 
     @each_kind
-    async def test_a_response_that_never_comes_is_lost(self, stage: ApiStage, what: What) -> None:
+    async def test_a_response_that_never_comes_is_lost(self, stage: ApiStage, what: CallRequest) -> None:
         stage.disturb("hang")
         response = await stage.call(what, send_within_ms=100)
 
@@ -200,7 +214,9 @@ class ApiSuite:
         assert (Unavailable("status 403"), 403, None) == (response.outcome, response.status, response.token)
 
     @pytest.mark.parametrize(("why", "status"), [("expired", 401), ("revoked", 401), ("scope", 401), ("location", 403)])
-    async def test_a_refused_token_is_named_by_its_fingerprint(self, stage: ApiStage, why: Why, status: int) -> None:
+    async def test_a_refused_token_is_named_by_its_fingerprint(
+        self, stage: ApiStage, why: AuthProblem, status: int
+    ) -> None:
         stage.refuse_token(why)
         response = await stage.search()
 

@@ -5,7 +5,7 @@ from typing import Any, Final, cast
 
 import pytest
 
-from processor.highlevel.responses import Why
+from processor.highlevel.responses import AuthProblem
 from tests.conformance.api_suite import ApiStage, ApiSuite, Disturbance, contact_id, email, limit, location
 from tests.conformance.fakes import LivingProcess, virtual_loop
 from tests.simulation.highlevel import Api, Server
@@ -46,7 +46,7 @@ class FakeApiStage(ApiStage):
         away = "403" if how == "foreign 403" else how
         self.server.weather = Weather(outages=(Outage(0, for_long_ms, how=cast(Any, away)),))
 
-    def refuse_token(self, why: Why) -> None:
+    def refuse_token(self, why: AuthProblem) -> None:
         self.server.weather = Weather(refusals=(Refusal(location, 0, cast(Any, why)),))
 
 

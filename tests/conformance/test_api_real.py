@@ -9,12 +9,12 @@ import pytest
 from processor.engine.client import Client
 from processor.engine.tokens import Tokens
 from processor.highlevel.requests import GetContact
-from processor.highlevel.responses import Gone, Outcome, Refused, Unavailable, Why
+from processor.highlevel.responses import AuthProblem, Gone, Refused, ResponseOutcome, Unavailable
 from processor.sandbox.asgi import Sandbox
-from processor.sandbox.directory import Access, Directory
+from processor.sandbox.directory import Directory, LocationAccess
 from processor.sandbox.faults import Fault
-from processor.sandbox.limiter import Limits
-from processor.sandbox.server import app, running
+from processor.sandbox.limiter import RateLimits
+from processor.sandbox.server import create_app, running_sandbox
 from tests.conformance.api_suite import ApiStage, ApiSuite, Disturbance, contact_id, email, limit, location
 
 pytestmark = pytest.mark.slow  # each test starts a server
@@ -41,14 +41,14 @@ class SandboxStage(ApiStage):
         return now_ms()
 
     def arrivals(self) -> int:
-        return sum(len(record.log()) for record in self.sandbox.gate.records.values())
+        return sum(len(record.entries()) for record in self.sandbox.gate.logs.values())
 
     def disturb(self, how: Disturbance) -> None:
         for fault in faults[how]:
             self.sandbox.faults.add(fault)
 
-    def refuse_token(self, why: Why) -> None:
-        self.sandbox.directory.access = Access(frozenset({"another"}), cast(Any, why))  # the texts are the same
+    def refuse_token(self, why: AuthProblem) -> None:
+        self.sandbox.directory.access = LocationAccess(frozenset({"another"}), cast(Any, why))  # the texts are the same
 
 
 def now_ms() -> int:
@@ -60,13 +60,13 @@ class TestClient(ApiSuite):
     async def stage(self) -> AsyncIterator[SandboxStage]:
         directory = Directory(tokens={"sandbox": location})
         directory.add(location, {"id": contact_id, "email": email})
-        sandbox = app(directory, limits=Limits(per_window=limit))
-        async with running(sandbox) as url:
-            async with Client(Tokens.one("sandbox"), now_ms, url, answer_within_ms=200) as client:
+        sandbox = create_app(directory, limits=RateLimits(per_window=limit))
+        async with running_sandbox(sandbox) as url:
+            async with Client(Tokens.one("sandbox"), now_ms, url, respond_within_ms=200) as client:
                 yield SandboxStage(sandbox, client)
 
     @pytest.mark.parametrize(("status", "expected"), [(404, Gone()), (408, Refused(408))])
-    async def test_other_statuses_of_a_get(self, stage: SandboxStage, status: int, expected: Outcome) -> None:
+    async def test_other_statuses_of_a_get(self, stage: SandboxStage, status: int, expected: ResponseOutcome) -> None:
         stage.sandbox.faults.add(Fault("status", status=status, message="Contact not found"))
 
         assert expected == (await stage.call(GetContact(location, contact_id))).outcome

@@ -12,8 +12,8 @@ import pytest
 
 from processor.engine.client import Client
 from processor.engine.tokens import Tokens
-from processor.highlevel.requests import Call, GetContact, LeadQuestion, Search
-from processor.highlevel.responses import Outcome
+from processor.highlevel.requests import Call, GetContact, LeadQuestion, Question, QuestionKind, Search
+from processor.highlevel.responses import ResponseOutcome
 from processor.ratelimit.budget import Permit
 
 start = 1_700_000_000_000
@@ -153,18 +153,19 @@ async def client_of(
     now: Callable[[], int] = real_time,
     tokens: Tokens | None = None,
     scheme: str = "http",
-    answer_within_ms: int = 8_000,
+    respond_within_ms: int = 8_000,
 ) -> AsyncIterator[Client]:
     base = f"{scheme}://127.0.0.1:{server.port}/"
     tokens = tokens or Tokens.one(token)
-    async with Client(tokens, now, base, answer_within_ms=answer_within_ms, body_limit=1_000_000) as client:
+    async with Client(tokens, now, base, respond_within_ms=respond_within_ms, body_limit=1_000_000) as client:
         yield client
 
 
 def search(send_within_ms: int = 2_000) -> Call:
     now = real_time()
-    what = Search("loc-1", (("email", email),))
-    return Call(Permit("loc-1", 0, now, now + send_within_ms), what, (Ask("lead-1", "email", email),))
+    question = Question(QuestionKind.EMAIL, email)
+    permit = Permit("loc-1", 0, now, now + send_within_ms)
+    return Call(permit, Search("loc-1", (question,)), (LeadQuestion("lead-1", question),))
 
 
 def get(send_within_ms: int = 2_000, contact_id: str = "c-1") -> Call:
@@ -176,9 +177,9 @@ Make = Callable[..., Call]
 both = pytest.mark.parametrize("make", [search, get])
 
 
-async def one(script: Script, call: Call, answer_within_ms: int = 8_000) -> tuple[Outcome, int]:
+async def one(script: Script, call: Call, respond_within_ms: int = 8_000) -> tuple[ResponseOutcome, int]:
     """Return the outcome of one call, and the number of requests that arrived."""
-    async with serving(script) as server, client_of(server, answer_within_ms=answer_within_ms) as client:
+    async with serving(script) as server, client_of(server, respond_within_ms=respond_within_ms) as client:
         response = await client.call(call)
         return response.outcome, len(server.arrivals)
 

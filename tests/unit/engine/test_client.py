@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from processor.engine.tokens import Tokens, fingerprint
-from processor.highlevel.responses import Found, Lost, Outcome, Refused, Response, Unauthorized, Unavailable
+from processor.highlevel.responses import Found, Lost, Refused, Response, ResponseOutcome, Unauthorized, Unavailable
 from tests.unit.engine.raw_server import (
     Make,
     Script,
@@ -94,7 +94,7 @@ async def test_an_id_that_no_url_can_name_is_not_sent(contact_id: str) -> None:
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", Lost("not HTTP")),
     ],
 )
-async def test_an_incomplete_response_is_lost(make: Make, head: bytes, expected: Outcome) -> None:
+async def test_an_incomplete_response_is_lost(make: Make, head: bytes, expected: ResponseOutcome) -> None:
     assert (expected, 1) == await one(cut_short(head), make())
 
 

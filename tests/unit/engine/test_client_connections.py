@@ -76,7 +76,7 @@ async def test_connections_are_kept() -> None:
 @pytest.mark.parametrize("script", [hangs, trickles])
 async def test_a_response_that_is_not_whole_in_time_is_lost(make: Make, script: Script) -> None:
     """It is lost by the send deadline plus the time for a response, and its connection is closed."""
-    async with serving(script) as server, client_of(server, answer_within_ms=60) as client:
+    async with serving(script) as server, client_of(server, respond_within_ms=60) as client:
         before = real_time()
         response = await client.call(make(send_within_ms=40))
         took = real_time() - before
@@ -217,7 +217,7 @@ async def test_a_connection_that_is_given_up_ends_with_a_reset() -> None:
         except ConnectionResetError:
             reset.set()
 
-    async with serving(script) as server, client_of(server, answer_within_ms=20) as client:
+    async with serving(script) as server, client_of(server, respond_within_ms=20) as client:
         await client.call(search(send_within_ms=20))
         await asyncio.wait_for(reset.wait(), 1)
 

@@ -14,11 +14,10 @@ from processor.engine.runner import run
 from processor.events.cloudevents import Record
 from processor.highlevel.requests import Call
 from processor.highlevel.responses import Found, Response
-from processor.shard import hear_answer as answers
-from processor.shard import turn as room
-from processor.shard.hear import hear
+from processor.shard import ingest_responses, turn
+from processor.shard.ingest import ingest
 from processor.shard.setup import Setup
-from processor.shard.state import Changes, Out, State
+from processor.shard.store import OutRecord, Store, UnitOfWork
 from processor.telemetry.catalogue import TelemetryEvent
 
 start = 1_700_000_000_000
@@ -26,11 +25,11 @@ start = 1_700_000_000_000
 
 @dataclass
 class Kafka:
-    """What outlives an opening."""
+    """The part of the log that outlives an opening."""
 
     records: list[Record] = field(default_factory=list)
     rows: list[tuple[str, bytes | None]] = field(default_factory=list)
-    published: list[Out] = field(default_factory=list)
+    published: list[OutRecord] = field(default_factory=list)
     opened: int = 0
 
     def publish(self, kind: str, lead: str, **data: Any) -> None:
@@ -45,7 +44,7 @@ class Kafka:
         value = orjson.dumps(event)
         self.records.append(Record("lead.changes", 0, len(self.records), start, b"location-1", value, ()))
 
-    def told(self, topic: str) -> list[str]:
+    def published_to(self, topic: str) -> list[str]:
         return [out.key.decode() for out in self.published if out.topic == topic]
 
 
@@ -82,7 +81,7 @@ class Log:
     async def changes_end(self) -> int:
         return len(self.kafka.records)
 
-    async def commit(self, records: Sequence[Out], rows: Sequence[tuple[str, bytes | None]]) -> int:
+    async def commit(self, records: Sequence[OutRecord], rows: Sequence[tuple[str, bytes | None]]) -> int:
         self.kafka.published += records
         self.kafka.rows += rows
         return len(self.kafka.rows)
@@ -113,12 +112,12 @@ class Files:
     def __call__(self, identity: str, begin: int, end: int) -> "File":
         if self.kept is None:
             self.kept, self.made = sqlite3.connect(":memory:"), self.made + 1
-        return File(State(self.kept, project), self)
+        return File(Store(self.kept), self)
 
 
 @dataclass
 class File:
-    state: State
+    store: Store
     files: Files
     origin: str = "kept"
 
@@ -133,7 +132,7 @@ class World:
     kafka: Kafka = field(default_factory=Kafka)
     clock: Clock = field(default_factory=Clock)
     files: Files = field(default_factory=Files)
-    notes: list[TelemetryEvent] = field(default_factory=list)
+    events: list[TelemetryEvent] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
 
     async def call(self, call: Call) -> Response:
@@ -146,7 +145,7 @@ class World:
     async def until(self, reached: Callable[[], bool]) -> None:
         """Run one partition until this is so, then stop it."""
         stop = asyncio.Event()
-        ports = Ports(lambda: Log(self.kafka), self, self.clock, self.files, self.notes.append)
+        ports = Ports(lambda: Log(self.kafka), self, self.clock, self.files, self.events.append)
         running = asyncio.create_task(run(Setup(0, 1, "worker"), ports, stop))
         async with asyncio.timeout(20):
             while not reached() and not running.done():  # noqa: ASYNC110  # likewise
@@ -154,8 +153,8 @@ class World:
         stop.set()
         await running
 
-    def noted(self, name: str) -> list[Mapping[str, object]]:
-        return [asdict(event) for event in self.notes if event.name == name]
+    def recorded(self, name: str) -> list[Mapping[str, object]]:
+        return [asdict(event) for event in self.events if event.name == name]
 
 
 @pytest.fixture
@@ -173,86 +172,86 @@ def failing(real: Callable[..., Any], error: Exception, fails: Callable[..., boo
     return wrapped
 
 
-async def test_a_file_found_malformed_is_made_anew_and_nothing_is_buried(
+async def test_a_file_found_malformed_is_made_anew_and_nothing_is_dead_lettered(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQLite says so in the midst of a turn: the file is at fault, not the event."""
     error = sqlite3.DatabaseError("database disk image is malformed")
     monkeypatch.setattr(
-        Changes, "get", failing(Changes.get, error, lambda _, key: key.startswith("lead ") and world.files.made == 1)
+        UnitOfWork,
+        "get",
+        failing(UnitOfWork.get, error, lambda _, key: key.startswith("lead ") and world.files.made == 1),
     )
     world.kafka.publish("lead.changed", "lead-1", email="jane1@example.com")
-    await world.until(lambda: bool(world.kafka.told("lead.updates")))
+    await world.until(lambda: bool(world.kafka.published_to("lead.updates")))
 
-    assert (2, 2, []) == (world.files.made, world.kafka.opened, world.kafka.told("dead.letters"))
-    assert ["location-1"] == world.kafka.told("lead.updates")
+    assert (2, 2, []) == (world.files.made, world.kafka.opened, world.kafka.published_to("dead.letters"))
+    assert ["location-1"] == world.kafka.published_to("lead.updates")
 
 
 async def test_a_full_disk_throws_no_good_file_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     once = iter([True])
     error = sqlite3.OperationalError("database or disk is full")
     error.sqlite_errorcode = sqlite3.SQLITE_FULL
-    monkeypatch.setattr(State, "commit", failing(State.commit, error, lambda *_: next(once, False)))
+    monkeypatch.setattr(Store, "commit", failing(Store.commit, error, lambda *_: next(once, False)))
     world.kafka.publish("lead.changed", "lead-1", email="jane1@example.com")
-    await world.until(lambda: bool(world.kafka.told("lead.updates")))
+    await world.until(lambda: bool(world.kafka.published_to("lead.updates")))
 
     assert (1, 2) == (world.files.made, world.kafka.opened)
 
 
-async def test_an_event_that_makes_turns_raise_is_buried_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others that came with it are heard."""
-    fails = failing(
-        hear, RuntimeError("a fault of ours"), lambda _, setup, inputs, now: any(named(one) for one in inputs)
-    )
-    monkeypatch.setattr(room, "hear", fails)
+async def test_an_event_that_makes_turns_raise_is_dead_lettered_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others that came with it are ingested."""
+    fails = failing(ingest, RuntimeError("a fault of ours"), lambda _, inputs: any(is_culprit(one) for one in inputs))
+    monkeypatch.setattr(turn, "ingest", fails)
     for lead in ("lead-1", "culprit", "lead-2"):
         world.kafka.publish("lead.changed", lead, email=f"{lead}@example.com")
-    await world.until(lambda: len(world.kafka.told("lead.updates")) == 2)
+    await world.until(lambda: len(world.kafka.published_to("lead.updates")) == 2)
 
-    (buried,) = [out for out in world.kafka.published if out.topic == "dead.letters"]
-    assert b"internal_error" == dict(buried.headers)["hydrant-reason"]
-    assert buried.value == world.kafka.records[1].value
+    (letter,) = [out for out in world.kafka.published if out.topic == "dead.letters"]
+    assert b"internal_error" == dict(letter.headers)["hydrant-reason"]
+    assert letter.value == world.kafka.records[1].value
     assert 1 == world.kafka.opened
 
 
-async def test_a_request_that_makes_turns_raise_is_buried_and_answered(
+async def test_a_request_that_makes_turns_raise_is_dead_lettered_and_answered(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fails = failing(
-        hear, RuntimeError("a fault of ours"), lambda _, setup, inputs, now: any(named(one) for one in inputs)
-    )
-    monkeypatch.setattr(room, "hear", fails)
+    fails = failing(ingest, RuntimeError("a fault of ours"), lambda _, inputs: any(is_culprit(one) for one in inputs))
+    monkeypatch.setattr(turn, "ingest", fails)
     world.kafka.publish("sync.lead.requested", "culprit", request_id="request-1")
-    await world.until(lambda: bool(world.kafka.told("sync.progress")))
+    await world.until(lambda: bool(world.kafka.published_to("sync.progress")))
 
     (result,) = [orjson.loads(out.value or b"")["data"] for out in world.kafka.published if out.topic == "lead.updates"]
     assert ("failed", "internal_error") == (result["outcome"], result["reason"])
     assert ["request-1"] == [cause["request_id"] for cause in result["causes"]]
-    assert 1 == len(world.kafka.told("dead.letters"))
+    assert 1 == len(world.kafka.published_to("dead.letters"))
 
 
-async def test_an_answer_that_makes_turns_raise_ends_its_leads_work(
+async def test_a_response_that_makes_turns_raise_ends_its_leads_work(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both leads of the search are told so; nothing is asked again and again."""
-    fails = failing(answers.found, RuntimeError("a fault of ours"), lambda *_: True)
-    monkeypatch.setattr(answers, "found", fails)
+    """Both leads of the search get that result; nothing is asked again and again."""
+    fails = failing(ingest_responses.add_contacts, RuntimeError("a fault of ours"), lambda *_: True)
+    monkeypatch.setattr(ingest_responses, "add_contacts", fails)
     for lead in ("lead-1", "lead-2"):
         world.kafka.publish("lead.changed", lead, email="jane@example.com")
-    await world.until(lambda: len(world.kafka.told("lead.updates")) == 2)
+    await world.until(lambda: len(world.kafka.published_to("lead.updates")) == 2)
 
     results = [orjson.loads(out.value or b"")["data"] for out in world.kafka.published if out.topic == "lead.updates"]
     assert {("failed", "internal_error")} == {(result["outcome"], result["reason"]) for result in results}
     assert (1, 1) == (len(world.calls), world.kafka.opened)
 
 
-def named(one: object) -> bool:
+def is_culprit(one: object) -> bool:
     data = getattr(one, "data", None)
     return getattr(data, "lead_id", None) == "culprit"
 
 
 async def test_after_a_step_of_the_clock_the_shard_opens_anew_and_grants_nothing_for_a_while(world: World) -> None:
-    """It goes on hearing: lead-1 comes in meanwhile, and is asked about once the clock is trusted again."""
+    """It goes on ingesting: lead-1 comes in meanwhile, and is asked about once the clock is trusted again."""
     world.clock.settled = settled = world.clock.ms + 25_000
     world.kafka.publish("lead.changed", "lead-1", email="jane1@example.com")
     await world.until(lambda: "lead location-1 lead-1" in dict(world.kafka.rows))
@@ -266,20 +265,20 @@ async def test_after_a_step_of_the_clock_the_shard_opens_anew_and_grants_nothing
             assert world.calls == []
             world.clock.ms = settled
             world.kafka.publish("lead.changed", "lead-3", email="jane3@example.com")
-        return len(world.kafka.told("lead.updates")) == 3
+        return len(world.kafka.published_to("lead.updates")) == 3
 
     await world.until(step)
     assert 3 == world.kafka.opened
     assert all(call.permit.granted > settled for call in world.calls)
 
 
-async def test_a_broken_loop_tells_why_without_values(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_broken_shard_logs_the_reason_without_values(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     once = iter([True])
     error = sqlite3.OperationalError("unable to open jane@example.com")
-    monkeypatch.setattr(State, "restored", failing(State.restored, error, lambda *_: next(once, False)))
+    monkeypatch.setattr(Store, "index_restored", failing(Store.index_restored, error, lambda *_: next(once, False)))
     world.kafka.publish("lead.changed", "lead-1", email="jane1@example.com")
-    await world.until(lambda: bool(world.kafka.told("lead.updates")))
+    await world.until(lambda: bool(world.kafka.published_to("lead.updates")))
 
-    (broken,) = world.noted("broken")
+    (broken,) = world.recorded("broken")
     assert "OperationalError" in str(broken["why"])
     assert "jane" not in str(broken["why"])

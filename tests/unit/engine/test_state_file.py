@@ -45,8 +45,8 @@ class Folder:
         file.close()
 
     def restore(self, file: SqliteFile, end: int) -> None:
-        file.state.restore(log[file.state.position : end], end)
-        file.state.restored(self.clock.now())
+        file.store.restore(log[file.store.position : end], end)
+        list(file.store.index_restored(self.clock.now()))
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def documents(file: SqliteFile) -> dict[str, bytes]:
-    return dict(file.state.connection.execute("SELECT key, value FROM document"))
+    return dict(file.store.connection.execute("SELECT key, value FROM document"))
 
 
 def permissions(path: Path) -> int:
@@ -67,7 +67,7 @@ def test_a_lost_file_is_made_anew(folder: Folder) -> None:
     folder.file.unlink()
     file = folder.open()
 
-    assert ("fresh", 0, {}) == (file.origin, file.state.position, documents(file))
+    assert ("fresh", 0, {}) == (file.origin, file.store.position, documents(file))
     file.close()
 
 
@@ -75,14 +75,14 @@ def test_a_file_of_this_log_is_kept(folder: Folder) -> None:
     folder.leave(100)
     file = folder.open()
 
-    assert ("kept", 100, all_rows) == (file.origin, file.state.position, documents(file))
+    assert ("kept", 100, all_rows) == (file.origin, file.store.position, documents(file))
     file.close()
 
 
 def test_a_stale_file_is_kept_and_restored_from_where_it_ended(folder: Folder) -> None:
     folder.leave(40)
     file = folder.open()
-    found = file.origin, file.state.position, documents(file)
+    found = file.origin, file.store.position, documents(file)
     folder.restore(file, 100)
 
     assert ("kept", 40, dict(log[:40])) == found
@@ -99,7 +99,7 @@ def test_a_file_that_a_crash_left_behind_is_kept(folder: Folder, tmp_path: Path)
     file.close()
     found = crashed.open()
 
-    assert ("kept", 100, all_rows) == (found.origin, found.state.position, documents(found))
+    assert ("kept", 100, all_rows) == (found.origin, found.store.position, documents(found))
     found.close()
 
 
@@ -138,7 +138,7 @@ def test_a_file_that_was_open_for_long_is_as_young_as_its_last_turn(folder: Fold
     folder.clock.at += 7 * day_ms - 1
     again = folder.open()
 
-    assert ("kept", 100) == (again.origin, again.state.position)
+    assert ("kept", 100) == (again.origin, again.store.position)
     again.close()
 
 
@@ -156,7 +156,7 @@ def test_a_file_that_was_not_used_for_7_days_is_discarded(folder: Folder, idle_m
 def test_a_file_of_other_tables_is_discarded(folder: Folder) -> None:
     """Another version wrote it: it would fail every turn."""
     file = folder.open()
-    file.state.set_meta(schema="CREATE TABLE document (key, value, and_more)")
+    file.store.set_meta(schema="CREATE TABLE document (key, value, and_more)")
     file.close()
     file = folder.open()
 
@@ -257,7 +257,7 @@ def test_a_locked_file_is_left_alone_for_a_private_one(folder: Folder) -> None:
     assert (0o700, 0o600) == mode
     assert folder.path != private
     assert not private.exists()
-    assert ("kept", 40) == (again.origin, again.state.position)
+    assert ("kept", 40) == (again.origin, again.store.position)
     again.close()
 
 

@@ -1,7 +1,5 @@
 """The circuit breaker alone."""
 
-from processor.ratelimit.circuit_breaker import CircuitBreaker
-
 start = 1_700_000_000_000
 
 

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from processor.highlevel.requests import Call, ExportMessages, GetContact, Search, http_request
+from processor.highlevel.requests import Call, ExportMessages, GetContact, Search
 from processor.highlevel.responses import Exported, Found, Outcome, Refused, Unauthorized, parse
 from processor.ratelimit.budget import Permit
 

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.highlevel.requests import Call, ExportMessages, GetContact, HttpRequest, LeadQuestion, ListContacts, Search, http_request
+from processor.highlevel.requests import (
+    Call,
+    ExportMessages,
+    GetContact,
+    ListContacts,
+    Search,
+)
 from processor.highlevel.responses import (
     Exported,
     Found,

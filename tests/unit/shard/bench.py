@@ -14,12 +14,12 @@ from processor.events.contract import EVENTS
 from processor.highlevel.contact import Contact, as_time, from_contact, from_search
 from processor.highlevel.message import Message
 from processor.highlevel.requests import Call, ExportMessages, GetContact, ListContacts, Search
-from processor.highlevel.responses import Exported, Found, Outcome, Page, Response
+from processor.highlevel.responses import Exported, Found, Page, Response, ResponseOutcome
 from processor.ratelimit.budget import Rate
 from processor.shard.inputs import Input, InputPosition
 from processor.shard.setup import Setup
 from processor.shard.store import Store
-from processor.shard.turn import Effects, Shard, project
+from processor.shard.turn import Effects, Shard
 
 start = 1_700_000_000_000
 here = "location-1"
@@ -42,7 +42,7 @@ class Bench:
     made: list[Call] = field(default_factory=list)  # all that were ever granted
     records: list[tuple[str, dict[str, Any]]] = field(default_factory=list)  # topic, value
     rows: dict[str, bytes | None] = field(default_factory=dict)  # the changelog, compacted
-    notes: list[Any] = field(default_factory=list)
+    telemetry: list[Any] = field(default_factory=list)
     page: int = 500  # contacts of a scan's page
     pages: list[ListContacts] = field(default_factory=list)  # that were asked for
     messages: list[Message] = field(default_factory=list)  # as HighLevel holds them
@@ -50,12 +50,12 @@ class Bench:
     wake_at: int | None = None
 
     def __post_init__(self) -> None:
-        self.shard = Shard(State(sqlite3.connect(":memory:"), project), self.setup)
+        self.shard = Shard(Store(sqlite3.connect(":memory:")), self.setup)
         self.offsets = itertools.count()
 
     def turn(self, *inputs: Input, granting: bool = True) -> Effects:
         effects = self.shard.turn(self.now, inputs, granting)
-        self.shard.state.commit(None)
+        self.shard.store.commit(None)
         self.calls += effects.calls
         self.made += effects.calls
         self.records += [(out.topic, orjson.loads(out.value or b"null")) for out in effects.records]
@@ -63,10 +63,10 @@ class Bench:
             if topic != "dead.letters" and value.get("source") != "test":  # everything we publish validates
                 EVENTS[value["type"]].model_validate(value["data"])
         self.rows |= dict(effects.rows)
-        self.notes += effects.notes
+        self.telemetry += effects.telemetry
         self.wake_at = effects.wake_at
-        if effects.again:
-            self.turn(*effects.again)
+        if effects.rest_of_pages:
+            self.turn(*effects.rest_of_pages)
         return effects
 
     def event(self, kind: str, topic: str = "lead.changes", id: str = "", **data: Any) -> Event | Malformed:
@@ -114,7 +114,7 @@ class Bench:
         calls, self.calls = self.calls, []
         self.turn(*(answered(call, outcome) for call in calls))
 
-    def lookup(self, call: Call) -> Outcome:
+    def lookup(self, call: Call) -> ResponseOutcome:
         from processor.highlevel.responses import Gone
 
         if isinstance(call.request, GetContact):
@@ -129,7 +129,7 @@ class Bench:
         hits = [self.hit(contact) for contact in ours if matches(contact, call.request.values)]
         return Found(tuple(hits[: self.page]), len(hits))
 
-    def scan(self, asked: ListContacts) -> Outcome:
+    def scan(self, asked: ListContacts) -> ResponseOutcome:
         """A page of all contacts, as HighLevel sorts and filters them."""
         self.pages.append(asked)
         since = as_time(asked.updated_since) if asked.updated_since is not None else ""
@@ -144,7 +144,7 @@ class Bench:
         hits = tuple(replace(self.hit(one), origin="scan") for one in shown)
         return Page(hits, len(known), len(shown) >= self.page, after)
 
-    def export(self, asked: ExportMessages) -> Outcome:
+    def export(self, asked: ExportMessages) -> ResponseOutcome:
         """A page of messages, as HighLevel sorts and filters them. A cursor is the last message's place."""
         self.exports.append(asked)
         start, after = asked.since or 0, asked.cursor.split(" ") if asked.cursor else None
@@ -191,8 +191,8 @@ class Bench:
     def reopened(self, worker: str = "worker-2") -> "Bench":
         """A successor that knows the changelog alone."""
         other = Bench(setup(worker=worker), self.contacts, self.raw_names, self.now)
-        other.shard.state.restore(list(self.rows.items()), 1)
-        other.shard.state.restored(self.now)
+        other.shard.store.restore(list(self.rows.items()), 1)
+        list(other.shard.store.index_restored(self.now))
         other.offsets = self.offsets
         other.turn()
         return other
@@ -203,9 +203,9 @@ def answered(call: Call, outcome: Any) -> Response:
     return Response(call, outcome, status.get(type(outcome).__name__, 200), None, None)
 
 
-def matches(contact: Payload, wanted: Iterable[tuple[str, str]]) -> bool:
+def matches(contact: Payload, values: Iterable[tuple[str, str]]) -> bool:
     given = {"email": str(contact.get("email", "")).lower(), "phone": contact.get("phone"), "id": contact["id"]}
-    return any(given[by] == value for by, value in wanted)
+    return any(given[by] == value for by, value in values)
 
 
 def contact(number: int = 1, **fields: Any) -> Payload:
@@ -254,11 +254,23 @@ def lacking(*names: str) -> dict[str, Any]:
 def wanted(call: Call) -> tuple[tuple[str, str], ...]:
     """What a search asks for."""
     assert isinstance(call.request, Search)
-    return call.request.values
+    return tuple((str(kind), value) for kind, value in call.request.values)
 
 
 def kinds(calls: Sequence[Call]) -> list[str]:
     return [call.kind for call in calls]
 
 
-__all__ = ["Bench", "Reached", "answered", "contact", "here", "kinds", "lacking", "matches", "setup", "start", "whole"]
+__all__ = [
+    "Bench",
+    "InputPosition",
+    "answered",
+    "contact",
+    "here",
+    "kinds",
+    "lacking",
+    "matches",
+    "setup",
+    "start",
+    "whole",
+]

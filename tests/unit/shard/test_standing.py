@@ -7,15 +7,24 @@ from typing import Any
 import pytest
 
 from processor.highlevel.requests import Call
-from processor.highlevel.responses import Found, Lost, Outcome, Refused, Response, Unauthorized, Unavailable, Unsent
+from processor.highlevel.responses import (
+    Found,
+    Lost,
+    Refused,
+    Response,
+    ResponseOutcome,
+    Unauthorized,
+    Unavailable,
+    Unsent,
+)
 from processor.ratelimit.budget import Rate, window_ms
 from processor.ratelimit.headers import RateHeaders
-from processor.shard.hear import Token
+from processor.shard.inputs import CurrentToken
 
 from .bench import Bench, answered, contact, here, setup, start, wanted, whole
 
 poison = {f"jane{number}@example.com" for number in range(3)}
-Served = Callable[[Call], Outcome]
+Served = Callable[[Call], ResponseOutcome]
 
 
 def serve(bench: Bench, ms: int, served: Served) -> None:
@@ -116,7 +125,7 @@ def test_poisoned_leads_alone_do_not_keep_the_circuit_open(poisoned: int, probe_
 
 
 @pytest.mark.parametrize("outcome", [Unsent("connect"), Lost("dns"), Unavailable("status 403")])
-def test_what_does_not_reach_highlevel_opens_the_circuit_too(outcome: Outcome) -> None:
+def test_what_does_not_reach_highlevel_opens_the_circuit_too(outcome: ResponseOutcome) -> None:
     """A call that can't connect in time counts as no attempt, and isn't made again at once for ever."""
     bench = crowd(1)
     serve(bench, 60_000, lambda call: outcome)
@@ -196,11 +205,11 @@ def test_another_token_lets_the_location_go_on_at_once() -> None:
     bench = crowd(1)
     refuse(bench, "expired")
     effects = bench.turn(bench.event("lead.changed", lead_id="lead-9", revision=1, email="jane0@example.com"))
-    assert [(here, "old")] == effects.watched
-    bench.turn(Token(here, "old"))
+    assert [(here, "old")] == effects.refused_tokens
+    bench.turn(CurrentToken(here, "old"))
     assert len(bench.made) == 1
 
-    bench.turn(Token(here, "new"))
+    bench.turn(CurrentToken(here, "new"))
     bench.answer()
     assert {"lead-0": ("updated", None), "lead-9": ("updated", None)} == outcomes(bench)
 
@@ -211,7 +220,7 @@ def test_a_paused_location_is_looked_at_now_and_then() -> None:
     watched = 0
     for _ in range(300):
         bench.now += 1_000
-        watched += (here, None) in bench.turn().watched if bench.wake_at and bench.wake_at <= bench.now else 0
+        watched += (here, None) in bench.turn().refused_tokens if bench.wake_at and bench.wake_at <= bench.now else 0
 
     assert 25 <= watched <= 35
 
@@ -228,7 +237,7 @@ def test_a_paused_location_without_work_is_looked_at_now_and_then_as_well() -> N
     while bench.now < start + 310_000:
         assert bench.wake_at is not None
         bench.now = bench.wake_at
-        looks += (here, "old") in bench.turn().watched
+        looks += (here, "old") in bench.turn().refused_tokens
 
     assert 4 <= looks <= 8
 
@@ -282,7 +291,7 @@ def test_headers_tighten_the_budget() -> None:
 
     assert few <= 5
     assert len(bench.made) == 60
-    assert "tightened" in {event.name for event in bench.notes}
+    assert "tightened" in {event.name for event in bench.telemetry}
 
 
 def test_a_request_of_its_own_that_is_refused_says_nothing_of_the_location() -> None:

@@ -9,7 +9,7 @@ from processor.events.cloudevents import Event
 from processor.highlevel.responses import Found, Gone, Refused, Throttled, Unauthorized, Unavailable, Unsent
 from processor.ratelimit.budget import Rate
 
-from .bench import Bench, Reached, answered, contact, kinds, lacking, setup, start, wanted, whole
+from .bench import Bench, InputPosition, answered, contact, kinds, lacking, setup, start, wanted, whole
 
 
 def said(result: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -398,10 +398,10 @@ def test_a_lead_is_unknown_only_once_lead_changes_is_read_up_to_the_requests_arr
     bench = Bench()
     event = bench.event("sync.lead.requested", "sync.requests", lead_id="lead-1", request_id="request-1")
     assert isinstance(event, Event)
-    bench.turn(replace(event, changes_end=100), Reached("lead.changes", 99))
+    bench.turn(replace(event, changes_end=100), InputPosition("lead.changes", 99))
     bench.later(30_000)
     assert bench.take() == []
-    bench.turn(Reached("lead.changes", 100))
+    bench.turn(InputPosition("lead.changes", 100))
     bench.later(1_000)
 
     assert [result["reason"] for result in bench.take()] == ["unknown_lead"]
@@ -529,7 +529,7 @@ def test_an_interactive_question_goes_first_and_changes_ride_along() -> None:
     bench.answer()
     bench.later(11_000)
 
-    assert [ask.lead for ask in bench.made[1].asks] == ["lead-4", "lead-1"]
+    assert [one.lead for one in bench.made[1].questions] == ["lead-4", "lead-1"]
 
 
 def test_a_sync_that_joins_a_question_under_way_does_not_ask_twice() -> None:
@@ -637,24 +637,24 @@ def test_a_successor_knows_what_the_changelog_says() -> None:
     successor.later(1_000)
     assert [result["lead_id"] for result in successor.take()] == ["lead-2"]
     assert len(successor.take("sync.progress")) == 1
-    status = successor.shard.state.begin().get("budget location-1")
+    status = successor.shard.store.begin(0, setup()).get("budget location-1")
     assert status is not None
     assert len(successor.made) + spent <= 90
-    successor.shard.state.rollback()
+    successor.shard.store.rollback()
     successor.changed("lead-1", revision=2, email="jane1@example.com")
     assert successor.take()[-1]["changes"]["contact_id"] == "contact-1"
 
 
 def test_a_failed_turn_leaves_nothing_behind() -> None:
     bench = Bench()
-    before = dict(bench.shard.state.connection.execute("SELECT key, value FROM document"))
+    before = dict(bench.shard.store.connection.execute("SELECT key, value FROM document"))
     event = bench.event("lead.changed", lead_id="a", revision=1, email="a@example.com")
     with pytest.raises(AttributeError):
         bench.shard.turn(start, [event, answered(None, Gone())])  # type: ignore[arg-type]  # whatever makes a turn raise
 
-    after = dict(bench.shard.state.connection.execute("SELECT key, value FROM document"))
+    after = dict(bench.shard.store.connection.execute("SELECT key, value FROM document"))
     assert before == after
-    assert not bench.shard.state.connection.in_transaction
+    assert not bench.shard.store.connection.in_transaction
 
 
 def test_nothing_is_granted_while_draining() -> None:

@@ -4,8 +4,11 @@ import sqlite3
 
 import pytest
 
-from processor.shard import tables
-from processor.shard.tables import Tables, schema
+from processor.highlevel.requests import Question, QuestionKind
+from processor.shard import indexes
+from processor.shard.indexes import Indexes, schema
+
+asked = Question(QuestionKind.EMAIL, "a@example.com")
 
 
 class Recorder:
@@ -23,7 +26,7 @@ class Recorder:
 
 def plans(name: str, *arguments: object) -> list[str]:
     recorder = Recorder()
-    found = getattr(Tables(recorder), name)(*arguments)  # type: ignore[arg-type]  # it behaves like one
+    found = getattr(Indexes(recorder), name)(*arguments)  # type: ignore[arg-type]  # it behaves like one
     list(found or ())
     return [
         str(step[3])
@@ -35,15 +38,15 @@ def plans(name: str, *arguments: object) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "arguments", "index"),
     [
-        ("sought", ("location-1", "email", "a@example.com", 5), "pending_sought (location=? AND by=? AND value=?)"),
-        ("hit_by", ("location-1", "contact-1", 5), "pending_hit (location=? AND hit=?)"),
-        ("pending", ("location-1", 2, 0, 5), "pending_next (location=? AND lane=? AND at<?)"),
+        ("waiting_for", ("location-1", asked, 5), "pending_waiting (location=? AND kind=? AND value=?)"),
+        ("matched_by", ("location-1", "contact-1", 5), "pending_matched (location=? AND matched=?)"),
+        ("pending", ("location-1", 2, 0, 5), "pending_next (location=? AND queue=? AND at<?)"),
         ("first_job", ("location-1",), "job_next (location=?)"),
-        ("jobs", ("request-1", "", 5), "PRIMARY KEY (request=? AND location>?)"),
+        ("locations_of_job", ("request-1", "", 5), "PRIMARY KEY (request=? AND location>?)"),
         ("leads", ("location-1", "", 5), "PRIMARY KEY (key>? AND key<?)"),
         ("locations", ("", 5), "PRIMARY KEY (key>? AND key<?)"),
-        ("askers", ("location-1", "", 5), "PRIMARY KEY (location=? AND lead>?)"),
-        ("waiting", ("location-1", "lead-1", 5), "PRIMARY KEY (location=? AND lead=?)"),
+        ("askers", ("location-1", "", 5), "PRIMARY KEY (location=? AND asker>?)"),
+        ("open_requests", ("location-1", "lead-1", 5), "PRIMARY KEY (location=? AND lead=?)"),
     ],
 )
 def test_a_look_up_uses_its_index(name: str, arguments: tuple[object, ...], index: str) -> None:
@@ -52,7 +55,7 @@ def test_a_look_up_uses_its_index(name: str, arguments: tuple[object, ...], inde
     assert plan.endswith(index)
 
 
-@pytest.mark.parametrize("query", [tables.queued_waiting, tables.queued_in_flight, tables.oldest_in_flight])
+@pytest.mark.parametrize("query", [indexes.count_waiting, indexes.count_in_flight, indexes.oldest_in_flight])
 def test_what_a_status_counts_is_not_the_whole_location(query: str) -> None:
     recorder = Recorder()
     (step, *_) = recorder.connection.execute(f"EXPLAIN QUERY PLAN {query}", ("location-1",))

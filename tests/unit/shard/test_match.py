@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.highlevel.contact import Contact, from_search
-from processor.shard.resolve import Ambiguous, Evidence, Linked, NotFound, fold, resolve
+from processor.highlevel.requests import Question, QuestionKind
+from processor.shard.match import Ambiguous, BestMatch, Linked, NotFound, add_hit, resolve_match
 
 email = "jane@example.com"
+asked = Question(QuestionKind.EMAIL, email)
 ours, theirs, others = "+1 555 000 0001", "+15550000002", "+15550000003"
 
 
@@ -27,7 +29,7 @@ def hit(number: int, phone: str | None = None, updated: str = "2024-01-01T00:00:
 
 def resolved(hits: list[Contact], phone: str | None = None) -> str | None:
     """The linked contact's id, "ambiguous", or None."""
-    match resolve(reduce(lambda evidence, one: fold(evidence, one, "email", email, phone), hits, Evidence())):
+    match resolve_match(reduce(lambda best, one: add_hit(best, one, asked, phone), hits, BestMatch())):
         case Linked(contact):
             return contact.id
         case Ambiguous():
