@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import cast
 
 import pytest
+from tests.simulation.broker import Entry, Faults, Kafka, Transaction
+from tests.simulation.log import Session
 
 from processor.engine.ports import Log
 from processor.events.cloudevents import Record
@@ -14,8 +16,6 @@ from processor.shard.store import OutRecord
 from tests.conformance.fakes import LivingProcess, undisturbed_kafka
 from tests.conformance.log_stage import LogStage
 from tests.conformance.log_suite import LogSuite
-from tests.simulation.broker import Entry, Faults, Kafka, Transaction
-from tests.simulation.log import Session
 
 for_long_ms = 10**9
 

@@ -10,18 +10,18 @@ import pytest
 
 from processor.engine.group import GroupIntervals
 from processor.engine.ports import Fenced
-from processor.highlevel.requests import Call, Search
+from processor.highlevel.requests import Call, LeadQuestion, Question, QuestionKind, Search, http_request
 from processor.ratelimit.budget import Permit
 from processor.shard.store import OutRecord
-
-from .broker import Entry, Faults, Kafka
-from .group import Group, member
-from .highlevel import Server
-from .log import Session
-from .loop import Stuck, VirtualLoop, running, start_ms
-from .tale import Person
-from .trace import Trace
-from .weather import Network
+from tests.lab.workload.contact import Contact
+from tests.lab.workload.times import start_ms
+from tests.simulation.world.broker import Entry, Faults, Kafka
+from tests.simulation.world.group import Group, member
+from tests.simulation.world.highlevel import Server
+from tests.simulation.world.log import Session
+from tests.simulation.world.loop import Stuck, VirtualLoop, running
+from tests.simulation.world.network import Network
+from tests.simulation.world.trace import Trace
 
 T = TypeVar("T")
 
@@ -208,11 +208,11 @@ def test_a_frozen_member_is_counted_out_hears_nothing_and_comes_back_without_wha
 # HighLevel
 
 
-def asked(server: Server, slot: int, *wanted: tuple[By, str]) -> tuple[int, object]:
-    what = Search("location", wanted)
+def asked(server: Server, slot: int, *wanted: Question) -> tuple[int, object]:
+    search = Search("location", wanted)
     permit = Permit("location", slot, server.loop.ms, server.loop.ms + 2_000)
-    call = Call(permit, what, tuple(Ask("lead", by, value) for by, value in wanted))
-    status, _, body = server.arrive(call, request(what), "worker")
+    call = Call(permit, search, tuple(LeadQuestion("lead", question) for question in wanted))
+    status, _, body = server.arrive(call, http_request(search), "worker")
     return status, body
 
 
@@ -228,14 +228,14 @@ def test_one_call_too_many_in_ten_seconds_is_refused() -> None:
 
 def test_search_takes_any_of_the_values_and_lags_behind() -> None:
     people = [
-        Person("contact-1", "location", {"email": "A@example.com", "first_name": "Ann"}),
-        Person("contact-2", "location", {"phone": "+15550000000"}, indexed=5_000),
-        Person("contact-3", "elsewhere", {"email": "a@example.com"}),
+        Contact("contact-1", "location", {"email": "A@example.com", "first_name": "Ann"}),
+        Contact("contact-2", "location", {"phone": "+15550000000"}, indexed=5_000),
+        Contact("contact-3", "elsewhere", {"email": "a@example.com"}),
     ]
 
     async def story(loop: VirtualLoop) -> list[list[str]]:
         server = Server(loop, Random(1), Trace(loop), 10, {person.id: person for person in people})
-        wanted: tuple[tuple[By, str], ...] = (("email", "a@example.com"), ("phone", "+15550000000"))
+        wanted = Question(QuestionKind.EMAIL, "a@example.com"), Question(QuestionKind.PHONE, "+15550000000")
         found = []
         for slot in range(2):
             _, body = asked(server, slot, *wanted)
