@@ -136,7 +136,7 @@ class History:
         for record in self.of_topic("processor.changelog"):
             key = (record.key or b"").decode()
             name = f"{record.partition} {key}" if key.startswith("position ") else key
-            if record.value is not None:
+            if record.value is not None and key not in ("identity", "format"):
                 documents[name] = orjson.loads(record.value)
             else:
                 documents.pop(name, None)

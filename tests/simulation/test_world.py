@@ -219,9 +219,9 @@ def asked(server: Server, slot: int, *wanted: Question) -> tuple[int, object]:
 def test_one_call_too_many_in_ten_seconds_is_refused() -> None:
     async def story(loop: VirtualLoop) -> list[int]:
         server = Server(loop, Random(1), Trace(loop), 10, {}, network=Network())
-        said = [asked(server, slot, ("email", "a@example.com"))[0] for slot in range(11)]
+        said = [asked(server, slot, Question(QuestionKind.EMAIL, "a@example.com"))[0] for slot in range(11)]
         await asyncio.sleep(10)
-        return [*said, asked(server, 11, ("email", "a@example.com"))[0]]
+        return [*said, asked(server, 11, Question(QuestionKind.EMAIL, "a@example.com"))[0]]
 
     assert run(story) == [200] * 10 + [429, 200]
 
