@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from tests.simulation.loop import VirtualLoop
+from tests.simulation.world.loop import VirtualLoop
 
 
 def pytest_asyncio_loop_factories(

@@ -3,9 +3,9 @@
 import asyncio
 from random import Random
 
-from tests.simulation.broker import Faults, Kafka
-from tests.simulation.loop import VirtualLoop
-from tests.simulation.trace import Trace
+from tests.simulation.world.broker import Faults, Kafka
+from tests.simulation.world.loop import VirtualLoop
+from tests.simulation.world.trace import Trace
 
 
 class LivingProcess:

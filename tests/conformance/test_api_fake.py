@@ -8,11 +8,11 @@ import pytest
 from processor.highlevel.responses import AuthProblem
 from tests.conformance.api_suite import ApiStage, ApiSuite, Disturbance, contact_id, email, limit, location
 from tests.conformance.fakes import LivingProcess, virtual_loop
-from tests.simulation.highlevel import Api, Server
-from tests.simulation.loop import VirtualLoop
-from tests.simulation.tale import Person
-from tests.simulation.trace import Trace
-from tests.simulation.weather import Outage, Refusal, Weather
+from tests.simulation.world.highlevel import Api, Server
+from tests.simulation.world.loop import VirtualLoop
+from tests.lab.workload.contact import Contact
+from tests.simulation.world.trace import Trace
+from tests.lab.faults import HighLevelFaults, Outage, Refusal
 
 for_long_ms: Final = 10**9
 
@@ -31,7 +31,7 @@ class VirtualClock:
 class FakeApiStage(ApiStage):
     def __init__(self) -> None:
         loop = virtual_loop()
-        people = {contact_id: Person(contact_id, location, {"email": email})}
+        people = {contact_id: Contact(contact_id, location, {"email": email})}
         self.server = Server(loop, Random(1), Trace(loop), limit, people)
         self.clock = VirtualClock(loop)
         self.api = Api(self.server, LivingProcess("worker"), self.clock)
@@ -44,10 +44,10 @@ class FakeApiStage(ApiStage):
 
     def disturb(self, how: Disturbance) -> None:
         away = "403" if how == "foreign 403" else how
-        self.server.weather = Weather(outages=(Outage(0, for_long_ms, how=cast(Any, away)),))
+        self.server.highlevel_faults = HighLevelFaults(outages=(Outage(0, for_long_ms, how=cast(Any, away)),))
 
     def refuse_token(self, why: AuthProblem) -> None:
-        self.server.weather = Weather(refusals=(Refusal(location, 0, cast(Any, why)),))
+        self.server.highlevel_faults = HighLevelFaults(refusals=(Refusal(location, 0, cast(Any, why)),))
 
 
 class TestFakeApi(ApiSuite):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import cast
 
 import pytest
-from tests.simulation.broker import Entry, Faults, Kafka, Transaction
-from tests.simulation.log import Session
+from tests.simulation.world.broker import Entry, Faults, Kafka, Transaction
+from tests.simulation.world.log import Session
 
 from processor.engine.ports import Log
 from processor.events.cloudevents import Record

@@ -9,7 +9,7 @@ from processor.engine.group import GroupIntervals, GroupListener
 from processor.engine.membership import Membership
 from tests.conformance.fakes import LivingProcess, undisturbed_kafka
 from tests.conformance.membership_suite import MembershipStage, MembershipSuite, everything, short
-from tests.simulation.group import Group, member
+from tests.simulation.world.group import Group, member
 
 
 class FakeGroupStage(MembershipStage):

@@ -282,3 +282,19 @@ async def test_a_broken_shard_logs_the_reason_without_values(world: World, monke
     (broken,) = world.recorded("broken")
     assert "OperationalError" in str(broken["why"])
     assert "jane" not in str(broken["why"])
+
+
+async def test_an_older_changelog_is_named_with_the_format_that_is_written_from_now_on(world: World) -> None:
+    world.kafka.rows = [("identity", b"0123abcd"), ("position lead.changes", b"0")]
+    world.kafka.publish("lead.changed", "lead-1", email="jane1@example.com")
+    await world.until(lambda: bool(world.kafka.published_to("lead.updates")))
+
+    assert [row for row in world.kafka.rows if row[0] == "format"] == [("format", b"2")]
+
+
+async def test_a_newer_changelog_is_not_opened_and_the_log_says_why(world: World) -> None:
+    world.kafka.rows = [("identity", b"0123abcd 3")]
+    await world.until(lambda: len(world.recorded("broken")) > 1)
+
+    assert "the changelog has format 3, this version reads up to 2" == world.recorded("broken")[0]["why"]
+    assert [("identity", b"0123abcd 3")] == world.kafka.rows
