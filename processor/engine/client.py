@@ -24,14 +24,14 @@ from yarl import URL
 
 from processor import __version__
 from processor.engine.tokens import Tokens, fingerprint
-from processor.highlevel.requests import Call, request
-from processor.highlevel.responses import Lost, Outcome, Refused, Response, Unauthorized, Unsent, parse
-from processor.ratelimit.budget import answer_within_ms
+from processor.highlevel.requests import Call, http_request
+from processor.highlevel.responses import Lost, Refused, Response, ResponseOutcome, Unauthorized, Unsent, parse
+from processor.ratelimit.budget import respond_within_ms
 
 highlevels_url: Final = "https://services.leadconnectorhq.com"  # contract.md §1
 body_limit: Final = 16 * 1024 * 1024  # bytes; a page of 500 contacts has about 1 MiB
 user_agent: Final = f"hydrant/{__version__}"  # contract.md §1: Cloudflare turns library names away
-unacknowledged_ms: Final = answer_within_ms  # then the kernel gives up: no late arrival once a cut network heals
+unacknowledged_ms: Final = respond_within_ms  # then the kernel gives up: no late arrival once a cut network heals
 
 AddressInfo = tuple[int, int, int, str, tuple[object, ...]]  # as getaddrinfo gives it
 
@@ -58,7 +58,7 @@ class Client:
         tokens: Tokens,
         now: Callable[[], int],
         base_url: str = highlevels_url,
-        answer_within_ms: int = answer_within_ms,
+        answer_within_ms: int = respond_within_ms,
         body_limit: int = body_limit,
     ) -> None:
         self._tokens, self._now, self._base_url = tokens, now, base_url.rstrip("/")
@@ -93,7 +93,7 @@ class Client:
         if left_ms < 0:
             return unanswered(call, Unsent("late"))
         try:
-            asked = request(call.what)
+            asked = http_request(call.request)
             query = f"?{urlencode(asked.query, quote_via=quote)}" if asked.query else ""
             url = URL(self._base_url + asked.path + query, encoded=True)
             content = None if asked.body is None else orjson.dumps(asked.body)
@@ -181,7 +181,7 @@ async def read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return body if gzip.eof else b""
 
 
-def what_happened(departure: Departure, error: Exception) -> Outcome:
+def what_happened(departure: Departure, error: Exception) -> ResponseOutcome:
     """A name for what went wrong, never the error's text: that may hold URLs."""
     if departure.late or (not departure.sent and isinstance(error, TimeoutError)):
         return Unsent("late" if departure.late else "connect")
@@ -203,7 +203,7 @@ def what_happened(departure: Departure, error: Exception) -> Outcome:
     return Lost("not HTTP")
 
 
-def unanswered(call: Call, outcome: Outcome) -> Response:
+def unanswered(call: Call, outcome: ResponseOutcome) -> Response:
     return Response(call, outcome, None, None, None)
 
 

@@ -70,7 +70,7 @@ class Dispatch:
         self._queue(answer).append(answer)
 
     def _queue(self, answer: Response) -> deque[Response | Token]:
-        long = isinstance(answer.outcome, Page | Exported) and not answer.call.asks
+        long = isinstance(answer.outcome, Page | Exported) and not answer.call.questions
         return self._pages if long else self._answers
 
     def _landed(self, task: Task[None]) -> None:
@@ -95,4 +95,4 @@ def touched(one: Response | Token) -> int:
     """Leads at most, or messages."""
     if isinstance(one, Token):
         return 0
-    return len(one.call.asks) + (len(one.outcome.messages) if isinstance(one.outcome, Exported) else 0)
+    return len(one.call.questions) + (len(one.outcome.messages) if isinstance(one.outcome, Exported) else 0)

@@ -1,107 +1,134 @@
-"""Requests to HighLevel as values: what a call asks, and how it is said in HTTP.
+"""Requests to HighLevel as values: a call's question for each lead, and its form in HTTP.
 
 Nothing here shows an e-mail, a phone or a message of HighLevel's in a repr.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from enum import StrEnum
+from typing import Final, Literal, NamedTuple
 from urllib.parse import quote
 
 from processor.highlevel.contact import Cursor, as_time
 from processor.ratelimit.budget import Permit
 
-By = Literal["email", "phone", "id"]  # HighLevel's filter fields have the same names
-
-page_limit: Final = 500  # contacts in one answer of a search; the most HighLevel gives (contract.md §4.1)
-conversations_version: Final = "2021-04-15"  # contract.md §1: of everything below /conversations
+page_limit: Final = 500  # contacts in one response of a search; the most HighLevel gives (contract.md §4.1)
+conversations_version: Final = "2021-04-15"  # contract.md §1: the Version header of everything below /conversations
 contacts_version: Final = "2021-07-28"  # contract.md §1: the Version header of everything below /contacts
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Ask:
-    """What a call wants to know for one lead, so that the answer to an old question is recognised."""
+class QuestionKind(StrEnum):
+    """The kind of value that a lead is asked about with. A search asks by e-mail, phone or id."""
 
-    lead: str
-    by: By
+    EMAIL = "email"  # the values of these three are the names of HighLevel's filter fields
+    PHONE = "phone"
+    ID = "id"
+    CONTACT = "contact"  # the contact of this id, by a GET
+    MESSAGES = "messages"  # the messages of the contact of this id
+
+
+class Question(NamedTuple):
+    """A value to ask HighLevel about."""
+
+    kind: QuestionKind
     value: str
 
     def __repr__(self) -> str:
-        return f"Ask({self.lead}, by {self.by})"
+        return f"Question({self.kind})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LeadQuestion:
+    """A call's question for one lead. A response to an old question is recognised by it."""
+
+    lead: str
+    question: Question
+
+    def __repr__(self) -> str:
+        return f"LeadQuestion({self.lead}, {self.question.kind})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Search:
-    """The contacts that have any of these values, newest first. One value is the plain search, none would list all."""
+    """Search the contacts that have any of these values, newest first. Without a value it would list all contacts."""
 
     location: str
-    wanted: tuple[tuple[By, str], ...]
+    values: tuple[Question, ...]
 
     def __post_init__(self) -> None:
-        if not self.wanted:
-            raise ValueError("a search of nothing")
+        if not self.values:
+            raise ValueError("a search without values")
 
     def __repr__(self) -> str:
-        return f"Search({self.location}, {len(self.wanted)} values)"
+        return f"Search({self.location}, {len(self.values)} values)"
 
 
 @dataclass(frozen=True, slots=True)
 class GetContact:
+    """Get one contact by its id."""
+
     location: str
     contact_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
-    """A page of all contacts, oldest first: nothing that happens to a contact moves it in this order."""
+class ListContacts:
+    """List a page of all contacts, oldest first: no change of a contact moves it in this order."""
 
     location: str
-    job: str  # request id of the job whose page it is
-    number: int  # of the page in its job: an answer to an old one is not applied
+    job: str  # request id of the job that scans
+    page: int  # number of the page in its job: a response to an old page is not applied
     after: Cursor | None = None  # None: the first page
-    updated_since: int | None = None  # ms; only contacts that were changed since
+    updated_since: int | None = None  # ms; only contacts that changed since
 
 
 @dataclass(frozen=True, slots=True)
-class Export:
-    """A page of SMS messages, oldest first: of one contact, or of the whole location."""
+class ExportMessages:
+    """Export a page of SMS messages, oldest first: of one contact, or of the whole location."""
 
     location: str
     contact: str | None = None
     since: int | None = None  # ms; None: from the start
     cursor: str | None = None  # None: the first page
     job: str | None = None  # request id of the job that reads the whole location
-    number: int = 0  # of the page in its job: an answer to an old one is not applied
+    page: int = 0  # number of the page in its job: a response to an old page is not applied
 
     def __repr__(self) -> str:
-        return f"Export({self.location}, {self.contact or self.job})"
+        return f"ExportMessages({self.location}, {self.contact or self.job})"
 
 
-What = Search | GetContact | Scan | Export
-Kind = Literal["search", "contact", "messages"]
+CallRequest = Search | GetContact | ListContacts | ExportMessages
+
+
+class CallKind(StrEnum):
+    """The kinds of call that metrics and results count."""
+
+    SEARCH = "search"
+    CONTACT = "contact"
+    MESSAGES = "messages"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Call:
-    """One request that may go on the wire, by the permit that pays for it."""
+    """A request that may leave, with the permit that pays for it and the leads' questions that it asks."""
 
     permit: Permit
-    what: What
-    asks: tuple[Ask, ...]
+    request: CallRequest
+    questions: tuple[LeadQuestion, ...]
 
     @property
-    def kind(self) -> Kind:
-        if isinstance(self.what, Export):
-            return "messages"
-        return "contact" if isinstance(self.what, GetContact) else "search"
+    def kind(self) -> CallKind:
+        if isinstance(self.request, ExportMessages):
+            return CallKind.MESSAGES
+        return CallKind.CONTACT if isinstance(self.request, GetContact) else CallKind.SEARCH
 
     def __repr__(self) -> str:
-        return f"Call({self.permit}, {self.what}, {len(self.asks)} asks)"
+        return f"Call({self.permit}, {self.request}, {len(self.questions)} questions)"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Request:
-    """A call as HTTP says it."""
+class HttpRequest:
+    """A request in HTTP, without origin and token."""
 
     method: Literal["GET", "POST"]
     path: str
@@ -110,21 +137,21 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Request({self.method} {self.path})"
+        return f"HttpRequest({self.method} {self.path})"
 
 
-def request(what: What) -> Request:
-    """Raises ValueError for an id that no URL can name."""
-    match what:
-        case Search(location, wanted):
+def http_request(request: CallRequest) -> HttpRequest:
+    """Return the request in HTTP. Raise ValueError for an id that no URL can name."""
+    match request:
+        case Search(location, values):
             body = {
                 "locationId": location,
                 "pageLimit": page_limit,
-                "filters": any_of([{"field": by, "operator": "eq", "value": value} for by, value in wanted]),
+                "filters": _any_of([{"field": kind.value, "operator": "eq", "value": value} for kind, value in values]),
                 "sort": [{"field": "dateUpdated", "direction": "desc"}],
             }
-            return Request("POST", "/contacts/search", contacts_version, body)
-        case Scan(location, _, _, after, since):
+            return HttpRequest("POST", "/contacts/search", contacts_version, body)
+        case ListContacts(location, _, _, after, since):
             page: dict[str, object] = {
                 "locationId": location,
                 "pageLimit": page_limit,
@@ -135,24 +162,27 @@ def request(what: What) -> Request:
                 page["filters"] = [changed]
             if after is not None:
                 page["searchAfter"] = after
-            return Request("POST", "/contacts/search", contacts_version, page)
+            return HttpRequest("POST", "/contacts/search", contacts_version, page)
         case GetContact(_, contact_id):
-            return Request("GET", f"/contacts/{segment(contact_id)}", contacts_version, None)
-        case Export(location, contact, since, after):
+            return HttpRequest("GET", f"/contacts/{_segment(contact_id)}", contacts_version, None)
+        case ExportMessages(location, contact, since, cursor):
             query = {"locationId": location, "channel": "SMS", "limit": str(page_limit)}
             query |= {"sortBy": "createdAt", "sortOrder": "asc"}
-            more = {"contactId": contact, "startDate": None if since is None else as_time(since), "cursor": after}
+            more = {"contactId": contact, "startDate": None if since is None else as_time(since), "cursor": cursor}
             query |= {name: value for name, value in more.items() if value is not None}
-            return Request("GET", "/conversations/messages/export", conversations_version, None, query)
+            return HttpRequest("GET", "/conversations/messages/export", conversations_version, None, query)
 
 
-def any_of(filters: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, object]]:
-    """[?] contract.md §4.1 has OR groups, but shows none of e-mails live. Only here is it known how "or" is said."""
+def _any_of(filters: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, object]]:
+    """Return a filter that matches any of these. Only this function knows HighLevel's form of "or".
+
+    [?] contract.md §4.1 has OR groups, but no live example with e-mails.
+    """
     return filters if len(filters) == 1 else [{"group": "OR", "filters": filters}]
 
 
-def segment(text: str) -> str:
-    """One segment of a path, whatever the id is made of."""
+def _segment(text: str) -> str:
+    """Return the id as one segment of a path. Raise ValueError if it cannot be one."""
     if text in ("", ".", ".."):
         raise ValueError("no segment of a path")  # every URL library resolves dots, encoded or not
     return quote(text, safe="")

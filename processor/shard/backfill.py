@@ -5,7 +5,7 @@ from typing import Final
 
 from processor.events.cloudevents import Event, encode
 from processor.events.contract import SyncBackfillRequested, SyncCancelRequested
-from processor.ratelimit.budget import backfill
+from processor.ratelimit.budget import Lane
 from processor.shard.job import Backfill, Job
 from processor.shard.progress import say_of_backfill
 from processor.shard.setup import Setup
@@ -69,7 +69,9 @@ def list_locations(changes: Changes, setup: Setup, whole: Backfill, now: int) ->
     for location in found:
         if Job.of(changes, location, whole.id) is None:
             whole.jobs += 1
-            share = Job(location, whole.id, backfill, whole.cause, whole.since, dry=whole.dry, messages=whole.messages)
+            share = Job(
+                location, whole.id, Lane.BACKFILL, whole.cause, whole.since, dry=whole.dry, messages=whole.messages
+            )
             admit(changes, share, now)
     whole.walked = found[-1] if found else whole.walked
     if len(found) < locations_at_once:

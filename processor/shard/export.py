@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Final
 
 from processor.highlevel.message import Message
-from processor.highlevel.requests import Export, page_limit
+from processor.highlevel.requests import ExportMessages, page_limit
 from processor.highlevel.responses import Exported, Response
-from processor.ratelimit.budget import Lane
 from processor.shard.job import Job, tallies
 from processor.shard.lead import Lead, leads_per_value, messages_lane
 from processor.shard.messages import overlap_ms, take_in
@@ -20,14 +19,14 @@ contacts_without_looking: Final = 2  # no export of a location costs less
 begun_anew_at_most: Final = 8  # times that a cursor is refused
 
 
-def page(job: Job) -> Export:
+def page(job: Job) -> ExportMessages:
     """What the next page's call asks for."""
     if job.cursor is None:
         job.export_from = max(0, job.message_at - overlap_ms) if job.message_at else None
-    return Export(job.location, None, job.export_from, job.cursor, job.id, job.page)
+    return ExportMessages(job.location, None, job.export_from, job.cursor, job.id, job.page)
 
 
-def begin(changes: Changes, job: Job, first: Collection[Lane], now: int) -> bool:
+def begin(changes: Changes, job: Job, first: Collection[int], now: int) -> bool:
     """Once nothing but messages is missing of the job's own questions (`first`: lanes with one): few contacts are asked
     for one by one, else the first page tells how many messages there are."""
     if job.stage != "asking" or job.lane in first or job.lane + messages_lane not in first:
@@ -55,7 +54,9 @@ def plan_calls(changes: Changes, job: Job, calls: int) -> None:
         tally.planned += more
 
 
-def hear_export(changes: Changes, asked: Export, answer: Response, found: Exported, now: int) -> Response | None:
+def hear_export(
+    changes: Changes, asked: ExportMessages, answer: Response, found: Exported, now: int
+) -> Response | None:
     """A page of messages, or a slice of it. Returns what is left of it for the next turn. An old one is not applied."""
     job = waiting_for(changes, asked)
     if job is None:
@@ -67,9 +68,9 @@ def hear_export(changes: Changes, asked: Export, answer: Response, found: Export
             one_by_one(changes, job, now)
             return None
         plan_calls(changes, job, pages - 1)
-    heard = join(changes, job, found.messages, answer.heard, now)
+    heard = join(changes, job, found.messages, answer.ingested, now)
     if heard < len(found.messages):
-        return replace(answer, heard=heard)
+        return replace(answer, ingested=heard)
     if found.messages:
         job.anew = 0 if found.messages[-1].sent > job.message_at else job.anew
         job.message_at = max(job.message_at, found.messages[-1].sent)
@@ -81,7 +82,7 @@ def hear_export(changes: Changes, asked: Export, answer: Response, found: Export
     return None
 
 
-def refused(changes: Changes, asked: Export, now: int, scope: bool = False) -> None:
+def refused(changes: Changes, asked: ExportMessages, now: int, scope: bool = False) -> None:
     """A cursor has expired; or no messages are to be had, which the contacts' outcomes don't mind."""
     job = waiting_for(changes, asked)
     if job is None:
@@ -94,9 +95,9 @@ def refused(changes: Changes, asked: Export, now: int, scope: bool = False) -> N
         job.next_page(None)
 
 
-def waiting_for(changes: Changes, asked: Export) -> Job | None:
+def waiting_for(changes: Changes, asked: ExportMessages) -> Job | None:
     job = Job.of(changes, asked.location, asked.job or "")
-    return job if job and not job.ended and job.stage == "exporting" and job.page == asked.number else None
+    return job if job and not job.ended and job.stage == "exporting" and job.page == asked.page else None
 
 
 def join(changes: Changes, job: Job, messages: Sequence[Message], start: int, now: int) -> int:

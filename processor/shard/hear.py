@@ -14,7 +14,7 @@ from processor.events.contract import (
     SyncLocationRequested,
 )
 from processor.highlevel.responses import Response
-from processor.ratelimit.budget import change, interactive
+from processor.ratelimit.budget import Lane
 from processor.shard.astray import bury, rehome
 from processor.shard.backfill import backfill_requested, cancel_backfill, fan_out
 from processor.shard.backfill import step as step_backfill
@@ -170,7 +170,7 @@ def sync_requested(changes: Changes, data: SyncLeadRequested, event: Event, now:
     work = lead.work(since, now)
     work.asked += 1
     work.wants_messages |= data.include_messages
-    work.lane = interactive if data.lane == "interactive" else work.lane
+    work.lane = Lane.INTERACTIVE if data.lane == "interactive" else work.lane
     if lead.revision is None:
         work.due = work.due or now + unknown_for_ms
     elif not work.attempts:
@@ -231,7 +231,9 @@ def overdue(changes: Changes, setup: Setup, ids: Sequence[str], now: int) -> Non
         lead.open.asked -= 1
         if not lead.open.asked:
             lead.open.lane = (
-                change if lead.open.causes else min((job.lane for job in served(changes, lead)), default=change)
+                Lane.CHANGE
+                if lead.open.causes
+                else min((job.lane for job in served(changes, lead)), default=Lane.CHANGE)
             )
             if lead.open.question and lead.open.question.by == "export":
                 lead.open.uncover()  # pages that went by meanwhile weren't for it

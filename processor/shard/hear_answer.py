@@ -5,12 +5,12 @@ from typing import Final
 
 from processor.highlevel import responses as outcome
 from processor.highlevel.contact import Contact, digits
-from processor.highlevel.requests import Call, Export, Scan
+from processor.highlevel.requests import Call, ExportMessages, ListContacts
 from processor.highlevel.responses import Response
 from processor.ratelimit.budget import window_ms
+from processor.ratelimit.jitter import jittered
 from processor.shard.export import hear_export
 from processor.shard.export import refused as export_refused
-from processor.shard.jitter import jittered
 from processor.shard.job import Job, active
 from processor.shard.lead import Dead, Lead, Open, Question
 from processor.shard.ledger import Ledger
@@ -34,19 +34,21 @@ not_linked_again_ms: Final = 600_000  # DESIGN §7: a contact that is gone isn't
 
 def hear_answer(changes: Changes, setup: Setup, answer: Response, now: int) -> Iterable[Lead]:
     call, said, permit = answer.call, answer.outcome, answer.call.permit
-    if answer.heard:
+    if answer.ingested:
         hear_page_of_job(changes, setup, answer, now)
         return ()
     location, budget = Location.of(changes, permit.location), Ledger.of(changes, setup, permit.location, now).budget
-    of_job = isinstance(call.what, Scan) or (isinstance(call.what, Export) and call.what.job is not None)
+    of_job = isinstance(call.request, ListContacts) or (
+        isinstance(call.request, ExportMessages) and call.request.job is not None
+    )
     if not of_job:
         changes.landed(location.id, permit.slot)
     changes.busy[location.id] = None
-    if not budget.land(permit.slot, now, answered=answer.status is not None):
+    if not budget.complete(permit.slot, now, responded=answer.status is not None):
         return ()  # heard before, by a turn of which nobody knew whether it had committed
     note(changes, answer, now)
-    if answer.headers and budget.hear(permit.slot, answer.headers, now):
-        tight = {"location": location.id, "ceiling": budget.tight, "until": budget.tight_until}
+    if answer.headers and budget.observe_headers(permit.slot, answer.headers, now):
+        tight = {"location": location.id, "ceiling": budget.external_cap, "until": budget.external_cap_until}
         changes.notes.append(Note("tightened", tight))
     probing, counted = location.breaker.is_probe(permit.granted), not location.breaker.open
     if isinstance(said, outcome.Lost | outcome.Unavailable) or said == outcome.Unsent("connect"):
@@ -79,12 +81,12 @@ def hear_answer(changes: Changes, setup: Setup, answer: Response, now: int) -> I
     asked = list(still_asked(changes, call))
     if asked:
         work = asked[0][1]
-        work.calls[call.kind] = work.calls.get(call.kind, 0) + 1
+        work.calls[call.kind.value] = work.calls.get(call.kind.value, 0) + 1
     for _, work in asked:
         work.looked |= call.kind != "messages"
         work.permit_ms += max(0, call.permit.granted - max(work.due, work.heard))
         work.network_ms += max(0, now - call.permit.granted)
-    width = len({ask.value for ask in call.asks})
+    width = len({asked.question.value for asked in call.questions})
     if width > 1 and isinstance(said, outcome.Found | outcome.Refused) and (job := active(changes, location.id)):
         ors_answered(job, isinstance(said, outcome.Refused), now)
     match said:
@@ -94,7 +96,7 @@ def hear_answer(changes: Changes, setup: Setup, answer: Response, now: int) -> I
             found(asked, call, contacts, now)
         case outcome.Exported(messages, _, cursor):
             for lead, work in asked:
-                if take_in(changes, lead, work, call.asks[0].value, messages, now):
+                if take_in(changes, lead, work, call.questions[0].question.value, messages, now):
                     work.attempts = 0
                 work.cursor = None if cursor == work.cursor else cursor
                 if work.cursor is None:
@@ -129,13 +131,13 @@ def hear_answer(changes: Changes, setup: Setup, answer: Response, now: int) -> I
 
 def hear_page_of_job(changes: Changes, setup: Setup, answer: Response, now: int, counted: bool = True) -> None:
     """A page of contacts or messages, or what became of it."""
-    asked, said, slot = answer.call.what, answer.outcome, answer.call.permit.slot
+    asked, said, slot = answer.call.request, answer.outcome, answer.call.permit.slot
     left = None
-    if isinstance(asked, Scan) and isinstance(said, outcome.Page):
+    if isinstance(asked, ListContacts) and isinstance(said, outcome.Page):
         left = hear_page(changes, setup, asked, answer, said, now)
-    elif isinstance(asked, Export) and isinstance(said, outcome.Exported):
+    elif isinstance(asked, ExportMessages) and isinstance(said, outcome.Exported):
         left = hear_export(changes, asked, answer, said, now)
-    elif isinstance(asked, Scan | Export):
+    elif isinstance(asked, ListContacts | ExportMessages):
         page_failed(changes, setup, asked, answer, now, counted)
     if left is None:
         changes.landed(answer.call.permit.location, slot)  # only now may the next page be asked for
@@ -144,14 +146,14 @@ def hear_page_of_job(changes: Changes, setup: Setup, answer: Response, now: int,
 
 
 def page_failed(
-    changes: Changes, setup: Setup, asked: Scan | Export, answer: Response, now: int, counted: bool
+    changes: Changes, setup: Setup, asked: ListContacts | ExportMessages, answer: Response, now: int, counted: bool
 ) -> None:
     """A job fails only when HighLevel refuses a page of contacts itself."""
     said = answer.outcome
     job = Job.of(changes, asked.location, asked.job or "")
-    if job is None or not job.wants_page or job.page != asked.number:
+    if job is None or not job.wants_page or job.page != asked.page:
         return
-    if isinstance(asked, Export) and isinstance(said, outcome.Refused | outcome.Unauthorized):
+    if isinstance(asked, ExportMessages) and isinstance(said, outcome.Refused | outcome.Unauthorized):
         export_refused(changes, asked, now, scope=isinstance(said, outcome.Unauthorized))
     elif isinstance(said, outcome.Refused):
         end(changes, setup, job, "sync.failed", now, "internal_error" if said.why == "internal_error" else "refused")
@@ -163,9 +165,11 @@ def page_failed(
 
 def still_asked(changes: Changes, call: Call) -> Iterator[tuple[Lead, Open]]:
     """The leads whose question this still is: an answer to an old one is not applied."""
-    for ask in call.asks:
+    for ask in call.questions:
         lead = Lead.of(changes, call.permit.location, ask.lead)
-        if lead.open and lead.open.question == Question(questions.get(call.kind, ask.by), ask.value):
+        if lead.open and lead.open.question == Question(
+            questions.get(call.kind, ask.question.kind), ask.question.value
+        ):
             yield lead, lead.open
 
 
@@ -226,7 +230,7 @@ def note(changes: Changes, answer: Response, now: int) -> None:
     said = answer.outcome
     fields = {
         "location": answer.call.permit.location,
-        "kind": answer.call.kind,
+        "kind": answer.call.kind.value,
         "outcome": type(said).__name__.lower(),
         "status": answer.status,
         "trace_id": answer.trace_id,

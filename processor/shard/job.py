@@ -7,8 +7,7 @@ from typing import Any, Final, Literal, Self
 import orjson
 
 from processor.highlevel.contact import Cursor
-from processor.ratelimit.budget import Lane, backfill
-from processor.ratelimit.budget import job as sync_all
+from processor.ratelimit.budget import Lane
 from processor.shard.lead import Lead
 from processor.shard.state import Changes
 from processor.shard.tables import Pending, Projection
@@ -55,7 +54,7 @@ class Job:
 
     location: str
     id: str  # request id
-    lane: Lane = sync_all
+    lane: Lane = Lane.JOB
     cause: str = ""  # event id
     since: int = 0  # ms, Kafka timestamp of the request
     heard: int = 0  # ms, when we took it up
@@ -95,7 +94,7 @@ class Job:
 
     @property
     def is_backfills(self) -> bool:
-        return self.lane == backfill
+        return self.lane == Lane.BACKFILL
 
     @property
     def kind(self) -> str:

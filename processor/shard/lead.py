@@ -8,7 +8,7 @@ import orjson
 
 from processor.events.contract import HYDRATABLE
 from processor.highlevel.contact import digits, e164, normal_email
-from processor.ratelimit.budget import backfill, change, interactive, job
+from processor.ratelimit.budget import Lane
 from processor.shard.resolve import Evidence
 from processor.shard.state import Changes
 from processor.shard.tables import Pending, Projection, nothing
@@ -68,7 +68,7 @@ class Open:
 
     since: int  # ms, Kafka timestamp of the first cause
     heard: int  # ms, when we took it up
-    lane: int = change
+    lane: int = Lane.CHANGE
     causes: list[list[str]] = field(default_factory=list)  # [event id, type], without requests
     asked: int = 0  # requests that wait for the answer; they are documents of their own
     jobs: list[str] = field(default_factory=list)  # request ids of jobs that wait for it
@@ -136,8 +136,8 @@ class Open:
 
     def give_back(self) -> None:
         """Work that a job took along is the change lane's again; what only jobs want is the lowest one's."""
-        if self.lane >= job:
-            self.lane = change if self.causes or self.asked else backfill if self.jobs else job
+        if self.lane >= Lane.JOB:
+            self.lane = Lane.CHANGE if self.causes or self.asked else Lane.BACKFILL if self.jobs else Lane.JOB
 
 
 @dataclass(slots=True)
@@ -249,7 +249,7 @@ class Lead:
         """An event that wants this lead looked at."""
         work = self.work(since, now)
         causes = work.causes
-        work.lane = min(work.lane, change)  # a job may get to it late
+        work.lane = min(work.lane, Lane.CHANGE)  # a job may get to it late
         if [event_id, kind] not in causes:
             causes.append([event_id, kind])
             del causes[:-causes_kept]
@@ -263,9 +263,9 @@ class Lead:
         if work.question is None:
             return nothing
         lane, exports = work.lane, work.question.by == "export"
-        if exports and lane >= job:
+        if exports and lane >= Lane.JOB:
             lane += messages_lane  # a job reads messages when all else is known
-        sought = work.lane >= job and (work.covered or work.question.by == "get")
+        sought = work.lane >= Lane.JOB and (work.covered or work.question.by == "get")
         hit = work.hits.best.id if sought and work.hits and work.hits.best else None
         at = max(work.due, work.heard)
         return Projection(pending=Pending(lane, at, *work.question, work.width, sought, hit))
@@ -307,7 +307,7 @@ def read_open(
     hits: list[Any] | None = None,
     **read: Any,
 ) -> Open:  # JSON is untyped
-    given = {"since": 0, "heard": 0, "lane": interactive} | read  # zeros are left out
+    given = {"since": 0, "heard": 0, "lane": Lane.INTERACTIVE} | read  # zeros are left out
     return Open(
         question=Question(*question) if question else None,
         payload=Seen(**payload) if payload else None,

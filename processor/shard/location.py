@@ -6,8 +6,8 @@ from typing import Any, Final, Self
 import orjson
 
 from processor.ratelimit.budget import Budget
-from processor.ratelimit.circuit_breaker import Breaker
-from processor.shard.jitter import jittered
+from processor.ratelimit.circuit_breaker import CircuitBreaker
+from processor.ratelimit.jitter import jittered
 from processor.shard.lead import Lead
 from processor.shard.ledger import Ledger
 from processor.shard.setup import Setup
@@ -32,7 +32,7 @@ class Pause:
 class Location:
     id: str
     pause: Pause | None = None
-    breaker: Breaker = field(default_factory=Breaker)
+    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     no_messages_since: int = 0  # ms, when HighLevel last said that the token's scope lacks messages
     state: str = "ok"  # as last reported
     since: int = 0
@@ -47,7 +47,7 @@ class Location:
         """When its next call may be granted, as far as it depends on how HighLevel treats us. `asked`: a Sync waits."""
         if self.pause:
             return self.pause.tried + (trial_asked_ms if asked else trial_every_ms)
-        return max(self.breaker.probe_at, budget.landed_by(now)) if self.breaker.open else now
+        return max(self.breaker.probe_at, budget.idle_by(now)) if self.breaker.open else now
 
     def serves_messages(self, now: int, asked: bool) -> bool:
         """Whether messages may be asked for; while the token's scope lacks them, now and then a call tries."""
@@ -81,7 +81,7 @@ class Location:
     def decode(cls, location: str, document: bytes) -> Self:
         read: dict[str, Any] = orjson.loads(document)  # JSON is untyped
         pause, breaker = read.pop("pause", None), read.pop("breaker", {})
-        return cls(location, Pause(**pause) if pause else None, Breaker(**breaker), **read)
+        return cls(location, Pause(**pause) if pause else None, CircuitBreaker(**breaker), **read)
 
     @classmethod
     def of(cls, changes: Changes, location: str) -> Self:

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from processor.highlevel.requests import Ask, By, Call, Export, GetContact, Search
-from processor.ratelimit.budget import Budget, Lane, Permit, backfill, interactive, lane_names
-from processor.ratelimit.budget import job as sync_all
+from processor.highlevel.requests import Call, ExportMessages, GetContact, LeadQuestion, Question, QuestionKind, Search
+from processor.ratelimit.budget import Budget, Lane, Permit
 from processor.shard.export import begin as begin_export
 from processor.shard.export import page as export_page
 from processor.shard.job import Job, active, tallies
@@ -22,7 +21,7 @@ from processor.shard.tables import Pending
 leads_per_value: Final = 4  # leads that ask the same share a value; more than that wait for the next call
 alone_in_a_call: Final = ("get", "export")
 leads_per_get: Final = 400
-nobody: Final[tuple[tuple[By, str], ...]] = (("id", "none"),)  # a contact that there isn't
+nobody: Final = (Question(QuestionKind.ID, "none"),)  # a contact that there isn't
 look_again_ms: Final = 1_000  # while nothing is granted at all
 
 
@@ -44,23 +43,24 @@ def spend_one(
             changes.remind(location.key, paced_until)
             return calls
         first, job = changes.first_pending(location.id), None
-        if max(first, default=interactive) >= sync_all:
+        if max(first, default=Lane.INTERACTIVE) >= Lane.JOB:
             job = active(changes, location.id)
             if job and begin_export(changes, job, first, now):
                 continue
             first = open_lanes(changes, setup, location.id, first, job)
         nobodys = not first
         if nobodys and (location.pause or location.breaker.open):
-            first = {backfill: now}  # nothing is asked, but whether it is cured is
-        held_until = location.free_at(budget, now, asked=interactive in first) if granting else now + look_again_ms
-        ready = {lane: max(at, held_until, budget.free_at(now, lane)) for lane, at in first.items()}
+            first = {Lane.BACKFILL: now}  # nothing is asked, but whether it is cured is
+        held_until = location.free_at(budget, now, asked=Lane.INTERACTIVE in first) if granting else now + look_again_ms
+        lanes_due = ((Lane(number), at) for number, at in first.items())
+        ready = {lane: max(at, held_until, budget.free_at(now, lane)) for lane, at in lanes_due}
         waiting = [lane for lane, at in ready.items() if at <= now]
         if not waiting:
             changes.remind(location.key, min(ready.values(), default=None))
             return calls
         # a probe comes from whatever has waited longest, else one urgent lead could keep the circuit open
         lane = min(waiting, key=lambda lane: first[lane]) if location.breaker.open else budget.choose(waiting)
-        if nobodys or location.breaker.asks_nobodys:
+        if nobodys or location.breaker.probe_query_due:
             turns_page, lanes = False, []
         else:
             turns_page = job is not None and job.wants_page and lane == job.lane
@@ -84,10 +84,10 @@ def spend_one(
 
 
 def open_lanes(
-    changes: Changes, setup: Setup, location: str, first: Mapping[Lane, int], job: Job | None
-) -> dict[Lane, int]:
+    changes: Changes, setup: Setup, location: str, first: Mapping[int, int], job: Job | None
+) -> dict[int, int]:
     """Of the lanes of jobs only the active one's: its next page, or its questions, as many as may be in flight."""
-    kept = {lane: at for lane, at in first.items() if lane < sync_all}
+    kept = {lane: at for lane, at in first.items() if lane < Lane.JOB}
     if job is None:
         return kept
     at = None
@@ -100,9 +100,9 @@ def open_lanes(
     return kept if at is None else kept | {job.lane: at}
 
 
-def tables_lanes(lanes: Sequence[Lane], job: Job | None) -> list[Lane]:
+def tables_lanes(lanes: Sequence[int], job: Job | None) -> list[int]:
     """Where the questions of these lanes stand that may be asked now: a job's messages come when all else is known."""
-    found: list[Lane] = []
+    found: list[int] = []
     for lane in lanes:
         if job is None or lane != job.lane:
             found.append(lane)
@@ -114,7 +114,7 @@ def tables_lanes(lanes: Sequence[Lane], job: Job | None) -> list[Lane]:
 
 
 def compose(
-    changes: Changes, setup: Setup, location: Location, waiting: Iterable[Lane], size: int, now: int
+    changes: Changes, setup: Setup, location: Location, waiting: Iterable[int], size: int, now: int
 ) -> list[tuple[str, Pending]]:
     """The first lane's first question and all that can ride along with it, up to `size` values."""
     chosen: list[tuple[str, Pending]] = []
@@ -130,7 +130,7 @@ def compose(
             size = min(size, question.width)
             values.add(asked)
             chosen.append((lead, question))
-    if chosen and chosen[0][1].by == "get" and chosen[0][1].lane >= sync_all:  # a GET at most once a contact
+    if chosen and chosen[0][1].by == "get" and chosen[0][1].lane >= Lane.JOB:  # a GET at most once a contact
         named, question = {lead for lead, _ in chosen}, chosen[0][1]
         others = changes.sought(location.id, "get", question.value, leads_per_get)
         chosen += [(lead, question) for lead in others if lead not in named]
@@ -148,22 +148,28 @@ def call(changes: Changes, permit: Permit, questions: Sequence[tuple[str, Pendin
         if lead.open and cursor is None:
             lead.open.export_from = since(lead, first.value)
         start = lead.open.export_from if lead.open else None
-        return Call(permit, Export(permit.location, first.value, start, cursor), (Ask(name, "id", first.value),))
+        return Call(
+            permit,
+            ExportMessages(permit.location, first.value, start, cursor),
+            (LeadQuestion(name, Question(QuestionKind.MESSAGES, first.value)),),
+        )
     if first.by == "get":
-        asks = tuple(Ask(lead, "id", question.value) for lead, question in questions)
+        asks = tuple(LeadQuestion(lead, Question(QuestionKind.CONTACT, question.value)) for lead, question in questions)
         return Call(permit, GetContact(permit.location, first.value), asks)
-    asks = tuple(Ask(lead, question.by, question.value) for lead, question in questions)  # type: ignore[arg-type]  # a get is no ask of a search
-    wanted = tuple(dict.fromkeys((ask.by, ask.value) for ask in asks))
+    asks = tuple(
+        LeadQuestion(lead, Question(QuestionKind(question.by), question.value)) for lead, question in questions
+    )
+    wanted = tuple(dict.fromkeys(ask.question for ask in asks))
     return Call(permit, Search(permit.location, wanted), asks)
 
 
 def note(changes: Changes, made: Call, lane: Lane, wait_ms: int) -> None:
     fields = {
         "location": made.permit.location,
-        "kind": made.kind,
-        "lane": lane_names[lane],
+        "kind": made.kind.value,
+        "lane": Lane(lane).label,
         "wait_ms": wait_ms,
-        "values": len(made.what.wanted) if isinstance(made.what, Search) else 1,
-        "leads": len(made.asks),
+        "values": len(made.request.values) if isinstance(made.request, Search) else 1,
+        "leads": len(made.questions),
     }
     changes.notes.append(Note("granted", fields))

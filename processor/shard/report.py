@@ -3,7 +3,7 @@
 from typing import Final
 
 from processor.events.fields import rfc3339
-from processor.ratelimit.budget import lane_names
+from processor.ratelimit.budget import Lane
 from processor.shard.job import active
 from processor.shard.ledger import Ledger
 from processor.shard.location import Location, report_every_ms
@@ -21,7 +21,7 @@ def report(changes: Changes, setup: Setup, now: int) -> None:
         state, reason, until = location.standing(budget, now)
         if location.pause:
             changes.watched.append((name, location.pause.token))
-        sent = budget.sent_in_window(now)
+        sent = budget.granted_in_window(now)
         changed = state != location.state
         if not changed and now < location.reported + report_every_ms:
             due = location.reported + report_every_ms if sent or location.was_busy else None
@@ -44,10 +44,10 @@ def report(changes: Changes, setup: Setup, now: int) -> None:
                     "since": rfc3339(location.since),
                     "until": rfc3339(until) if until else None,
                     "reason": reason,
-                    "queued": {lane_names[lane]: count for lane, count in queued.items()},
+                    "queued": {Lane(lane).label: count for lane, count in queued.items()},
                     "oldest_pending_s": max(0, now - oldest) // 1000 if oldest is not None else 0,
                     "sent_10s": sent,
-                    "sent_today": budget.sent_today(now),
+                    "sent_today": budget.granted_today(now),
                     "left_today": budget.left_today(now),
                     "worker": setup.worker,
                 }

@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 
 from processor.events.cloudevents import encode
-from processor.ratelimit.budget import lane_names
+from processor.ratelimit.budget import Lane
 from processor.shard.job import Job
 from processor.shard.lead import Lead, facts, forgotten_after_ms
 from processor.shard.notes import Note
@@ -83,7 +83,7 @@ def publish(
         "location": lead.location,
         "lead": lead.id,
         "outcome": outcome,
-        "lane": lane_names[work.lane] if work else lane_names[0],
+        "lane": Lane(work.lane if work else Lane.INTERACTIVE).label,
         "resolved_by": data["resolved_by"],
         "reason": reason,
         "cause_count": len(requests) + len(jobs) + len(causes),

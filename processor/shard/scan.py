@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from processor.highlevel.contact import Contact, e164
-from processor.highlevel.requests import Scan, page_limit
+from processor.highlevel.requests import ListContacts, page_limit
 from processor.highlevel.responses import Page, Response
 from processor.shard.hydrate import get_only
 from processor.shard.job import Job, refused_at_most, tallies
@@ -24,24 +24,26 @@ touches_at_once: Final = 400  # leads, in a turn
 lag_ms: Final = 120_000  # contract.md §4.1: so much may search lag behind, at the very most
 
 
-def page(job: Job) -> Scan:
+def page(job: Job) -> ListContacts:
     """What the next page's call asks for."""
     since = job.scan_from - lag_ms if job.last_pass else None
-    return Scan(job.location, job.id, job.page, job.after, since)
+    return ListContacts(job.location, job.id, job.page, job.after, since)
 
 
-def hear_page(changes: Changes, setup: Setup, asked: Scan, answer: Response, found: Page, now: int) -> Response | None:
+def hear_page(
+    changes: Changes, setup: Setup, asked: ListContacts, answer: Response, found: Page, now: int
+) -> Response | None:
     """A page, or a slice of it. Returns what is left of it for the next turn. An old one is not applied."""
     job = Job.of(changes, asked.location, asked.job)
-    if job is None or job.ended or not job.wants_page or job.page != asked.number:
+    if job is None or job.ended or not job.wants_page or job.page != asked.page:
         return None
     if job.plan is None:
         choose(changes, setup, job, found.contacts, found.total, now)
     if job.stage != "scanning":
         return None
-    heard = join(changes, job, found.contacts, answer.heard, now)
+    heard = join(changes, job, found.contacts, answer.ingested, now)
     if heard < len(found.contacts):
-        return replace(answer, heard=heard)
+        return replace(answer, ingested=heard)
     turn_page(changes, setup, job, found, now)
     return None
 

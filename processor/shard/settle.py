@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from processor.highlevel.contact import Contact, value_limit
-from processor.ratelimit.budget import change, job
+from processor.ratelimit.budget import Lane
 from processor.shard.hydrate import hydrate, search_is_idle, worth_a_get
 from processor.shard.job import active, served, tallies
 from processor.shard.lead import Lead, Memory, Open, Question, Seen, facts, leads_per_value
@@ -61,14 +61,14 @@ def settle(changes: Changes, setup: Setup, lead: Lead, now: int) -> None:
         link(lead, lead.open, decision.contact)
     match decision:
         case Ask(question):
-            if question.by == "get" and lead.open.lane >= job:
+            if question.by == "get" and lead.open.lane >= Lane.JOB:
                 lead.open.due = max(lead.open.due, now)  # after all searches: leads that share a contact share its GET
             lead.open.question = question
             changes.busy[lead.location] = None
         case LookAgain(at):
             told = answer(changes, lead, "not_found", "may_lag", now)
             answer_jobs(changes, lead, "not_found", "may_lag", now, told)
-            lead.open.question, lead.open.due, lead.open.lane = lead.lookup(), at, change
+            lead.open.question, lead.open.due, lead.open.lane = lead.lookup(), at, Lane.CHANGE
             changes.busy[lead.location] = None
         case Done(None, _) if lead.contact_id and lead.open.wants_messages and lead.open.messages is None:
             ask_messages(changes, lead, lead.open, lead.contact_id, now)

@@ -11,8 +11,7 @@ from typing import Final
 
 from processor.events.cloudevents import Event
 from processor.events.contract import SyncCancelRequested, SyncLocationRequested
-from processor.ratelimit.budget import change
-from processor.ratelimit.budget import job as sync_all
+from processor.ratelimit.budget import Lane
 from processor.shard.export import close
 from processor.shard.job import Backfill, Job, going, tallies, walks
 from processor.shard.lead import Lead, Open, Question, leads_per_value
@@ -103,7 +102,7 @@ def open_leads(changes: Changes, setup: Setup, job: Job, now: int, limit: int) -
         work.wants_messages |= job.messages
         if fresh:
             work.lane = job.lane
-        elif job.lane == sync_all and work.lane >= change and not work.asked:
+        elif job.lane == Lane.JOB and work.lane >= Lane.CHANGE and not work.asked:
             job.lent += bool(work.causes)
             work.lane = job.lane
         decision = decide(lead, work, setup.fetch_fields, now)

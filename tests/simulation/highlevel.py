@@ -15,7 +15,15 @@ from typing import Final
 import orjson
 
 from processor.engine.ports import Clock
-from processor.highlevel.requests import Call, Export, Request, Scan, request
+from processor.highlevel.requests import (
+    Call,
+    ExportMessages,
+    HttpRequest,
+    LeadQuestion,
+    ListContacts,
+    QuestionKind,
+    http_request,
+)
 from processor.highlevel.responses import Lost, Response, Throttled, Unauthorized, Unsent, parse
 
 from .conversations import Conversations
@@ -90,7 +98,7 @@ class Server:
             for by, value in names:
                 self._index.setdefault((person.location, by, value), []).append(person)
 
-    def arrive(self, call: Call, asked: Request, worker: str, token: str = "first") -> Reply:
+    def arrive(self, call: Call, asked: HttpRequest, worker: str, token: str = "first") -> Reply:
         """One request arrives: it counts, whatever comes of it."""
         location, now = call.permit.location, self.loop.ms
         log = self._log.setdefault(location, [])
@@ -138,7 +146,7 @@ class Server:
                 return status, {}, {"statusCode": status, "message": message, "traceId": "trace-3"}
         return None
 
-    def _ailing(self, location: str, asked: Request) -> Reply | None:
+    def _ailing(self, location: str, asked: HttpRequest) -> Reply | None:
         """An outage, or an e-mail on which HighLevel stumbles."""
         if self.away(location, "5xx"):
             return self._unavailable()
@@ -169,7 +177,7 @@ class Server:
         self.faults["429 with a date"] += 1
         return {"Retry-After": formatdate(now + seconds, usegmt=True), "Date": formatdate(now, usegmt=True)}
 
-    def serve(self, location: str, asked: Request) -> Reply:
+    def serve(self, location: str, asked: HttpRequest) -> Reply:
         if asked.method == "POST" and asked.path == "/contacts/search":
             return self._search(location, asked.body or {})
         if asked.method == "GET" and asked.path == "/conversations/messages/export":
@@ -286,13 +294,13 @@ class Api:
         now = self.clock.now()
         if now > permit.send_by:
             return Response(call, Unsent("connect"), None, None, None)
-        asks = frozenset(f"{ask.lead} {ask.by} {ask.value}" for ask in call.asks)
+        asks = frozenset(f"{one.lead} {named_by(one)} {one.question.value}" for one in call.questions)
         of = (permit.location, permit.slot, permit.granted, permit.send_by, self.process.name, call.kind, asks)
-        what = call.what
+        what = call.request
         sent = Sent(loop.ms, taken, *of)
-        if isinstance(what, Scan):
+        if isinstance(what, ListContacts):
             sent.page = (what.job, what.updated_since is not None)
-        elif isinstance(what, Export):
+        elif isinstance(what, ExportMessages):
             sent.page, sent.contact = (what.job, False) if what.job else None, what.contact
         server.sent.append(sent)
         response: asyncio.Future[tuple[Response, int]] = loop.create_future()  # and when it came
@@ -316,7 +324,7 @@ class Api:
         return self.server.token(location)
 
     def _travel(self, call: Call, sent: Sent, hang_up: int, response: "asyncio.Future[tuple[Response, int]]") -> None:
-        server, loop, asked = self.server, self.server.loop, request(call.what)
+        server, loop, asked = self.server, self.server.loop, http_request(call.request)
         token = server.token(call.permit.location)
         out, back = server.random.randint(*server.network.out), server.random.randint(*server.network.back)
         location = call.permit.location
@@ -359,7 +367,12 @@ def told_to_wait(headers: Mapping[str, str]) -> int:
     return round((until - now).total_seconds() * 1_000)
 
 
-def wanted(asked: Request) -> Iterable[str]:
+def named_by(one: LeadQuestion) -> str:
+    """Return the field that names the value; a contact's id is an id, whichever call asks about it."""
+    return "id" if one.question.kind in (QuestionKind.CONTACT, QuestionKind.MESSAGES) else one.question.kind
+
+
+def wanted(asked: HttpRequest) -> Iterable[str]:
     if asked.body is None:
         return [asked.path]
     filters = orjson.loads(orjson.dumps(asked.body.get("filters", [{"value": "all"}])))

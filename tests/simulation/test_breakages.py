@@ -137,12 +137,12 @@ def sqlite_committed_before_kafka(patch: pytest.MonkeyPatch) -> None:
 
 def slot_freed_at_send(patch: pytest.MonkeyPatch) -> None:
     """Calls granted are counted, calls on their way are not."""
-    patch.setattr(budget, "unanswered_ms", 0)
+    patch.setattr(budget, "slot_lasts_ms", 0)
 
 
 def unanswered_slots_freed_too_soon(patch: pytest.MonkeyPatch) -> None:
     """As if a call without an answer couldn't arrive late."""
-    patch.setattr(budget, "unanswered_ms", budget.window_ms + 2_000)
+    patch.setattr(budget, "slot_lasts_ms", budget.window_ms + 2_000)
 
 
 def clocks_taken_for_equal(patch: pytest.MonkeyPatch) -> None:
@@ -164,10 +164,12 @@ def old_answer_applied_to_a_new_question(patch: pytest.MonkeyPatch) -> None:
     """An answer is taken for whatever its lead wants to know by now."""
 
     def asked(changes: Changes, call: Call) -> Iterator[tuple[Lead, Open]]:
-        for ask in call.asks:
+        for ask in call.questions:
             lead = Lead.of(changes, call.permit.location, ask.lead)
             if lead.open:
-                lead.open.question = Question("get" if call.kind == "contact" else ask.by, ask.value)
+                lead.open.question = Question(
+                    "get" if call.kind == "contact" else ask.question.kind, ask.question.value
+                )
                 yield lead, lead.open
 
     patch.setattr(hear_answer, "still_asked", asked)

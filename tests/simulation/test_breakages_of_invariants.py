@@ -13,7 +13,7 @@ import pytest
 from processor.engine import clock, inbox, runner
 from processor.engine.dispatch import Dispatch
 from processor.engine.ports import Log, Ports
-from processor.highlevel.requests import Call, Request, request
+from processor.highlevel.requests import Call, HttpRequest, http_request
 from processor.highlevel.responses import Response
 from processor.ratelimit import budget
 from processor.ratelimit.budget import Budget, Lane, Rate
@@ -73,7 +73,7 @@ def calls_in_flight_unbounded(patch: Patch) -> None:
 
 
 def reserve_given_to_jobs(patch: Patch) -> None:
-    patch.setattr(Rate, "kept_from", lambda self, lane: 0)
+    patch.setattr(Rate, "reserved_from", lambda self, lane: 0)
 
 
 # 2: nothing lost
@@ -134,13 +134,13 @@ def requests_forgotten(patch: Patch) -> None:
 
 def answers_heard_anew(patch: Patch) -> None:
     """Whether an answer was heard before isn't asked."""
-    land = Budget.land
+    complete = Budget.complete
 
-    def landed(self: Budget, number: int, now: int, answered: bool) -> bool:
-        land(self, number, now, answered)
+    def completed(self: Budget, number: int, now: int, responded: bool) -> bool:
+        complete(self, number, now, responded)
         return True
 
-    patch.setattr(Budget, "land", landed)
+    patch.setattr(Budget, "complete", completed)
 
 
 # 4: order
@@ -172,11 +172,11 @@ def messages_joined_by_page(patch: Patch) -> None:
 
 
 def contacts_written_where_they_are_read(patch: Patch) -> None:
-    def written(what: Any) -> Request:
-        asked = request(what)
+    def written(what: Any) -> HttpRequest:
+        asked = http_request(what)
         return replace(asked, method="POST") if asked.method == "GET" else asked
 
-    patch.setattr(highlevel, "request", written)
+    patch.setattr(highlevel, "http_request", written)
 
 
 # 6: interactive first

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pytest
 
 from processor.engine.ports import Fenced
-from processor.highlevel.requests import Ask, By, Call, Search, request
+from processor.highlevel.requests import Call, LeadQuestion, Question, QuestionKind, Search, http_request
 from processor.kafka import Intervals
 from processor.ratelimit.budget import Permit
 from processor.shard.state import Out
@@ -208,11 +208,11 @@ def test_a_frozen_member_is_counted_out_hears_nothing_and_comes_back_without_wha
 # HighLevel
 
 
-def asked(server: Server, slot: int, *wanted: tuple[By, str]) -> tuple[int, object]:
-    what = Search("location", wanted)
+def asked(server: Server, slot: int, *wanted: tuple[str, str]) -> tuple[int, object]:
+    what = Search("location", tuple(Question(QuestionKind(by), value) for by, value in wanted))
     permit = Permit("location", slot, server.loop.ms, server.loop.ms + 2_000)
-    call = Call(permit, what, tuple(Ask("lead", by, value) for by, value in wanted))
-    status, _, body = server.arrive(call, request(what), "worker")
+    call = Call(permit, what, tuple(LeadQuestion("lead", question) for question in what.values))
+    status, _, body = server.arrive(call, http_request(what), "worker")
     return status, body
 
 
@@ -235,7 +235,7 @@ def test_search_takes_any_of_the_values_and_lags_behind() -> None:
 
     async def story(loop: VirtualLoop) -> list[list[str]]:
         server = Server(loop, Random(1), Trace(loop), 10, {person.id: person for person in people})
-        wanted: tuple[tuple[By, str], ...] = (("email", "a@example.com"), ("phone", "+15550000000"))
+        wanted: tuple[tuple[str, str], ...] = (("email", "a@example.com"), ("phone", "+15550000000"))
         found = []
         for slot in range(2):
             _, body = asked(server, slot, *wanted)

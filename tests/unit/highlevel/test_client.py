@@ -17,8 +17,17 @@ import pytest
 
 from processor.engine.client import Client, new_socket
 from processor.engine.tokens import Tokens, fingerprint
-from processor.highlevel.requests import Ask, Call, GetContact, Search
-from processor.highlevel.responses import Found, Lost, Outcome, Refused, Response, Unauthorized, Unavailable, Unsent
+from processor.highlevel.requests import Call, GetContact, LeadQuestion, Question, QuestionKind, Search
+from processor.highlevel.responses import (
+    Found,
+    Lost,
+    Refused,
+    Response,
+    ResponseOutcome,
+    Unauthorized,
+    Unavailable,
+    Unsent,
+)
 from processor.ratelimit.budget import Permit
 
 start = 1_700_000_000_000
@@ -168,8 +177,10 @@ async def client_of(
 
 def search(send_within_ms: int = 2_000) -> Call:
     now = real_time()
-    what = Search("loc-1", (("email", email),))
-    return Call(Permit("loc-1", 0, now, now + send_within_ms), what, (Ask("lead-1", "email", email),))
+    question = Question(QuestionKind.EMAIL, email)
+    return Call(
+        Permit("loc-1", 0, now, now + send_within_ms), Search("loc-1", (question,)), (LeadQuestion("lead-1", question),)
+    )
 
 
 def get(send_within_ms: int = 2_000, contact_id: str = "c-1") -> Call:
@@ -181,7 +192,7 @@ both = pytest.mark.parametrize("make", [search, get])
 Make = Callable[..., Call]
 
 
-async def one(script: Script, call: Call, answer_within_ms: int = 8_000) -> tuple[Outcome, int]:
+async def one(script: Script, call: Call, answer_within_ms: int = 8_000) -> tuple[ResponseOutcome, int]:
     """What came of one call, and how many requests arrived."""
     async with serving(script) as server, client_of(server, answer_within_ms=answer_within_ms) as client:
         answer = await client.call(call)
@@ -311,7 +322,7 @@ async def test_an_endless_body_is_bounded(make: Make) -> None:
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", Lost("not HTTP")),
     ],
 )
-async def test_what_is_no_whole_response_is_lost(make: Make, head: bytes, expected: Outcome) -> None:
+async def test_what_is_no_whole_response_is_lost(make: Make, head: bytes, expected: ResponseOutcome) -> None:
     assert (expected, 1) == await one(cut_short(head), make())
 
 

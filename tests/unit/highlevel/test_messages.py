@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.highlevel.message import Message, body_limit, from_export
+from processor.highlevel.message import Message, from_export, message_body_limit
 
 payload: dict[str, Any] = {
     "id": "m-1",
@@ -96,10 +96,10 @@ def test_what_cannot_be_told_from_others_is_dropped(flaw: dict[str, Any]) -> Non
 
 
 def test_a_longer_body_is_cut_between_characters() -> None:
-    found = read(body="ä" * body_limit)
+    found = read(body="ä" * message_body_limit)
 
     assert found is not None
-    assert found.body == "ä" * (body_limit // 2)
+    assert found.body == "ä" * (message_body_limit // 2)
 
 
 def test_nothing_personal_shows_in_a_repr() -> None:

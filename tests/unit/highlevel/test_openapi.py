@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from processor.highlevel.requests import Call, Export, GetContact, Search, request
-from processor.highlevel.responses import Exported, Found, Outcome, Refused, Unauthorized, parse
+from processor.highlevel.requests import Call, ExportMessages, GetContact, Question, QuestionKind, Search, http_request
+from processor.highlevel.responses import Exported, Found, Refused, ResponseOutcome, Unauthorized, parse
 from processor.ratelimit.budget import Permit
 
 folder = Path(__file__).parents[3] / ".." / "shared" / "highlevel" / "openapi"
@@ -31,9 +31,9 @@ registry: Registry[Any] = Registry().with_resources(
     (root + name, DRAFT202012.create_resource(document)) for name, document in documents.items()
 )
 permit = Permit("502goXVW3lIExEQPOnd3", 0, 0, 2_000)
-search = Call(permit, Search("502goXVW3lIExEQPOnd3", (("email", "john@example.com"),)), ())
+search = Call(permit, Search("502goXVW3lIExEQPOnd3", (Question(QuestionKind.EMAIL, "john@example.com"),)), ())
 export = Call(
-    permit, Export("502goXVW3lIExEQPOnd3", "ve9EPM428h8vShlRW1KT", since=1_700_000_000_000, cursor="eyJ9"), ()
+    permit, ExportMessages("502goXVW3lIExEQPOnd3", "ve9EPM428h8vShlRW1KT", since=1_700_000_000_000, cursor="eyJ9"), ()
 )
 get = Call(permit, GetContact("502goXVW3lIExEQPOnd3", "c/1 ?"), ())
 
@@ -67,7 +67,7 @@ def operation(method: str, path: str) -> tuple[dict[str, Any], list[str]]:
 )
 def test_a_request_is_an_operation_of_highlevels(call: Call, operation_id: str, values: list[str]) -> None:
     """Its method and path exist, its version is one of the enum, and nothing that is required is missing."""
-    asked = request(call.what)
+    asked = http_request(call.request)
     found, in_path = operation(asked.method, asked.path)
     required = {(one["in"], one["name"]): one["schema"] for one in found["parameters"] if one["required"]}
 
@@ -80,7 +80,7 @@ def test_a_request_is_an_operation_of_highlevels(call: Call, operation_id: str, 
 
 def test_the_body_of_a_search_fits() -> None:
     """The schema is an empty object: all there is to be wrong is that it isn't one."""
-    validate("v2/contacts.json", "SearchBodyV2DTO", request(search.what).body)
+    validate("v2/contacts.json", "SearchBodyV2DTO", http_request(search.request).body)
 
 
 def test_a_typed_reply_of_a_search_is_read() -> None:
@@ -141,20 +141,20 @@ def test_a_typed_reply_of_a_get_is_read() -> None:
         (422, "UnprocessableDTO", Refused(422)),
     ],
 )
-def test_an_error_is_read(status: int, schema: str, expected: Outcome) -> None:
+def test_an_error_is_read(status: int, schema: str, expected: ResponseOutcome) -> None:
     reply = example("common/common-schemas.json", schema)
     validate("common/common-schemas.json", schema, reply)
 
     assert expected == outcome(get, status, reply)
 
 
-def outcome(call: Call, status: int, reply: object) -> Outcome:
+def outcome(call: Call, status: int, reply: object) -> ResponseOutcome:
     return parse(call, status, {}, orjson.dumps(reply), 0).outcome
 
 
 def test_an_export_is_an_operation_of_highlevels() -> None:
     """Its query holds what is required, and nothing that isn't one of the parameters, in their forms."""
-    asked = request(export.what)
+    asked = http_request(export.request)
     found, _ = operation(asked.method, asked.path)
     parameters = {one["name"]: one for one in found["parameters"] if one["in"] == "query"}
     [version] = [one for one in found["parameters"] if one["in"] == "header"]

@@ -7,15 +7,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.highlevel.requests import Ask, Call, Export, GetContact, Request, Scan, Search, request
+from processor.highlevel.requests import (
+    Call,
+    ExportMessages,
+    GetContact,
+    HttpRequest,
+    LeadQuestion,
+    ListContacts,
+    Question,
+    QuestionKind,
+    Search,
+    http_request,
+)
 from processor.highlevel.responses import (
     Exported,
     Found,
     Gone,
-    Outcome,
     Page,
     Refused,
     Response,
+    ResponseOutcome,
     Throttled,
     Unauthorized,
     Unavailable,
@@ -27,10 +38,12 @@ from processor.ratelimit.headers import RateHeaders
 now = 1_700_000_000_000
 date = "Tue, 14 Nov 2023 22:13:20 GMT"  # the same moment
 permit = Permit("loc-1", 7, now, now + 2_000)
-search = Call(permit, Search("loc-1", (("email", "jane@example.com"),)), (Ask("lead-1", "email", "jane@example.com"),))
-export = Call(permit, Export("loc-1", "c-1"), (Ask("lead-1", "id", "c-1"),))
-scan = Call(permit, Scan("loc-1", "job-1", 1), ())
-get = Call(permit, GetContact("loc-1", "c-1"), (Ask("lead-1", "id", "c-1"),))
+by_email = Question(QuestionKind.EMAIL, "jane@example.com")
+search = Call(permit, Search("loc-1", (by_email,)), (LeadQuestion("lead-1", by_email),))
+its_messages = LeadQuestion("lead-1", Question(QuestionKind.MESSAGES, "c-1"))
+export = Call(permit, ExportMessages("loc-1", "c-1"), (its_messages,))
+scan = Call(permit, ListContacts("loc-1", "job-1", 1), ())
+get = Call(permit, GetContact("loc-1", "c-1"), (LeadQuestion("lead-1", Question(QuestionKind.CONTACT, "c-1")),))
 
 
 def sms(name: str, **changes: object) -> dict[str, object]:
@@ -38,7 +51,7 @@ def sms(name: str, **changes: object) -> dict[str, object]:
     return given | {"dateAdded": "2024-03-27T18:13:49.000Z"} | changes
 
 
-def outcome(call: Call, status: int, reply: object, headers: dict[str, str] | None = None) -> Outcome:
+def outcome(call: Call, status: int, reply: object, headers: dict[str, str] | None = None) -> ResponseOutcome:
     body = reply if isinstance(reply, bytes) else orjson.dumps(reply)
     return parse(call, status, headers or {}, body, now).outcome
 
@@ -50,7 +63,7 @@ def found(call: Call, reply: object) -> tuple[list[str], int]:
 
 
 def test_a_plain_search() -> None:
-    expected = Request(
+    expected = HttpRequest(
         "POST",
         "/contacts/search",
         "2021-07-28",
@@ -62,11 +75,16 @@ def test_a_plain_search() -> None:
         },
     )
 
-    assert expected == request(search.what)
+    assert expected == http_request(search.request)
 
 
 def test_a_search_of_several_values() -> None:
-    asked = request(Search("loc-1", (("email", "a@example.com"), ("id", "c-1"), ("phone", "+15551234567"))))
+    values = (
+        Question(QuestionKind.EMAIL, "a@example.com"),
+        Question(QuestionKind.ID, "c-1"),
+        Question(QuestionKind.PHONE, "+15551234567"),
+    )
+    asked = http_request(Search("loc-1", values))
     expected = {
         "group": "OR",
         "filters": [
@@ -83,9 +101,9 @@ def test_a_search_of_several_values() -> None:
 def test_pages_of_a_scan() -> None:
     """Oldest first, each after the last one's cursor; the last pass only takes what was changed since."""
     asked = [
-        request(Scan("loc-1", "job-1", 1)).body,
-        request(Scan("loc-1", "job-1", 2, (1_700_000_000_000, "c-1"))).body,
-        request(Scan("loc-1", "job-1", 3, None, now)).body,
+        http_request(ListContacts("loc-1", "job-1", 1)).body,
+        http_request(ListContacts("loc-1", "job-1", 2, (1_700_000_000_000, "c-1"))).body,
+        http_request(ListContacts("loc-1", "job-1", 3, None, now)).body,
     ]
     every = {"locationId": "loc-1", "pageLimit": 500, "sort": [{"field": "dateAdded", "direction": "asc"}]}
     changed = {"field": "dateUpdated", "operator": "range", "value": {"gte": "2023-11-14T22:13:20.000Z"}}
@@ -119,9 +137,9 @@ def test_a_page_says_what_follows_it(reply: object, page: tuple[int, int, bool, 
 def test_an_export_of_a_contact_and_of_a_location() -> None:
     every = {"locationId": "loc-1", "channel": "SMS", "limit": "500", "sortBy": "createdAt", "sortOrder": "asc"}
     asked = [
-        request(Export("loc-1", "c-1")),
-        request(Export("loc-1", "c-1", since=now)),
-        request(Export("loc-1", cursor="abc=", job="job-1", number=3)),
+        http_request(ExportMessages("loc-1", "c-1")),
+        http_request(ExportMessages("loc-1", "c-1", since=now)),
+        http_request(ExportMessages("loc-1", cursor="abc=", job="job-1", page=3)),
     ]
 
     assert {("GET", "/conversations/messages/export", "2021-04-15", None)} == {
@@ -157,7 +175,7 @@ def test_what_is_no_exports_reply_is_unavailable() -> None:
 
 
 def test_a_search_of_nothing_is_none() -> None:
-    with pytest.raises(ValueError, match="a search of nothing"):
+    with pytest.raises(ValueError, match="a search without values"):
         Search("loc-1", ())
 
 
@@ -171,13 +189,13 @@ def test_a_search_of_nothing_is_none() -> None:
     ],
 )
 def test_an_id_is_one_segment_of_the_path(contact_id: str, path: str) -> None:
-    assert Request("GET", path, "2021-07-28", None) == request(GetContact("loc-1", contact_id))
+    assert HttpRequest("GET", path, "2021-07-28", None) == http_request(GetContact("loc-1", contact_id))
 
 
 @pytest.mark.parametrize("contact_id", ["", ".", "..", "\ud800"])
 def test_an_id_that_no_url_can_name(contact_id: str) -> None:
     with pytest.raises(ValueError):
-        request(GetContact("loc-1", contact_id))
+        http_request(GetContact("loc-1", contact_id))
 
 
 def test_kinds() -> None:
@@ -404,7 +422,7 @@ def test_reprs_show_nothing_personal() -> None:
     """An answer in a traceback or a log line gives away no e-mail, phone, name or message."""
     hits = {"contacts": [{"id": "c-1", "email": "jane@example.com", "firstNameRaw": "Jane"}], "total": 1}
     answer = parse(search, 200, {}, orjson.dumps(hits), now)
-    shown = f"{answer!r} {search.what!r} {search.asks!r} {request(search.what)!r} {answer.outcome!r}"
+    shown = f"{answer!r} {search.request!r} {search.questions!r} {http_request(search.request)!r} {answer.outcome!r}"
 
     assert "Jane" not in shown
     assert "jane" not in shown

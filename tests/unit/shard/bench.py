@@ -13,8 +13,8 @@ from processor.events.cloudevents import Event, Malformed, Record, decode
 from processor.events.contract import EVENTS
 from processor.highlevel.contact import Contact, as_time, from_contact, from_search
 from processor.highlevel.message import Message
-from processor.highlevel.requests import Call, Export, GetContact, Scan, Search
-from processor.highlevel.responses import Exported, Found, Outcome, Page, Response
+from processor.highlevel.requests import Call, ExportMessages, GetContact, ListContacts, Search
+from processor.highlevel.responses import Exported, Found, Page, Response, ResponseOutcome
 from processor.ratelimit.budget import Rate
 from processor.shard.hear import Input, Reached
 from processor.shard.setup import Setup
@@ -44,9 +44,9 @@ class Bench:
     rows: dict[str, bytes | None] = field(default_factory=dict)  # the changelog, compacted
     notes: list[Any] = field(default_factory=list)
     page: int = 500  # contacts of a scan's page
-    pages: list[Scan] = field(default_factory=list)  # that were asked for
+    pages: list[ListContacts] = field(default_factory=list)  # that were asked for
     messages: list[Message] = field(default_factory=list)  # as HighLevel holds them
-    exports: list[Export] = field(default_factory=list)  # that were asked for
+    exports: list[ExportMessages] = field(default_factory=list)  # that were asked for
     wake_at: int | None = None
 
     def __post_init__(self) -> None:
@@ -114,22 +114,22 @@ class Bench:
         calls, self.calls = self.calls, []
         self.turn(*(answered(call, outcome) for call in calls))
 
-    def lookup(self, call: Call) -> Outcome:
+    def lookup(self, call: Call) -> ResponseOutcome:
         from processor.highlevel.responses import Gone
 
-        if isinstance(call.what, GetContact):
-            found = [contact for contact in self.contacts if contact["id"] == call.what.contact_id]
+        if isinstance(call.request, GetContact):
+            found = [contact for contact in self.contacts if contact["id"] == call.request.contact_id]
             contact = from_contact(found[0]) if found else None
             return Found((contact,), 1) if contact else Gone()
-        if isinstance(call.what, Scan):
-            return self.scan(call.what)
-        if isinstance(call.what, Export):
-            return self.export(call.what)
-        ours = [contact for contact in self.contacts if contact["locationId"] == call.what.location]
-        hits = [self.hit(contact) for contact in ours if matches(contact, call.what.wanted)]
+        if isinstance(call.request, ListContacts):
+            return self.scan(call.request)
+        if isinstance(call.request, ExportMessages):
+            return self.export(call.request)
+        ours = [contact for contact in self.contacts if contact["locationId"] == call.request.location]
+        hits = [self.hit(contact) for contact in ours if matches(contact, call.request.values)]
         return Found(tuple(hits[: self.page]), len(hits))
 
-    def scan(self, asked: Scan) -> Outcome:
+    def scan(self, asked: ListContacts) -> ResponseOutcome:
         """A page of all contacts, as HighLevel sorts and filters them."""
         self.pages.append(asked)
         since = as_time(asked.updated_since) if asked.updated_since is not None else ""
@@ -144,7 +144,7 @@ class Bench:
         hits = tuple(replace(self.hit(one), origin="scan") for one in shown)
         return Page(hits, len(known), len(shown) >= self.page, after)
 
-    def export(self, asked: Export) -> Outcome:
+    def export(self, asked: ExportMessages) -> ResponseOutcome:
         """A page of messages, as HighLevel sorts and filters them. A cursor is the last message's place."""
         self.exports.append(asked)
         start, after = asked.since or 0, asked.cursor.split(" ") if asked.cursor else None
@@ -253,12 +253,12 @@ def lacking(*names: str) -> dict[str, Any]:
 
 def wanted(call: Call) -> tuple[tuple[str, str], ...]:
     """What a search asks for."""
-    assert isinstance(call.what, Search)
-    return call.what.wanted
+    assert isinstance(call.request, Search)
+    return tuple((kind.value, value) for kind, value in call.request.values)
 
 
 def kinds(calls: Sequence[Call]) -> list[str]:
-    return [call.kind for call in calls]
+    return [call.kind.value for call in calls]
 
 
 __all__ = ["Bench", "Reached", "answered", "contact", "here", "kinds", "lacking", "matches", "setup", "start", "whole"]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from processor.events.fields import rfc3339
-from processor.highlevel.requests import GetContact, Scan, Search
+from processor.highlevel.requests import GetContact, ListContacts, Search
 from processor.highlevel.responses import Lost, Refused, Unavailable
 from processor.ratelimit.budget import Rate
 
@@ -71,7 +71,7 @@ def test_few_leads_are_probed_without_looking_at_a_page() -> None:
     bench.sync_all()
     bench.later(5_000)
 
-    assert [type(call.what) for call in bench.made] == [Search]
+    assert [type(call.request) for call in bench.made] == [Search]
     said = summary(bench)
     assert (said["plan"], outcomes(said), said["calls_spent"]) == ("probe", {"updated": 20}, 1)
     assert said["filled"] == {"contact_id": 20, "phone": 20, "last_name": 20}
@@ -86,7 +86,7 @@ def test_a_scan_links_and_hydrates_from_its_pages() -> None:
 
     said = summary(bench)
     assert (said["plan"], outcomes(said)) == ("scan", {"updated": 30})
-    assert [type(call.what) for call in bench.made] == [Scan] * 4  # three pages and the last pass
+    assert [type(call.request) for call in bench.made] == [ListContacts] * 4  # three pages and the last pass
     results = bench.take()
     assert {(one["lead_id"], one["contact_id"]) for one in results} == {
         (f"lead-{number}", f"contact-{number}") for number in range(1, 31)
@@ -107,7 +107,7 @@ def test_names_that_no_payload_gives_are_fetched_once_a_contact() -> None:
     bench.sync_all()
     bench.later(20_000)
 
-    gets = [call.what.contact_id for call in bench.made if isinstance(call.what, GetContact)]
+    gets = [call.request.contact_id for call in bench.made if isinstance(call.request, GetContact)]
     assert sorted(gets) == sorted({f"contact-{number}" for number in range(1, 11)})
     said = summary(bench)
     assert (outcomes(said), said["filled"]["last_name"], said["calls_planned"]) == ({"updated": 12}, 12, 14)
@@ -152,7 +152,7 @@ def test_a_lead_without_a_usable_e_mail_is_joined_by_phone() -> None:
 
     (result,) = [one for one in bench.take() if one["lead_id"] == "lead-11"]
     assert (result["contact_id"], result["resolved_by"], result["hydrated_from"]) == ("contact-11", "phone", "scan")
-    assert [type(call.what) for call in bench.made] == [Scan, Scan]
+    assert [type(call.request) for call in bench.made] == [ListContacts, ListContacts]
 
 
 def test_a_linked_lead_with_gaps_is_filled_from_its_contacts_page() -> None:
@@ -224,7 +224,7 @@ def test_cancelled_its_calls_stop_and_changes_have_their_work_back() -> None:
 
     assert stages(bench)[-1:] == ["sync.cancelled"]
     assert [one["lead_id"] for one in bench.take()] == ["changed"]
-    assert all(isinstance(call.what, Search) for call in bench.made[made:])
+    assert all(isinstance(call.request, Search) for call in bench.made[made:])
 
 
 def test_a_refused_page_fails_the_job() -> None:
@@ -329,7 +329,7 @@ def test_where_no_search_for_several_values_is_taken_the_plan_is_made_anew() -> 
 def refuse_groups(bench: Bench) -> None:
     bench.now += 50
     calls, bench.calls = bench.calls, []
-    wide = [call for call in calls if isinstance(call.what, Search) and len(call.what.wanted) > 1]
+    wide = [call for call in calls if isinstance(call.request, Search) and len(call.request.values) > 1]
     bench.turn(*(answered(call, Refused(422) if call in wide else bench.lookup(call)) for call in calls))
 
 

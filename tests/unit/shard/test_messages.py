@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from processor.highlevel.message import Message
-from processor.highlevel.requests import Export
+from processor.highlevel.requests import ExportMessages
 from processor.highlevel.responses import Lost, Refused, Unauthorized
 
 from .bench import Bench, answered, contact, lacking, setup, whole
@@ -160,7 +160,7 @@ def test_a_missing_scope_pauses_messages_alone() -> None:
         ("lead-1", "unchanged", "failed"),
         ("lead-2", "updated", "not_asked"),
     ]
-    assert [call.kind for call in bench.made].count("messages") == 1
+    assert [call.kind.value for call in bench.made].count("messages") == 1
 
     bench.later(60_000)
     bench.sync(request="request-3", include_messages=True)
@@ -175,11 +175,13 @@ def test_an_export_that_is_lost_eight_times_has_failed() -> None:
     linked(bench)
     bench.sync(include_messages=True, deadline_s=3_600)
     for number in range(20):
-        lost = [call for call in bench.calls if isinstance(call.what, Export)]
+        lost = [call for call in bench.calls if isinstance(call.request, ExportMessages)]
         bench.calls = [call for call in bench.calls if call not in lost]
         bench.turn(*(answered(call, Lost("reset")) for call in lost))
         bench.changed(f"other-{number}", email=f"other{number}@example.com")
-        while not any(isinstance(call.what, Export) for call in bench.calls) and number < 8 and bench.wake_at:
+        while (
+            not any(isinstance(call.request, ExportMessages) for call in bench.calls) and number < 8 and bench.wake_at
+        ):
             bench.now = max(bench.now, min(bench.wake_at, bench.now + 1_000))
             searches, bench.calls = bench.calls, []
             bench.turn(*(answered(call, bench.lookup(call)) for call in searches))
@@ -272,7 +274,10 @@ def test_an_export_is_asked_for_alone() -> None:
     bench.sync("lead-2", "request-2", include_messages=True)
     bench.later(2_000)
 
-    assert [call.what.contact for call in bench.made if isinstance(call.what, Export)] == ["contact-1", "contact-2"]
+    assert [call.request.contact for call in bench.made if isinstance(call.request, ExportMessages)] == [
+        "contact-1",
+        "contact-2",
+    ]
 
 
 @pytest.mark.parametrize("raw_names", [True, False])
@@ -336,7 +341,7 @@ def test_a_cursor_may_be_refused_often_if_the_export_goes_on() -> None:
     while not any(kind == "sync.completed" for kind, _ in progress(bench)):
         bench.now = max(bench.now + 50, bench.wake_at or 0) if not bench.calls else bench.now + 50
         calls, bench.calls = bench.calls, []
-        expired = [call for call in calls if isinstance(call.what, Export) and call.what.cursor]
+        expired = [call for call in calls if isinstance(call.request, ExportMessages) and call.request.cursor]
         refused += len(expired)
         bench.turn(*(answered(call, Refused(400) if call in expired else bench.lookup(call)) for call in calls))
 

@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from processor.highlevel.requests import Call
-from processor.highlevel.responses import Found, Lost, Outcome, Refused, Response, Unauthorized, Unavailable, Unsent
+from processor.highlevel.responses import (
+    Found,
+    Lost,
+    Refused,
+    Response,
+    ResponseOutcome,
+    Unauthorized,
+    Unavailable,
+    Unsent,
+)
 from processor.ratelimit.budget import Rate, window_ms
 from processor.ratelimit.headers import RateHeaders
 from processor.shard.hear import Token
@@ -15,7 +24,7 @@ from processor.shard.hear import Token
 from .bench import Bench, answered, contact, here, setup, start, wanted, whole
 
 poison = {f"jane{number}@example.com" for number in range(3)}
-Served = Callable[[Call], Outcome]
+Served = Callable[[Call], ResponseOutcome]
 
 
 def serve(bench: Bench, ms: int, served: Served) -> None:
@@ -100,8 +109,8 @@ def test_while_the_circuit_is_open_one_call_at_a_time_probes_each_from_another_p
     probes = [call for call in bench.made if len(wanted(call)) == 1][-16:]
     gaps = [later.permit.granted - earlier.permit.granted for earlier, later in pairwise(probes)]
     assert all(60_000 <= gap <= 76_000 for gap in gaps)
-    assert all(bool(earlier.asks) != bool(later.asks) for earlier, later in pairwise(probes))
-    assert len({ask.lead for call in probes for ask in call.asks}) == 8
+    assert all(bool(earlier.questions) != bool(later.questions) for earlier, later in pairwise(probes))
+    assert len({ask.lead for call in probes for ask in call.questions}) == 8
 
 
 @pytest.mark.parametrize("probe_size", [1, 50])
@@ -116,7 +125,7 @@ def test_poisoned_leads_alone_do_not_keep_the_circuit_open(poisoned: int, probe_
 
 
 @pytest.mark.parametrize("outcome", [Unsent("connect"), Lost("dns"), Unavailable("status 403")])
-def test_what_does_not_reach_highlevel_opens_the_circuit_too(outcome: Outcome) -> None:
+def test_what_does_not_reach_highlevel_opens_the_circuit_too(outcome: ResponseOutcome) -> None:
     """A call that can't connect in time counts as no attempt, and isn't made again at once for ever."""
     bench = crowd(1)
     serve(bench, 60_000, lambda call: outcome)

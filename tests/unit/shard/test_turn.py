@@ -529,7 +529,7 @@ def test_an_interactive_question_goes_first_and_changes_ride_along() -> None:
     bench.answer()
     bench.later(11_000)
 
-    assert [ask.lead for ask in bench.made[1].asks] == ["lead-4", "lead-1"]
+    assert [ask.lead for ask in bench.made[1].questions] == ["lead-4", "lead-1"]
 
 
 def test_a_sync_that_joins_a_question_under_way_does_not_ask_twice() -> None:

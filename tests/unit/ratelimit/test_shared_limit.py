@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.ratelimit.budget import Budget, Rate, change
+from processor.ratelimit.budget import Budget, Lane, Rate
 from processor.ratelimit.headers import RateHeaders
 
 from .servers import SlidingLog
@@ -54,13 +54,13 @@ class Shared:
                     back, left = at + random.randint(1, self.latency_ms), max(0, self.limit - load)
                     later(back, "answer" if load <= self.limit else "429", slot, left)
                 else:
-                    budget.land(slot, at, answered=True)
+                    budget.complete(slot, at, responded=True)
                     if kind == "429":
                         budget.freeze(at + 10_000)
                     if self.heeds:
-                        budget.hear(slot, RateHeaders(limit=self.limit, remaining=remaining), at)
+                        budget.observe_headers(slot, RateHeaders(limit=self.limit, remaining=remaining), at)
             if budget.free_at(now) <= now:
-                later(now + random.randint(1, self.latency_ms), "arrival", budget.grant(now, change).slot)
+                later(now + random.randint(1, self.latency_ms), "arrival", budget.grant(now, Lane.CHANGE).slot)
             now = max(now + 1, min([budget.free_at(now), *(at for at, *_ in events[:1])]))
         return self
 
@@ -110,12 +110,12 @@ def test_headers_only_tighten_and_never_for_long(
     for limit, remaining, interval, left in said:
         now = max(now, heeding.free_at(now))
         assert heedless.free_at(now) <= heeding.free_at(now)
-        slot = heeding.grant(now, change).slot
-        heedless.grant(now, change)
+        slot = heeding.grant(now, Lane.CHANGE).slot
+        heedless.grant(now, Lane.CHANGE)
         now += 20
         for budget in (heeding, heedless):
-            budget.land(slot, now, answered=True)
-        heeding.hear(slot, RateHeaders(limit, remaining, interval, None, left), now)
+            budget.complete(slot, now, responded=True)
+        heeding.observe_headers(slot, RateHeaders(limit, remaining, interval, None, left), now)
         assert heedless.free_at(now) <= heeding.free_at(now)
 
     assert heeding.free_at(now + 60_000) == now + 60_000

@@ -1,19 +1,19 @@
 """The circuit breaker alone."""
 
-from processor.ratelimit.circuit_breaker import Breaker
+from processor.ratelimit.circuit_breaker import CircuitBreaker
 
 start = 1_700_000_000_000
 
 
-def opened() -> Breaker:
-    breaker = Breaker()
+def opened() -> CircuitBreaker:
+    breaker = CircuitBreaker()
     for _ in range(5):
         breaker.fail(start, start + 1_000)
     return breaker
 
 
 def test_five_failures_in_a_row_open_it() -> None:
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     seen = []
     for _ in range(5):
         seen.append(breaker.open)
@@ -24,7 +24,7 @@ def test_five_failures_in_a_row_open_it() -> None:
 
 
 def test_an_answer_in_between_begins_the_row_anew() -> None:
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     for number in range(20):
         breaker.fail(start, start + 1_000)
         if number % 4 == 3:
@@ -57,15 +57,15 @@ def test_closed_it_is_as_new() -> None:
     breaker = opened()
     breaker.close()
 
-    assert Breaker() == breaker
+    assert CircuitBreaker() == breaker
 
 
 def test_every_other_probe_is_of_no_leads() -> None:
-    breaker, nobodys = opened(), []
+    breaker, due = opened(), []
     for _ in range(5):
-        nobodys.append(breaker.asks_nobodys)
+        due.append(breaker.probe_query_due)
         breaker.fail(breaker.probe_at, breaker.probe_at + 1_000)
 
-    assert [False, True, False, True, False] == nobodys
+    assert [False, True, False, True, False] == due
     breaker.close()
-    assert not breaker.asks_nobodys
+    assert not breaker.probe_query_due

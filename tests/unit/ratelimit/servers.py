@@ -1,6 +1,6 @@
 """Six servers, each with its own reading of "100 calls per 10 s", as rate limiters are built elsewhere. Calls arrive in
-the order of time; what a server would refuse counts as well, which is the strictest it can be, unless it is told to
-`refuse`. They share nothing with the budget under test."""
+the order of time. A call that a server would refuse counts as well, which is the strictest reading, unless `refuse` is
+called. They share nothing with the budget under test."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -15,14 +15,14 @@ class Server(Protocol):
     worst: int  # the highest load that any call found, itself included
 
     def arrive(self, at: int) -> int:
-        """A call arrives at `at` ms. The load with it; above `limit` a server would refuse it."""
+        """Count a call that arrives at `at` ms. Return the load with it; above `limit` a server would refuse it."""
 
     def refuse(self) -> None:
-        """The call that has just arrived isn't served, and so it counts no more."""
+        """Refuse the call that has just arrived: it counts no more."""
 
 
 class SlidingLog:
-    """Calls in the last 10 s."""
+    """Count the calls in the last 10 s."""
 
     __slots__ = ("_log", "limit", "worst")
 
@@ -45,7 +45,7 @@ class SlidingLog:
 
 
 class FixedWindow:
-    """Calls since the last multiple of 10 s, plus the phase."""
+    """Count the calls since the last multiple of 10 s, plus the phase."""
 
     __slots__ = ("_count", "_ends", "limit", "phase_ms", "worst")
 
@@ -65,12 +65,12 @@ class FixedWindow:
         self._count -= 1
 
     def _end(self, at: int) -> int:
-        """Of the window that a call at `at` is the first one in."""
+        """Return the end of the window whose first call arrives at `at`."""
         return at - (at - self.phase_ms) % window_ms + window_ms
 
 
 class FirstHit(FixedWindow):
-    """Calls since the first one after the last window ended: that one starts the next."""
+    """Count the calls since the first one after the last window ended: that call starts the next window."""
 
     __slots__ = ()
 
@@ -79,7 +79,7 @@ class FirstHit(FixedWindow):
 
 
 class TokenBucket:
-    """Tokens missing from a bucket that holds `limit` and refills evenly in 10 s."""
+    """Count the tokens missing from a bucket that holds `limit` and refills evenly in 10 s."""
 
     __slots__ = ("_last", "_missing", "limit", "worst")
 
@@ -101,7 +101,7 @@ class TokenBucket:
 
 
 class Gcra:
-    """The generic cell rate algorithm: how far the theoretical arrival time lies ahead, in calls; a burst of `limit`."""
+    """Run the generic cell rate algorithm: its load is the lead of the theoretical arrival time, in calls."""
 
     __slots__ = ("_expected", "limit", "worst")
 
@@ -122,7 +122,7 @@ class Gcra:
 
 
 class SlidingCounter:
-    """The last window's count by the share of it that the last 10 s still reach into, plus this window's."""
+    """Add this window's count to the share of the last window's count that still lies in the last 10 s."""
 
     __slots__ = ("_before", "_began", "_count", "limit", "phase_ms", "worst")
 
@@ -147,7 +147,7 @@ class SlidingCounter:
 
 
 def worst(server: Server, arrivals: Iterable[int]) -> int:
-    """The highest load that any of these calls finds; they needn't be in order."""
+    """Return the highest load that any of these calls finds; they needn't be in order."""
     for at in sorted(arrivals):
         server.arrive(at)
     return server.worst
