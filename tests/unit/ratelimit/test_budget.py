@@ -20,7 +20,7 @@ location = "location-1"
 
 @dataclass
 class Network:
-    """How long a request travels, how long its answer does, and whether an answer comes at all."""
+    """The travel times of a request and its response, and the share of calls that get no response."""
 
     out_ms: int = 50
     back_ms: int = 50
@@ -114,7 +114,7 @@ networks = st.builds(
 def test_no_strict_server_ever_sees_more_than_its_limit(
     seed: int, network: Network, per_window: int, late: int
 ) -> None:
-    """Whatever the network does, no reading of the limit counts more than 10/9 of the rate, and never 100."""
+    """Under any network, no reading of the limit counts more than 10/9 of the rate, and never more than 100."""
     rate = Rate(per_window)
     drive = Drive(Random(seed), network, rate, late_ms=late, interactive_per_s=3).run(60)
 
@@ -127,22 +127,21 @@ def test_no_strict_server_ever_sees_more_than_its_limit(
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), network=networks, every=st.sampled_from([300, 2_000, 9_000]))
 def test_a_ledger_handed_over_can_not_overspend(seed: int, network: Network, every: int) -> None:
-    """Crashes at any moment, successors whose clocks differ by up to a second: the server still sees no more than
-    100."""
+    """Workers crash at any moment, and clocks differ by up to a second: the server still sees no more than 100."""
     drive = Drive(Random(seed), network, late_ms=20, crash_every_ms=every).run(60)
 
     assert worst(SlidingLog(), drive.arrivals) <= 100
 
 
 def test_without_the_ledger_a_successor_overspends() -> None:
-    """The guard proved: the same crashes with the ledger lost break the limit."""
+    """The guard is proved: the same crashes with the ledger lost break the limit."""
     drive = Drive(Random(1), Network(), crash_every_ms=300, hand_over=False).run(60)
 
     assert worst(SlidingLog(), drive.arrivals) > 100
 
 
 def test_slots_freed_at_the_grant_let_the_server_see_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The guard proved: 100 granted per 10 s is not 100 arrivals per 10 s."""
+    """The guard is proved: 100 granted per 10 s is not 100 arrivals per 10 s."""
     monkeypatch.setattr(Rate, "ceiling", property(lambda self: 10_000))
     monkeypatch.setattr("processor.ratelimit.budget.in_flight_limit", 10_000)
     drive = Drive(Random(1), Network(out_ms=4_000), Rate(100)).run(60)
@@ -160,8 +159,7 @@ def test_an_endless_backlog_uses_the_whole_budget(late_ms: int) -> None:
 
 @pytest.mark.parametrize("late_ms", [0, 30])
 def test_interactive_calls_hardly_wait_under_an_endless_backlog(late_ms: int) -> None:
-    """Half of the budget asked for by people: 99 of 100 wait no longer than 400 ms, and the rest of it is still
-    used."""
+    """People ask for half of the budget: 99 of 100 wait no longer than 400 ms, and the rest is still used."""
     drive = Drive(Random(3), Network(), late_ms=late_ms, interactive_per_s=4.5, evenly=True).run(600)
     waits = sorted(drive.waits)
 
@@ -191,7 +189,7 @@ def test_every_lower_lane_is_served_in_turn() -> None:
     assert served.count(Lane.INTERACTIVE) >= 52
 
 
-def test_ten_seconds_after_its_answer_a_slot_is_free() -> None:
+def test_a_slot_is_free_ten_seconds_after_its_response() -> None:
     budget = Budget(location, Rate(1), "w")
     permit = budget.grant(start, Lane.CHANGE)
     budget.complete(permit.slot, start + 700, responded=True)
@@ -199,8 +197,8 @@ def test_ten_seconds_after_its_answer_a_slot_is_free() -> None:
     assert budget.free_at(start + 1_000) == start + 10_700
 
 
-def test_a_slot_without_an_answer_is_held_to_its_end() -> None:
-    """Send deadline, 8 s for the answer, and 10 s in which the server may still count it."""
+def test_a_slot_without_a_response_lasts_to_its_end() -> None:
+    """Send deadline, 8 s for the response, and 10 s in which the server may still count it."""
     budget = Budget(location, Rate(1), "w")
     budget.grant(start, Lane.CHANGE)
 
@@ -221,7 +219,7 @@ def test_a_slot_can_not_be_taken_when_none_is_free() -> None:
         budget.grant(start + 1, Lane.CHANGE)
 
 
-def test_told_to_wait_nothing_is_granted_before() -> None:
+def test_a_freeze_grants_nothing_before_its_end() -> None:
     budget = Budget(location, Rate(), "w")
     budget.freeze(start + 7_000)
     budget.freeze(start + 3_000)
@@ -278,7 +276,7 @@ def test_slots_of_another_clock_count_a_second_longer() -> None:
 
 
 def test_no_stored_time_lies_further_ahead_than_it_could_have_been_set() -> None:
-    """A ledger written by a clock that ran a day ahead parks nobody for a day."""
+    """A ledger written by a clock that ran a day ahead parks no location for a day."""
     ahead = start + 24 * 3_600_000
     budget = Budget(location, Rate(1), "w")
     budget.grant(ahead, Lane.CHANGE)
@@ -298,7 +296,7 @@ def test_a_lowered_rate_holds_at_once() -> None:
     assert lower.free_at(now) > now + 4_000
 
 
-def test_the_days_share_is_kept_from_jobs() -> None:
+def test_the_days_reserve_is_kept_from_jobs() -> None:
     """With 10 calls a day and half of them reserved, a job gets 5 and a change the rest."""
     rate = Rate(per_window=100, per_day=10, reserve=0.5)
     budget, now = Budget(location, rate, "w"), start
@@ -311,11 +309,11 @@ def test_the_days_share_is_kept_from_jobs() -> None:
     assert budget.left_today(now) == 5
 
 
-# what HighLevel's headers say
+# HighLevel's headers
 
 
-def spent(budget: Budget, calls: int, now: int = start) -> int:
-    """So many calls, each answered 10 ms later. Returns when the last one was."""
+def complete_calls(budget: Budget, calls: int, now: int = start) -> int:
+    """Make so many calls, each with a response 10 ms later. Return the time of the last response."""
     for _ in range(calls):
         now = budget.free_at(now)
         budget.complete(budget.grant(now, Lane.CHANGE).slot, now + 10, responded=True)
@@ -328,21 +326,23 @@ def last(budget: Budget) -> int:
 
 def test_headers_that_count_our_own_calls_alone_change_nothing() -> None:
     budget = Budget(location, Rate(), "w")
-    now = spent(budget, 30)
+    now = complete_calls(budget, 30)
 
     assert not budget.observe_headers(last(budget), RateHeaders(limit=100, remaining=70), now)
     assert budget.free_at(now + 200) == now + 200
 
 
-def test_what_others_spend_is_left_to_them_for_one_interval() -> None:
+def test_calls_of_others_lower_the_cap_for_one_interval() -> None:
     """30 of ours and 60 of others: (100 - 60) × 9/10 = 36 of ours may be counted at a time, for 10 s."""
     budget = Budget(location, Rate(), "w")
-    now = spent(budget, 30)
+    now = complete_calls(budget, 30)
 
     assert budget.observe_headers(last(budget), RateHeaders(limit=100, remaining=10), now)
-    held = spent(budget, 6, now)
+    held = complete_calls(budget, 6, now)
     assert start + 10_010 <= budget.free_at(held) <= now + 10_000
-    assert not budget.observe_headers(last(budget), RateHeaders(limit=100, remaining=90), held)  # headers only tighten
+    assert not budget.observe_headers(
+        last(budget), RateHeaders(limit=100, remaining=90), held
+    )  # headers only lower the limit
     assert start + 10_010 <= budget.free_at(held) <= now + 10_000
     assert budget.free_at(now + 10_000) == now + 10_000
 
@@ -350,7 +350,7 @@ def test_what_others_spend_is_left_to_them_for_one_interval() -> None:
 def test_a_lower_limit_of_highlevels_is_obeyed() -> None:
     """A test account's 25 in 10 s, with our rate left at 90."""
     budget = Budget(location, Rate(), "w")
-    now = spent(budget, 1)
+    now = complete_calls(budget, 1)
     assert budget.observe_headers(last(budget), RateHeaders(limit=25, remaining=24, interval_ms=10_000), now)
 
     server = SlidingLog(limit=25)
@@ -365,25 +365,25 @@ def test_a_lower_limit_of_highlevels_is_obeyed() -> None:
     assert 23 <= server.worst <= 25
 
 
-def test_a_header_parks_nobody() -> None:
+def test_a_header_parks_no_location() -> None:
     """An interval of an hour with nothing left holds for a minute, then a call asks again."""
     budget = Budget(location, Rate(), "w")
-    now = spent(budget, 1)
+    now = complete_calls(budget, 1)
     budget.observe_headers(last(budget), RateHeaders(limit=1, remaining=0, interval_ms=3_600_000), now)
 
     assert now < budget.free_at(now) <= now + 60_000
 
 
-def test_a_tightened_ceiling_is_handed_over() -> None:
+def test_an_external_cap_is_handed_over() -> None:
     budget = Budget(location, Rate(), "w")
-    now = spent(budget, 30)
+    now = complete_calls(budget, 30)
     budget.observe_headers(last(budget), RateHeaders(limit=100, remaining=10), now)
 
     successor = Budget.decode(budget.encode(), location, Rate(), "other", now)
     assert (36, now + 11_000) == (successor.external_cap, successor.external_cap_until)
 
 
-def test_a_lost_call_is_in_flight_no_more_but_keeps_its_slot() -> None:
+def test_a_lost_call_is_not_in_flight_but_keeps_its_slot() -> None:
     budget = Budget(location, Rate(per_window=100), "w")
     now = start
     for _ in range(20):

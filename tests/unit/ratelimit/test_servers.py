@@ -95,5 +95,5 @@ def test_a_token_bucket_and_gcra_are_the_same_thing(limit: int) -> None:
         assert bucket.arrive(at) == gcra.arrive(at)
 
 
-def test_the_order_in_which_calls_are_told_does_not_matter() -> None:
+def test_the_order_of_the_arrivals_does_not_matter() -> None:
     assert 3 == worst(SlidingLog(), [20_000, 0, 5, 9_999])

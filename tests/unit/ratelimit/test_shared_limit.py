@@ -1,4 +1,4 @@
-"""The budget when other programs spend the same limit: what HighLevel's headers are good for."""
+"""The budget when other programs use the same limit: HighLevel's headers prevent 429s."""
 
 import heapq
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ start = 1_700_000_000_000
 
 @dataclass
 class Shared:
-    """A location whose limit others spend as well, evenly; the server counts whatever arrives and isn't refused."""
+    """A location whose limit other programs use as well, evenly. The server counts all arrivals that it serves."""
 
     others: int  # calls in 10 s
     latency_ms: int = 50  # out, and back, each up to so much
     limit: int = 100
-    heeds: bool = True  # what the headers say
+    heeds: bool = True  # the headers are observed
     ours: int = 0
     refused: int = 0
 
@@ -52,7 +52,7 @@ class Shared:
                         server.refuse()
                         self.refused += 1
                     back, left = at + random.randint(1, self.latency_ms), max(0, self.limit - load)
-                    later(back, "answer" if load <= self.limit else "429", slot, left)
+                    later(back, "response" if load <= self.limit else "429", slot, left)
                 else:
                     budget.complete(slot, at, responded=True)
                     if kind == "429":
@@ -67,7 +67,7 @@ class Shared:
 
 @pytest.mark.parametrize("latency_ms", [50, 400, 2_000])
 def test_alone_headers_cost_nothing(latency_ms: int) -> None:
-    """They count our own calls too: whatever the network does to their order, nobody else is seen in them."""
+    """They count our own calls too: in any order of arrival, they show no other program."""
     heeding, heedless = Shared(0, latency_ms).run(), Shared(0, latency_ms, heeds=False).run()
 
     assert (heedless.ours, 0) == (heeding.ours, heeding.refused)
@@ -91,7 +91,7 @@ def test_a_test_accounts_lower_limit_needs_no_setting() -> None:
 
 
 @given(
-    said=st.lists(
+    reported=st.lists(
         st.tuples(
             st.none() | st.integers(1, 200),
             st.none() | st.integers(0, 200),
@@ -101,13 +101,13 @@ def test_a_test_accounts_lower_limit_needs_no_setting() -> None:
         max_size=25,
     )
 )
-def test_headers_only_tighten_and_never_for_long(
-    said: list[tuple[int | None, int | None, int | None, int | None]],
+def test_headers_only_lower_the_limit_and_never_for_long(
+    reported: list[tuple[int | None, int | None, int | None, int | None]],
 ) -> None:
-    """With whatever they say, no call is granted earlier than without; and a burst's word is over after a minute."""
+    """No headers make a grant earlier than without them, and a lowered burst limit ends after a minute."""
     heeding, heedless = Budget("l", Rate(), "w"), Budget("l", Rate(), "w")
     now = start
-    for limit, remaining, interval, left in said:
+    for limit, remaining, interval, left in reported:
         now = max(now, heeding.free_at(now))
         assert heedless.free_at(now) <= heeding.free_at(now)
         slot = heeding.grant(now, Lane.CHANGE).slot
