@@ -8,11 +8,11 @@ import pytest
 from processor.highlevel.responses import AuthProblem
 from tests.conformance.api_suite import ApiStage, ApiSuite, Disturbance, contact_id, email, limit, location
 from tests.conformance.fakes import LivingProcess, virtual_loop
+from tests.lab.faults import HighLevelFaults, Outage, Refusal
+from tests.lab.workload.contact import Contact
 from tests.simulation.world.highlevel import Api, Server
 from tests.simulation.world.loop import VirtualLoop
-from tests.lab.workload.contact import Contact
 from tests.simulation.world.trace import Trace
-from tests.lab.faults import HighLevelFaults, Outage, Refusal
 
 for_long_ms: Final = 10**9
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import pytest
-from tests.simulation.world.broker import Entry, Faults, Kafka, Transaction
-from tests.simulation.world.log import Session
 
 from processor.engine.ports import Log
 from processor.events.cloudevents import Record
@@ -16,6 +14,8 @@ from processor.shard.store import OutRecord
 from tests.conformance.fakes import LivingProcess, undisturbed_kafka
 from tests.conformance.log_stage import LogStage
 from tests.conformance.log_suite import LogSuite
+from tests.simulation.world.broker import Entry, Faults, Kafka, Transaction
+from tests.simulation.world.log import Session
 
 for_long_ms = 10**9
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields
 from random import Random
 from typing import Final
 
+from processor.ratelimit.budget import Lane
+
 worlds: Final = ("calm", "cuts", "network", "crashes", "pauses", "throttled", "lowered", "beside", "everything")
 quick: Final = ("calm", "cuts", "beside")  # workers that have little to do
 headers: Final = ("sliding log", "fixed window", "first hit", "token bucket", "gcra", "sliding counter")
@@ -16,7 +18,7 @@ class Adversities:
     world: str
     headers: str  # the server whose count HighLevel's headers tell
     interactive: float = 0.5  # share of the budget that people ask for
-    backlog: tuple[int, ...] = (1, 2)  # lanes with endless work
+    backlog: tuple[Lane, ...] = (Lane.CHANGE, Lane.JOB)  # lanes with endless work
     commit: int = 10  # a transaction takes up to so long; no turn, and no call of this one, comes before its end
     late: int = 5  # a wake-up comes so much later
     travel: int = 45  # out, and back, at least
@@ -99,7 +101,7 @@ def adversities(seed: int) -> Adversities:
         world,
         random.choice(headers),
         interactive=random.choice([0, 0.25, 0.5]),
-        backlog=random.choice([(1,), (2,), (1, 2)]),
+        backlog=random.choice([(Lane.CHANGE,), (Lane.JOB,), (Lane.CHANGE, Lane.JOB)]),
         commit=random.choice([2, 10, 20] if world in quick else [2, 10, 150]),
         late=random.choice([0, 5, 20] if world in quick else [0, 30, 400]),
         lowered=world != "beside",

@@ -66,7 +66,9 @@ def a_slot_is_freed_ten_seconds_after_its_grant(patch: Patch) -> None:
 
 
 def a_slot_without_an_answer_ends_as_if_it_had_one(patch: Patch) -> None:
-    wrapped(patch, "land", lambda method, budget, number, now, answered: method(budget, number, now, answered=True))
+    wrapped(
+        patch, "complete", lambda method, budget, number, now, responded: method(budget, number, now, responded=True)
+    )
 
 
 def a_slot_without_an_answer_ends_ten_seconds_after_its_deadline(patch: Patch) -> None:
@@ -82,7 +84,7 @@ def a_call_is_sent_however_late(patch: Patch) -> None:
 
 
 def headers_are_ignored(patch: Patch) -> None:
-    patch.setattr(Budget, "hear", lambda budget, number, said, now: False)
+    patch.setattr(Budget, "observe_headers", lambda budget, number, headers, now: False)
 
 
 def calls_are_not_paced(patch: Patch) -> None:

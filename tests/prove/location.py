@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Final
 
-from processor.ratelimit.budget import Budget, Permit, Rate, interactive
+from processor.ratelimit.budget import Budget, Lane, Permit, Rate
 from processor.ratelimit.headers import RateHeaders
 
 from .adversities import Adversities
@@ -101,8 +101,8 @@ class Location:
         before = budget.encode() if doubtful else b""
         quiet, answers = 0, self.answers
         for slot, how, remaining, retry_after in answers:
-            if budget.land(slot, now, answered=how != lost) and how != lost:
-                budget.hear(slot, told[remaining], now)
+            if budget.complete(slot, now, responded=how != lost) and how != lost:
+                budget.observe_headers(slot, told[remaining], now)
                 if how == refused:
                     wait = retry_after or 10_000
                     budget.freeze(now + wait + int(draw() * wait) // 4)
@@ -110,10 +110,10 @@ class Location:
         permits: list[tuple[Permit, int | None]] = []
         wake = budget.free_at(now)
         while wake <= now:
-            lanes = (interactive, *ills.backlog) if self.waiting else ills.backlog
+            lanes = (Lane.INTERACTIVE, *ills.backlog) if self.waiting else ills.backlog
             lane = budget.choose(lanes)
             permit = budget.grant(now, lane, lanes)
-            permits.append((permit, self.waiting.popleft() if lane == interactive else None))
+            permits.append((permit, self.waiting.popleft() if lane == Lane.INTERACTIVE else None))
             wake = budget.free_at(now)
         self.free_from = committed
         if not doubtful or draw() < 0.5:

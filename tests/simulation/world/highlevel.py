@@ -15,7 +15,15 @@ from typing import Final
 import orjson
 
 from processor.engine.ports import Clock
-from processor.highlevel.requests import Call, ExportMessages, HttpRequest, ListContacts, http_request
+from processor.highlevel.requests import (
+    Call,
+    ExportMessages,
+    HttpRequest,
+    ListContacts,
+    Question,
+    QuestionKind,
+    http_request,
+)
 from processor.highlevel.responses import Lost, Response, Throttled, Unauthorized, Unsent, parse
 from tests.lab.faults import HighLevelFaults, OutageKind, refusal_responses
 from tests.lab.workload.contact import Contact, Fields
@@ -293,7 +301,7 @@ class Api:
         now = self.clock.now()
         if now > permit.send_by:
             return Response(call, Unsent("connect"), None, None, None)
-        asks = frozenset(f"{one.lead} {one.question.kind} {one.question.value}" for one in call.questions)
+        asks = frozenset(f"{one.lead} {named_by(one.question)} {one.question.value}" for one in call.questions)
         of = (permit.location, permit.slot, permit.granted, permit.send_by, self.process.name, call.kind, asks)
         what = call.request
         sent = Sent(loop.ms, taken, *of)
@@ -364,6 +372,11 @@ def told_to_wait(headers: Mapping[str, str]) -> int:
         return int(said) * 1_000
     until, now = (parsedate_to_datetime(date) for date in (said, headers["Date"]))
     return round((until - now).total_seconds() * 1_000)
+
+
+def named_by(question: Question) -> str:
+    """Return what names the lead's contact: a GET and an export name it as a search by id does."""
+    return "id" if question.kind in (QuestionKind.CONTACT, QuestionKind.MESSAGES) else question.kind.value
 
 
 def wanted(asked: HttpRequest) -> Iterable[str]:

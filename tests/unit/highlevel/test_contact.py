@@ -1,4 +1,4 @@
-"""HighLevel's contacts in ours: what a payload truly says."""
+"""HighLevel's contacts are read into ours: only values that a payload truly gives."""
 
 import pytest
 
@@ -69,7 +69,7 @@ def test_a_search_hit() -> None:
 
 
 def test_a_search_hit_without_names_as_entered() -> None:
-    """Lower-cased names are none."""
+    """Lower-cased names are not used."""
     contact = from_hit(firstNameRaw=None, lastNameRaw="")
 
     assert {"first_name", "last_name"}.isdisjoint(contact.fields)
@@ -102,7 +102,7 @@ def test_a_contact_by_id() -> None:
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", 7, True, ["x"], {"x": "y"}, "x" * 1_025])
-def test_what_counts_as_unknown(value: object) -> None:
+def test_an_unusable_value_counts_as_unknown(value: object) -> None:
     contact = from_hit(city=value, email=value, phone=value, locationId=value)
 
     assert {"city", "email", "phone"}.isdisjoint(contact.fields)
@@ -124,7 +124,7 @@ def test_a_deleted_contact_is_dropped() -> None:
     assert from_search({**hit, "deleted": False}) is not None
 
 
-def test_additional_ones_are_bounded() -> None:
+def test_additional_emails_and_phones_are_bounded() -> None:
     contact = from_hit(
         additionalEmails=[f"{n}@example.com" for n in range(90)], additionalPhones=[f"+{n}" for n in range(90)]
     )
@@ -133,7 +133,7 @@ def test_additional_ones_are_bounded() -> None:
 
 
 @pytest.mark.parametrize("several", [None, "a@example.com", {"email": "a@example.com"}, 7, [[], 3, ""]])
-def test_additional_ones_of_another_shape_are_none(several: object) -> None:
+def test_additional_emails_of_another_shape_are_ignored(several: object) -> None:
     assert () == from_hit(additionalEmails=several).other_emails
 
 
@@ -156,7 +156,7 @@ def test_times(text: object, ms: int | None) -> None:
 
 
 @pytest.mark.parametrize("cursor", [None, [], "x", [None], [["x"]], [True], [1, 2, 3, 4, 5], ["x" * 1_025]])
-def test_a_cursor_that_is_none(cursor: object) -> None:
+def test_an_unusable_cursor_is_none(cursor: object) -> None:
     assert from_hit(searchAfter=cursor).search_after is None
 
 

@@ -1,4 +1,4 @@
-"""Our requests and our reading of answers against HighLevel's OpenAPI documents, which lie beside the repository."""
+"""Our requests and our reading of responses against HighLevel's OpenAPI documents, which lie beside the repository."""
 
 import json
 import re
@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from processor.highlevel.requests import Call, ExportMessages, GetContact, Search
-from processor.highlevel.responses import Exported, Found, Outcome, Refused, Unauthorized, parse
+from processor.highlevel.requests import Call, ExportMessages, GetContact, Question, QuestionKind, Search, http_request
+from processor.highlevel.responses import Exported, Found, Refused, ResponseOutcome, Unauthorized, parse
 from processor.ratelimit.budget import Permit
 
 folder = Path(__file__).parents[3] / ".." / "shared" / "highlevel" / "openapi"
@@ -31,7 +31,7 @@ registry: Registry[Any] = Registry().with_resources(
     (root + name, DRAFT202012.create_resource(document)) for name, document in documents.items()
 )
 permit = Permit("502goXVW3lIExEQPOnd3", 0, 0, 2_000)
-search = Call(permit, Search("502goXVW3lIExEQPOnd3", (("email", "john@example.com"),)), ())
+search = Call(permit, Search("502goXVW3lIExEQPOnd3", (Question(QuestionKind.EMAIL, "john@example.com"),)), ())
 export = Call(
     permit, ExportMessages("502goXVW3lIExEQPOnd3", "ve9EPM428h8vShlRW1KT", since=1_700_000_000_000, cursor="eyJ9"), ()
 )
@@ -44,7 +44,7 @@ def validate(name: str, schema: str, value: object) -> None:
 
 
 def example(name: str, schema: str) -> dict[str, Any]:
-    """An object of the schema's own examples, kept where they fit their own types."""
+    """Return an object of the schema's own examples, as far as they fit their own types."""
     properties = documents[name]["components"]["schemas"][schema]["properties"]
     given = {field: about["example"] for field, about in properties.items() if "example" in about}
     fits = {field: Draft202012Validator(properties[field]).is_valid(value) for field, value in given.items()}
@@ -52,7 +52,7 @@ def example(name: str, schema: str) -> dict[str, Any]:
 
 
 def operation(method: str, path: str) -> tuple[dict[str, Any], list[str]]:
-    """The operation that a path belongs to, and the values of its path parameters."""
+    """Return the operation of a path, and the values of its path parameters."""
     paths = documents["v2/contacts.json"]["paths"] | documents["v2/conversations.json"]["paths"]
     for template, operations in paths.items():
         form = re.sub(r"\\\{\w+\\\}", "([^/?#]+)", re.escape(template))
@@ -67,7 +67,7 @@ def operation(method: str, path: str) -> tuple[dict[str, Any], list[str]]:
 )
 def test_a_request_is_an_operation_of_highlevels(call: Call, operation_id: str, values: list[str]) -> None:
     """Its method and path exist, its version is one of the enum, and nothing that is required is missing."""
-    asked = request(call.request)
+    asked = http_request(call.request)
     found, in_path = operation(asked.method, asked.path)
     required = {(one["in"], one["name"]): one["schema"] for one in found["parameters"] if one["required"]}
 
@@ -79,8 +79,8 @@ def test_a_request_is_an_operation_of_highlevels(call: Call, operation_id: str, 
 
 
 def test_the_body_of_a_search_fits() -> None:
-    """The schema is an empty object: all there is to be wrong is that it isn't one."""
-    validate("v2/contacts.json", "SearchBodyV2DTO", request(search.what).body)
+    """The schema is an empty object, so only a body that is no object would not fit."""
+    validate("v2/contacts.json", "SearchBodyV2DTO", http_request(search.request).body)
 
 
 def test_a_typed_reply_of_a_search_is_read() -> None:
@@ -88,10 +88,10 @@ def test_a_typed_reply_of_a_search_is_read() -> None:
     reply = {"contacts": [contact], "total": 1}
     validate("history/contacts-search-2025-08-26.json", "SearchContactSuccessResponseDto", reply)
 
-    said = outcome(search, 200, reply)
+    found = outcome(search, 200, reply)
 
-    assert isinstance(said, Found)
-    (read,) = said.contacts
+    assert isinstance(found, Found)
+    (read,) = found.contacts
     assert ("102goXVW3lIExEQPOnd3", "502goXVW3lIExEQPOnd3", "john@example.com") == (read.id, read.location, read.email)
     assert ("jane@example.com",) == read.other_emails
     assert ("123456789", "987654321") == read.other_phones
@@ -113,10 +113,10 @@ def test_a_typed_reply_of_a_get_is_read() -> None:
     validate("v2/contacts.json", "ContactsByIdSuccessfulResponseDto", {"contact": contact})
     its = Call(permit, GetContact(contact["locationId"], contact["id"]), ())
 
-    said = outcome(its, 200, {"contact": contact})
+    found = outcome(its, 200, {"contact": contact})
 
-    assert isinstance(said, Found)
-    (read,) = said.contacts
+    assert isinstance(found, Found)
+    (read,) = found.contacts
     assert {
         "email": "rubika@deos.com",
         "phone": "+18832327657",
@@ -141,20 +141,20 @@ def test_a_typed_reply_of_a_get_is_read() -> None:
         (422, "UnprocessableDTO", Refused(422)),
     ],
 )
-def test_an_error_is_read(status: int, schema: str, expected: Outcome) -> None:
+def test_an_error_is_read(status: int, schema: str, expected: ResponseOutcome) -> None:
     reply = example("common/common-schemas.json", schema)
     validate("common/common-schemas.json", schema, reply)
 
     assert expected == outcome(get, status, reply)
 
 
-def outcome(call: Call, status: int, reply: object) -> Outcome:
+def outcome(call: Call, status: int, reply: object) -> ResponseOutcome:
     return parse(call, status, {}, orjson.dumps(reply), 0).outcome
 
 
 def test_an_export_is_an_operation_of_highlevels() -> None:
     """Its query holds what is required, and nothing that isn't one of the parameters, in their forms."""
-    asked = request(export.what)
+    asked = http_request(export.request)
     found, _ = operation(asked.method, asked.path)
     parameters = {one["name"]: one for one in found["parameters"] if one["in"] == "query"}
     [version] = [one for one in found["parameters"] if one["in"] == "header"]
@@ -180,7 +180,7 @@ def test_a_typed_reply_of_an_export_is_read() -> None:
     validate("v2/conversations.json", "GetMessageResponseDto", message)
     reply = {"messages": [message], "total": 1, "nextCursor": None}
     validate("v2/conversations.json", "ExportMessagesResponseDto", {"messages": [message], "total": 1})
-    said = parse(export, 200, {}, orjson.dumps(reply), 0).outcome
+    exported = parse(export, 200, {}, orjson.dumps(reply), 0).outcome
 
-    assert isinstance(said, Exported)
-    assert [(one.id, one.type, one.body) for one in said.messages] == [(message["id"], "TYPE_SMS", message["body"])]
+    assert isinstance(exported, Exported)
+    assert [(one.id, one.type, one.body) for one in exported.messages] == [(message["id"], "TYPE_SMS", message["body"])]

@@ -1,4 +1,4 @@
-"""Each server counts calls with a load that is known by hand."""
+"""Each server on calls whose load is known by hand."""
 
 from collections.abc import Callable
 from random import Random
@@ -76,7 +76,7 @@ def test_all_refuse_the_hundred_and_first_call_of_a_burst(server: Callable[[], S
 
 
 @pytest.mark.parametrize("server", [SlidingLog, FixedWindow, FirstHit, TokenBucket, Gcra, SlidingCounter])
-def test_a_refused_call_counts_no_more(server: Callable[..., Server]) -> None:
+def test_what_a_server_refuses_counts_no_more(server: Callable[..., Server]) -> None:
     judge = server(limit=3)
     found = []
     for at in [10_000] * 6:
@@ -95,5 +95,5 @@ def test_a_token_bucket_and_gcra_are_the_same_thing(limit: int) -> None:
         assert bucket.arrive(at) == gcra.arrive(at)
 
 
-def test_the_order_of_the_calls_does_not_matter() -> None:
+def test_the_order_of_the_arrivals_does_not_matter() -> None:
     assert 3 == worst(SlidingLog(), [20_000, 0, 5, 9_999])

@@ -1,8 +1,6 @@
-"""Six servers, each with its own reading of "100 calls per 10 s", as rate limiters are built elsewhere.
-
-Calls arrive in the order of time. A refused call counts as well, which is the strictest reading, unless `refuse` takes
-it back. The servers share nothing with the budget under test.
-"""
+"""Six servers, each with its own reading of "100 calls per 10 s", as rate limiters are built elsewhere. Calls arrive in
+the order of time. A call that a server would refuse counts as well, which is the strictest reading, unless `refuse` is
+called. They share nothing with the budget under test."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -17,14 +15,14 @@ class Server(Protocol):
     worst: int  # the highest load that any call found, itself included
 
     def arrive(self, at: int) -> int:
-        """Let a call arrive at `at` ms and return the load with it. Above `limit` a server would refuse the call."""
+        """Count a call that arrives at `at` ms. Return the load with it; above `limit` a server would refuse it."""
 
     def refuse(self) -> None:
-        """Stop counting the call that has just arrived: it isn't served."""
+        """Refuse the call that has just arrived: it counts no more."""
 
 
 class SlidingLog:
-    """Calls in the last 10 s."""
+    """Count the calls in the last 10 s."""
 
     __slots__ = ("_log", "limit", "worst")
 
@@ -47,7 +45,7 @@ class SlidingLog:
 
 
 class FixedWindow:
-    """Calls since the last multiple of 10 s, plus the phase."""
+    """Count the calls since the last multiple of 10 s, plus the phase."""
 
     __slots__ = ("_count", "_ends", "limit", "phase_ms", "worst")
 
@@ -72,7 +70,7 @@ class FixedWindow:
 
 
 class FirstHit(FixedWindow):
-    """Calls since the first one after the last window ended: that call starts the next window."""
+    """Count the calls since the first one after the last window ended: that call starts the next window."""
 
     __slots__ = ()
 
@@ -81,7 +79,7 @@ class FirstHit(FixedWindow):
 
 
 class TokenBucket:
-    """Tokens missing from a bucket that holds `limit` and refills evenly in 10 s."""
+    """Count the tokens missing from a bucket that holds `limit` and refills evenly in 10 s."""
 
     __slots__ = ("_last", "_missing", "limit", "worst")
 
@@ -103,7 +101,7 @@ class TokenBucket:
 
 
 class Gcra:
-    """The generic cell rate algorithm: the lead of the theoretical arrival time, in calls; a burst of `limit`."""
+    """Run the generic cell rate algorithm: its load is the lead of the theoretical arrival time, in calls."""
 
     __slots__ = ("_expected", "limit", "worst")
 
@@ -124,7 +122,7 @@ class Gcra:
 
 
 class SlidingCounter:
-    """The last window's count, weighed by the share of it within the last 10 s, plus this window's count."""
+    """Add this window's count to the share of the last window's count that still lies in the last 10 s."""
 
     __slots__ = ("_before", "_began", "_count", "limit", "phase_ms", "worst")
 
@@ -149,7 +147,7 @@ class SlidingCounter:
 
 
 def worst(server: Server, arrivals: Iterable[int]) -> int:
-    """Return the highest load that any of these calls finds. They needn't be in order."""
+    """Return the highest load that any of these calls finds; they needn't be in order."""
     for at in sorted(arrivals):
         server.arrive(at)
     return server.worst
