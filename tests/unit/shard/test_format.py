@@ -107,9 +107,10 @@ def test_an_unknown_key_of_a_document_is_kept(kind: str) -> None:
     other.turn()
     other.changed("filled", revision=2, email="jane2@example.com")
     other.later(1_000)  # the job goes on
+    other.cancel("backfill-1", location_id=None)
 
     written = [key for key in keys if other.rows[key] != before[key] and other.rows[key] is not None]
-    open_ones = [key for key in written if b'"ended"' not in (other.rows[key] or b"")]
+    open_ones = [key for key in written if b'"stage":"over"' not in (other.rows[key] or b"")]
     assert open_ones
     assert all(stored(other, key)["novel"] == {"by": "another"} for key in open_ones)
 
