@@ -3,7 +3,7 @@
 SEEDS fault schedules of whole workers, as many saturated locations of 45 minutes each, and a run of chaos on a real Kafka
 for each hundred. `make prove` takes some minutes; `make prove SEEDS=2000` about an hour on two cores; other seeds
 each night with `FIRST=`. Exit 1: a promise was broken, a bar of use or waiting missed, or it was interrupted: the report
-says how far it came.
+shows how far it came.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := {*options.parts} - {*parts}:
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
-    logging.disable()  # clients of a broker that is killed tell of it
+    logging.disable()  # clients of a broker that is killed log that
     chosen, seeds, began = options.parts or parts, range(options.first, options.first + options.seeds), monotonic()
     proof = Proof(command(chosen, seeds), date.today().isoformat())  # noqa: DTZ011  # the day where it runs
     try:

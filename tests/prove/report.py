@@ -153,7 +153,7 @@ def chaos(proof: Proof) -> Iterator[str]:
         ("repeated", f"{sum(len(one.repeated) for one in runs)}", "0"),
         ("other flaws", f"{sum(len(one.other) for one in runs)}", "0"),
         ("worst window", f"{max(one.worst_window for one in runs)}", f"≤ {limit}"),
-        ("429s that nobody injected", f"{sum(one.refused for one in runs)}", "0"),
+        ("429s that no fault injected", f"{sum(one.refused for one in runs)}", "0"),
         ("results", f"{sum(one.results for one in runs):,}", ""),
         ("messages", f"{sum(one.messages for one in runs):,}", ""),
         ("calls", f"{sum(one.calls for one in runs):,}", ""),

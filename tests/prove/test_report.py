@@ -1,4 +1,4 @@
-"""A proof's page says what was broken, how to see it again, and what was missed."""
+"""The page of a proof shows broken promises, the commands that show them again, and missed bars."""
 
 from collections import Counter
 

@@ -67,7 +67,7 @@ def test_killed_at_every_await_in_turn_a_job_goes_on(make: MakeWorkload, state: 
 
 
 def test_a_crash_costs_the_calls_whose_responses_were_not_committed_and_no_more() -> None:
-    """Of pages, which follow each other, it costs one: a page may be ingested in part."""
+    """It costs one page, too, because a page may be ingested in part."""
     for kill in list(kills_at_each_point(0, "lost", small_sync_all, small_world))[5::30]:
         costs_what_was_not_committed(outlived(small_sync_all, kill))
 

@@ -1,4 +1,4 @@
-"""What a seed makes happen: of a schedule and of a load."""
+"""The schedule and the workload of a seed."""
 
 from collections import Counter
 from itertools import pairwise
@@ -28,7 +28,7 @@ def test_every_seed_has_deaths_an_outage_a_visit_cuts_and_ailments(seed: int) ->
 
 
 @pytest.mark.parametrize("seed", [*seeds_in_test, *seeds_in_proof])
-def test_nothing_fails_and_nobody_tells_in_the_last_seconds(seed: int) -> None:
+def test_nothing_fails_or_is_published_in_the_last_seconds(seed: int) -> None:
     ends = [event.at_s + event.lasts_s for event in schedule(seed, lasts_s)]
 
     assert max(ends) <= lasts_s - quiet_s
@@ -42,8 +42,8 @@ def test_the_same_seed_is_the_same_schedule_and_load() -> None:
 
 
 @pytest.mark.parametrize("seed", seeds_in_test)
-def test_whatever_befalls_somebody_is_over_before_the_next(seed: int) -> None:
-    """But the network of a worker fails whatever befalls the worker."""
+def test_a_fault_is_over_before_the_next_one_of_its_lane(seed: int) -> None:
+    """The network of a worker has a lane of its own."""
     lanes: dict[tuple[str, bool], list[Event]] = {}
     for event in schedule(seed, lasts_s):
         lanes.setdefault((event.whom, event.kind in kinds.network), []).append(event)
