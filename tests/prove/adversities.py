@@ -1,4 +1,4 @@
-"""What goes wrong at one location, drawn from a seed. Each world has its own troubles; `everything` has them all."""
+"""Faults at one location, drawn from a seed. Each world has its own kinds; `everything` has them all."""
 
 from dataclasses import dataclass, fields
 from random import Random
@@ -16,7 +16,7 @@ class Adversities:
     """Times in ms; `every` is a mean, 0 is never. Shares are of 1."""
 
     world: str
-    headers: str  # the server whose count HighLevel's headers tell
+    headers: str  # the server whose count HighLevel's headers show
     interactive: float = 0.5  # share of the budget that people ask for
     backlog: tuple[Lane, ...] = (Lane.CHANGE, Lane.JOB)  # lanes with endless work
     commit: int = 10  # a transaction takes up to so long; no turn, and no call of this one, comes before its end
@@ -29,12 +29,12 @@ class Adversities:
     answers_lost: float = 0.0
     cut_every: int = 0  # nothing passes in either direction; what is held then arrives at once
     cut: int = 0
-    held: float = 0.0  # share of the calls made meanwhile that are soon told to be lost, and yet are delivered then
+    held: float = 0.0  # share of the calls made meanwhile that are soon reported as lost, and yet are delivered then
     crash_every: int = 0
     down: int = 0  # until a successor opens
     pause_every: int = 0  # the worker is stopped: it takes no turn, and sends nothing
     pause: int = 0
-    throttled: float = 0.0  # share of calls at which HighLevel says 429
+    throttled: float = 0.0  # share of calls to which HighLevel responds 429
     others: int = 0  # calls in 10 s that other programs spend
     lowered: bool = True  # our rate leaves room for them
 
@@ -44,23 +44,42 @@ class Adversities:
 
     @property
     def calm(self) -> bool:
-        """Nothing goes wrong: here use and waits are measured."""
+        """True if nothing goes wrong: here use and waits are measured."""
         return self.world == "calm"
 
     @property
     def bunched(self) -> bool:
-        """Calls granted one by one may arrive together."""
+        """True if calls granted one by one may arrive together."""
         return self.cut_every > 0 or max(self.jitter, self.connect) > 400 or self.unseen
 
     @property
     def unseen(self) -> bool:
-        """Calls may arrive that were told to be lost: more of them together than may be in flight."""
+        """True if reported losses may still arrive: more calls together than may be in flight."""
         return self.requests_lost > 0 or (self.cut_every > 0 and self.held > 0)
 
     def __str__(self) -> str:
-        """What differs from the defaults."""
-        said = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
-        return ", ".join(f"{name} {value}" for name, value, default in said if value != default)
+        """Return all that differs from the defaults."""
+        values = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
+        return ", ".join(f"{name} {value}" for name, value, default in values if value != default)
+
+
+def draw_network(random: Random) -> dict[str, int]:
+    return {
+        "jitter": random.choice([10, 100, 400, 2_000, 8_000]),
+        "tail": random.choice([1, 1, 3, 8]),
+        "connect": random.choice([2, 2, 100, 1_900, 3_000]),
+        "cut_every": random.choice([0, 20_000, 120_000]),
+        "cut": random.choice([500, 3_000, 9_000, 30_000]),
+    }
+
+
+def draw_crashes(random: Random) -> dict[str, int]:
+    return {
+        "crash_every": random.choice([700, 4_000, 15_000, 60_000]),
+        "down": random.choice([1, 200, 3_000, 12_000]),
+        "jitter": random.choice([10, 400]),
+        "connect": random.choice([2, 400]),
+    }
 
 
 def adversities(seed: int) -> Adversities:
@@ -69,25 +88,14 @@ def adversities(seed: int) -> Adversities:
     requests_lost = answers_lost = throttled = held = 0.0
     everything = world == "everything"
     if world in ("network", "lowered") or everything:
-        drawn |= {
-            "jitter": random.choice([10, 100, 400, 2_000, 8_000]),
-            "tail": random.choice([1, 1, 3, 8]),
-            "connect": random.choice([2, 2, 100, 1_900, 3_000]),
-            "cut_every": random.choice([0, 20_000, 120_000]),
-            "cut": random.choice([500, 3_000, 9_000, 30_000]),
-        }
+        drawn |= draw_network(random)
         held = random.choice([0, 0.5, 1])
         requests_lost, answers_lost = (random.choice([0, 0, 0.02, 0.3]) for _ in range(2))
     if world == "cuts":  # and nothing else: calls that the network held back come on top of a whole budget
         drawn |= {"cut_every": random.choice([8_000, 20_000]), "cut": random.choice([6_000, 12_000, 18_000])}
         held = random.choice([0, 1, 1])
     if world in ("crashes", "lowered") or everything:
-        drawn |= {
-            "crash_every": random.choice([700, 4_000, 15_000, 60_000]),
-            "down": random.choice([1, 200, 3_000, 12_000]),
-            "jitter": drawn.get("jitter", random.choice([10, 400])),
-            "connect": drawn.get("connect", random.choice([2, 400])),
-        }
+        drawn = draw_crashes(random) | drawn
     if world == "pauses" or everything:
         drawn |= {"pause_every": random.choice([3_000, 20_000]), "pause": random.choice([300, 1_900, 6_000, 20_000])}
     if world == "throttled" or everything:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import pytest
+from tests.lab.checkers.invariants import invariants, liveness, other_promises
 
 from processor.ratelimit.budget import Rate
 from tests.lab.faults import HighLevelFaults, Outage
@@ -16,7 +17,6 @@ from tests.lab.workload.message_workload import read_by_location, synced_twice
 from tests.lab.workload.workload import Workload, flood, of_kinds
 from tests.simulation.breakages import budget, engine, jobs, leads
 from tests.simulation.checkers import all_checkers, objecting
-from tests.simulation.checkers.invariants import invariants, liveness, other_promises
 from tests.simulation.faults.kills import Kill
 from tests.simulation.runs import job_worlds
 from tests.simulation.runs.fault_worlds import highlevel_outages, stepped_clocks
