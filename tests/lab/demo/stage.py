@@ -51,7 +51,7 @@ class Child:
         self._log = self.folder / "log"
         with self._log.open("wb") as log:
             self._leash = subprocess.Popen(
-                [sys.executable, "-I", "-S", leash.__file__, str(self.folder), str(os.getpid())],
+                [sys.executable, "-I", "-S", leash.__file__, str(self.folder), str(os.getpid()), "remove"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -79,7 +79,7 @@ class Child:
     @property
     def ended(self) -> bool:
         """By itself, or because of somebody else."""
-        return not self._killed and not self.ask("look").startswith("running")
+        return not self._killed and not self.ask("state").startswith("running")
 
     @property
     def log(self) -> list[str]:
