@@ -1,4 +1,4 @@
-"""One real Kafka for the whole session; each test keeps to topics of its own."""
+"""Provide one real Kafka for the whole session. Each test keeps to topics of its own."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.lab.kafka_node import Broker, kafka
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever lies here is an integration test, marked or not."""
+    """Mark all tests of this folder as integration tests."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
@@ -19,12 +19,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[Broker]:
-    """`broker.bootstrap` says where it is. Tests that stop or kill one start their own: `with node() as mine`."""
+    """Provide Kafka at `broker.bootstrap`. Tests that stop or kill one start their own: `with node() as mine`."""
     with kafka() as running:
         yield running
 
 
 @pytest.fixture
 def topic_prefix() -> str:
-    """For KAFKA_TOPIC_PREFIX: tests share the broker and never a topic, a group or a transactional id."""
+    """Return a KAFKA_TOPIC_PREFIX of the test's own, so that no topic, group or transactional id is shared."""
     return f"test-{uuid4().hex[:12]}."

@@ -30,7 +30,7 @@ from processor.kafka import (
 )
 from processor.shard.state import Out
 from processor.topics import TOPICS, home, mismatches, prefixed
-from tests.integration.upkeep import cut, make_anew
+from tests.integration.topic_operations import delete_records, recreate_topic
 from tests.lab.kafka_node import Broker, node
 
 pytestmark = pytest.mark.integration
@@ -355,7 +355,7 @@ async def test_a_changelog_deleted_and_made_anew_is_another_one(config: KafkaCon
         file.close()
     kept = open_state(log.identity, 0, position)
     kept.close()
-    await make_anew(config, "processor.changelog", 3)
+    await recreate_topic(config, "processor.changelog", 3)
     async with opened(config) as anew:
         await anew.commit([], [("new", b"1"), ("more", b"1")])
     async with opened(config) as anew:
@@ -525,7 +525,7 @@ async def test_a_position_outside_of_the_log_is_told_and_read_from_the_start(con
         for topic in ("lead.changes", "contact.events"):
             for number in range(5):
                 await producer.send_and_wait(prefixed(config.prefix, topic), b"%d" % number, partition=0)
-    await cut(config, "lead.changes", 0, before=3)
+    await delete_records(config, "lead.changes", 0, before=3)
     log = KafkaLog(config, 0)
     await log.open()
     alerts = await log.assign({"lead.changes": 1, "contact.events": 99, "sync.requests": 0})
@@ -543,7 +543,7 @@ async def test_a_position_that_goes_out_of_range_breaks_the_log(config: KafkaCon
             await producer.send_and_wait(prefixed(config.prefix, "lead.changes"), b"%d" % number, partition=0)
     log = KafkaLog(config, 0)
     await log.open()
-    await cut(config, "lead.changes", 0, before=3)
+    await delete_records(config, "lead.changes", 0, before=3)
     await log.assign({})
     with pytest.raises(Broken, match=r"lead\.changes: position 0 is out of range"):
         await polled(log, 5)

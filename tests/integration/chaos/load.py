@@ -13,7 +13,7 @@ from tests.integration.canaries import Lead, places
 from tests.integration.chaos.schedule import faulty, quiet_s
 from tests.integration.jobs import backfill, sync_all
 from tests.integration.residents import Contact, Town
-from tests.integration.talks import Said, sms, talk
+from tests.integration.talks import LeadMessage, sms, talk
 
 partitions: Final = 6
 where: Final = dict(zip(faulty, places(len(faulty), partitions), strict=True))
@@ -72,7 +72,7 @@ class Load:
         return [Contact(*pair) for pair in sorted(pairs)] + [one for town in towns.values() for one in town.contacts]
 
     @cached_property
-    def talks(self) -> list[Said]:
+    def talks(self) -> list[LeadMessage]:
         """All that HighLevel has."""
         residents = [lead for town in towns.values() for lead in town.leads if lead.outcome in ("updated", "unchanged")]
         pairs: list[tuple[Lead, int]] = [(lead, sms_each) for lead in residents]

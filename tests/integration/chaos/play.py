@@ -23,9 +23,9 @@ from tests.integration.chaos.load import Load, load, partitions
 from tests.integration.chaos.proxy import proxy
 from tests.integration.chaos.schedule import Event, crew, guest, schedule
 from tests.integration.chaos.verdict import Seen, Verdict, judged, lost
-from tests.integration.stage import Stage, stage
-from tests.integration.talks import say as say_sms
-from tests.lab.demo.spent import spent
+from tests.integration.talks import add_messages
+from tests.integration.trial import Trial, trial
+from tests.lab.harness.calls import summarize_calls
 from tests.lab.kafka_node import Node, node
 
 latency_ms: Final = 60
@@ -69,24 +69,24 @@ async def run(seed: int, seconds: float, folder: Path, broker: Node, say: Callab
     """Logs go to `folder`, and what was told, where there are flaws. `broker` is killed and started again."""
     async with AsyncExitStack() as stack:
         prefix = f"chaos-{seed}-{uuid4().hex[:8]}."
-        here = await stack.enter_async_context(stage(broker.bootstrap, prefix, folder, partitions))
+        here = await stack.enter_async_context(trial(broker.bootstrap, prefix, folder, partitions))
         upstream, events = load(seed, seconds), schedule(seed, seconds)
-        highlevel = here.highlevel(upstream.contacts, latency_ms)
-        await asyncio.to_thread(say_sms, highlevel, upstream.talks)
+        highlevel = here.start_highlevel(upstream.contacts, latency_ms)
+        await asyncio.to_thread(add_messages, highlevel, upstream.talks)
         proxies = {whom: await stack.enter_async_context(proxy(highlevel.url)) for whom in (*crew, guest)}
         workers = Crew(here, highlevel, broker, proxies, say)
         for whom in crew:
             workers.start(whom)
-        await here.shared(*workers.now.values())
+        await here.wait_until_shared(*workers.now.values())
         async with asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(workers.keep(), name="keep")
             await suffer(workers, upstream, events)
             took_s = await done(here, upstream, workers.flaws, say)
             keeping.cancel()
         await workers.end()
-        told = await here.told()
-        seen = Seen(highlevel.log(), highlevel.report()["totals"]["refused"])
-        said = {f"{one.name}, {number}": one.said for number, one in enumerate(here.workers)}
+        told = await here.end_workers()
+        seen = Seen(highlevel.arrivals_by_location(), highlevel.report()["totals"]["refused"])
+        said = {f"{one.name}, {number}": one.everything_written for number, one in enumerate(here.workers)}
         found = judged(upstream, told, seen, said)
         outcome = summed_up(seed, events, upstream, told, seen, found, workers.flaws, took_s)
         if outcome.flaws:
@@ -114,7 +114,7 @@ async def suffer(workers: Crew, upstream: Load, events: Sequence[Event]) -> None
             tasks.create_task(workers.befall(event, begin), name=f"{event.whom}: {event.kind}")
 
 
-async def tell(here: Stage, told: Sequence[tuple[float, Out]], begin: float) -> None:
+async def tell(here: Trial, told: Sequence[tuple[float, Out]], begin: float) -> None:
     """Leads before the requests that name them. Where Kafka doesn't take it, it is told again: upstream doesn't know whether
     it was heard."""
     done = 0
@@ -133,10 +133,10 @@ async def tell(here: Stage, told: Sequence[tuple[float, Out]], begin: float) -> 
         done += len(due)
 
 
-async def done(here: Stage, upstream: Load, flaws: list[str], say: Callable[[str], None]) -> float:
+async def done(here: Trial, upstream: Load, flaws: list[str], say: Callable[[str], None]) -> float:
     """Wait until nothing is missing. How long that took, s."""
     begin = told = time.monotonic()
-    while missing := [*lost(upstream, here.heard)]:
+    while missing := [*lost(upstream, here.outputs)]:
         now = time.monotonic()
         if now - told > say_every_s:
             told = now
@@ -165,7 +165,7 @@ def summed_up(
         len(verdict.results(told)),
         len(verdict.imported(told)),
         sum(map(len, seen.arrivals.values())),
-        spent(seen.arrivals).worst_window,
+        summarize_calls(seen.arrivals).worst_window,
         seen.refused,
         found.lost,
         found.repeated,

@@ -11,7 +11,7 @@ from processor.events.cloudevents import Record
 from tests.integration.chaos.load import load, where
 from tests.integration.chaos.outputs import letter, right
 from tests.integration.chaos.verdict import Seen, Verdict, judged
-from tests.lab.demo.spent import Arrival
+from tests.lab.harness.calls import Arrival
 
 made: Final = load(1, 24)
 whole: Final = right(made)

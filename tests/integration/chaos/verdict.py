@@ -13,9 +13,9 @@ import orjson
 from processor.events.cloudevents import Record
 from processor.topics import home
 from tests.integration.chaos.load import Load, everywhere, partitions, towns
-from tests.integration.jobs import Course, begin_and_end, course, missed, uneven
+from tests.integration.jobs import JobEvents, begin_and_end, job_events, result_flaws, summary_flaws
 from tests.integration.judge import data, disordered, doubled, leaked
-from tests.lab.demo.spent import Arrival, server_limit, spent
+from tests.lab.harness.calls import Arrival, server_limit, summarize_calls
 
 Json = Mapping[str, Any]
 outcomes: Final = ("updated", "unchanged", "created", "not_found", "ambiguous", "failed")
@@ -56,11 +56,11 @@ def lost(load: Load, told: Sequence[Record]) -> Iterator[str]:
     yield from (f"{request} has no result" for request in load.requests if not named[request])
     yield from (f"{request} has no answer" for request in load.requests if not answers[request])
     for name, town in towns.items():
-        if "completed" not in kinds(course(told, name)):
+        if "completed" not in kinds(job_events(told, name)):
             yield f"the Sync All of {name} isn't completed"
         else:
-            yield from (f"the Sync All of {name}: {flaw}" for flaw in missed(told, town.leads, name))
-    running = [each for each in range(partitions) if "completed" not in kinds(course(told, everywhere, each))]
+            yield from (f"the Sync All of {name}: {flaw}" for flaw in result_flaws(told, town.leads, name))
+    running = [each for each in range(partitions) if "completed" not in kinds(job_events(told, everywhere, each))]
     yield from (f"the backfill of partition {partition} isn't completed" for partition in running)
     if not running:
         unnamed = load.backfilled - {one["lead_id"] for one in of_job(told, everywhere)}
@@ -113,8 +113,8 @@ def wrong(load: Load, told: Sequence[Record]) -> Iterator[str]:
 def miscounted(load: Load, told: Sequence[Record]) -> Iterator[str]:
     """Summaries of jobs that don't say what was published, or not what the generator knows."""
     for name, town in towns.items():
-        if heard := course(told, name):
-            yield from (f"the Sync All of {name}: {flaw}" for flaw in uneven(heard, town.leads))
+        if heard := job_events(told, name):
+            yield from (f"the Sync All of {name}: {flaw}" for flaw in summary_flaws(heard, town.leads))
     for name, heard in courses(told).items():
         request, _, partition = name.partition(" ")
         there = [one for one in of_job(told, request) if partition in ("", str(home(one["location_id"], partitions)))]
@@ -122,7 +122,7 @@ def miscounted(load: Load, told: Sequence[Record]) -> Iterator[str]:
     yield from (f"nobody asked for job {name}" for name in courses(told) if name.split()[0] not in (*towns, everywhere))
 
 
-def uncounted(heard: Course, published: Mapping[str, int]) -> Iterator[str]:
+def uncounted(heard: JobEvents, published: Mapping[str, int]) -> Iterator[str]:
     """`unchanged` leads are counted, and nothing is published of them."""
     for kind, said in heard:
         if sum(said[name] for name in outcomes) != said["leads_done"] or said["leads_done"] > said["leads_total"]:
@@ -137,7 +137,7 @@ def uncounted(heard: Course, published: Mapping[str, int]) -> Iterator[str]:
 
 
 def over_budget(seen: Seen) -> Iterator[str]:
-    worst = spent(seen.arrivals)
+    worst = summarize_calls(seen.arrivals)
     if worst.worst_window > server_limit:
         yield f"{worst.worst_location} made {worst.worst_window} calls in 10 s"
     if seen.refused:
@@ -168,9 +168,9 @@ def answered(told: Sequence[Record]) -> Iterator[str]:
     return (one["request_id"] for one in data(told, "sync.progress", "sync.answered"))
 
 
-def courses(told: Sequence[Record]) -> dict[str, Course]:
+def courses(told: Sequence[Record]) -> dict[str, JobEvents]:
     """Of each job that was told of, a backfill's by partition."""
-    found: dict[str, Course] = {}
+    found: dict[str, JobEvents] = {}
     for record in told:
         event = orjson.loads(record.value or b"{}") if record.topic == "sync.progress" else {}
         if event and event["type"] != "sync.answered":
@@ -180,7 +180,7 @@ def courses(told: Sequence[Record]) -> dict[str, Course]:
     return found
 
 
-def kinds(heard: Course) -> list[str]:
+def kinds(heard: JobEvents) -> list[str]:
     """How it began and ended."""
     return [kind for kind, _ in heard if kind in begin_and_end]
 

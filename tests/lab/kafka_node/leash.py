@@ -14,12 +14,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
 look_every_s = 1.0  # at the owner: another process may hold our input open
 end_within_s = 15.0  # a child that was asked to stop; then it is killed
+removals = 30  # at most: a process of another leash may still write there
 parent_death_signal = 1  # PR_SET_PDEATHSIG
 
 
@@ -104,8 +106,11 @@ def main(folder: str, owner: int, remove: bool) -> None:
     finally:
         if child:
             end(child, signal.SIGKILL)
-        if remove:
+        for _ in range(removals if remove else 0):
             shutil.rmtree(folder, ignore_errors=True)
+            if not os.path.exists(folder):
+                break
+            time.sleep(0.1)
 
 
 def lines(owner: int) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What operators and retention do to topics under a worker."""
+"""Do to topics what operators and retention do to them under a worker."""
 
 import asyncio
 from contextlib import suppress
@@ -10,14 +10,14 @@ from processor.kafka import KafkaConfig, Refused, administrating, create_topics
 from processor.topics import prefixed
 
 
-async def cut(config: KafkaConfig, topic: str, partition: int, before: int) -> None:
-    """The log begins there from now on, as retention would have it."""
+async def delete_records(config: KafkaConfig, topic: str, partition: int, before: int) -> None:
+    """Let the log begin at this offset from now on, as retention does."""
     async with administrating(config) as admin:
         await admin.delete_records({TopicPartition(prefixed(config.prefix, topic), partition): RecordsToDelete(before)})
 
 
-async def make_anew(config: KafkaConfig, topic: str, partitions: int) -> None:
-    """Deleting goes on in the background, so the new one may be refused for a while."""
+async def recreate_topic(config: KafkaConfig, topic: str, partitions: int) -> None:
+    """Delete and create a topic. Deleting goes on in the background, so the new one may be refused for a while."""
     name = prefixed(config.prefix, topic)
     async with administrating(config) as admin:
         await admin.delete_topics([name])
