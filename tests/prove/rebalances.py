@@ -11,17 +11,17 @@ from statistics import quantiles
 from typing import Final, Literal
 
 from processor.ratelimit.budget import Rate
-from tests.simulation.broker import Faults
-from tests.simulation.fate import Fate
-from tests.simulation.group import Group
-from tests.simulation.loop import start_ms
-from tests.simulation.named import statically
-from tests.simulation.play import Run, World, finish, prepare
-from tests.simulation.spending import busiest, grouped
-from tests.simulation.tale import Tale
-from tests.simulation.together import Direction
-from tests.simulation.weather import Network
-from tests.simulation.world import Scenario, at_home
+from tests.lab.checkers.calls import busiest, grouped
+from tests.lab.workload.lead import WorkloadLead
+from tests.lab.workload.times import start_ms
+from tests.lab.workload.workload import Workload, locations_at_home
+from tests.simulation.faults.group_faults import GroupFault, as_static_members
+from tests.simulation.runs.play import finish, prepare
+from tests.simulation.runs.play_group import GroupRun
+from tests.simulation.runs.run import Run, World
+from tests.simulation.world.broker import Faults
+from tests.simulation.world.group import Group
+from tests.simulation.world.network import Network
 
 How = Literal["leaves", "dies"]  # SIGTERM, kill -9
 
@@ -95,50 +95,50 @@ def measured(case: Case, seconds: int, seed: int = 0) -> Row:
 
 def saturated(case: Case, seconds: int, seed: int) -> Run:
     ends = warm_ms + seconds * 1000
-    locations = [location for where in range(partitions) for location in at_home(1, where, partitions)]
-    tales: list[Tale] = []
+    locations = [location for where in range(partitions) for location in locations_at_home(1, where, partitions)]
+    tales: list[WorkloadLead] = []
     for location in locations:
         tales += backlog(seed, location, len(tales), ends)
         tales += asked(seed, location, len(tales), ends)
     owned = tuple(range(partitions))
-    scenario = Scenario(seed, tales, raw_names=frozenset(locations), partitions=partitions, owned=owned)
+    scenario = Workload(seed, tales, raw_names=frozenset(locations), partitions=partitions, owned=owned)
     run = prepare(
         scenario, World(probe_size=1, network=round_trip, faults=Faults(slow=0.0)), fates=restarts(case, seed, ends)
     )
     run.group = Group(run.kafka, scenario.owned)
-    return finish(run, story(Direction(run, run.group), ends))
+    return finish(run, story(GroupRun(run, run.group), ends))
 
 
-async def story(direction: Direction, ends: int) -> None:
+async def story(direction: GroupRun, ends: int) -> None:
     direction.begin()
     await asyncio.sleep(ends / 1000)
 
 
-def restarts(case: Case, seed: int, ends: int) -> Sequence[Fate]:
+def restarts(case: Case, seed: int, ends: int) -> Sequence[GroupFault]:
     random = Random(f"{seed} restarts")
-    fates = [Fate(0, "starts", who) for who in range(workers)]
+    fates = [GroupFault(0, "starts", who) for who in range(workers)]
     if case.every_s:
         each = case.every_s * 1000
         for number, at in enumerate(range(warm_ms, ends - each // 2, each)):  # at any time between two heartbeats
             at += random.randint(each // 4, each // 2)
-            fates.append(Fate(at, case.how, number % workers, back_after_ms, lands=random.random() < 0.5))
-    return statically(fates) if case.static else fates
+            fates.append(GroupFault(at, case.how, number % workers, back_after_ms, lands=random.random() < 0.5))
+    return as_static_members(fates) if case.static else fates
 
 
-def backlog(seed: int, location: str, first: int, ends: int) -> Iterator[Tale]:
+def backlog(seed: int, location: str, first: int, ends: int) -> Iterator[WorkloadLead]:
     """Leads, each worth one call, that are there before the budget can serve them."""
     for number in range((ends + ahead_ms) * per_window // 10_000):
-        tale = Tale(seed, first + number, location, True, max(0, number * 10_000 // per_window - ahead_ms))
+        tale = WorkloadLead(seed, first + number, location, True, max(0, number * 10_000 // per_window - ahead_ms))
         person = tale.person()
         tale.change(1, {"email": person.fields["email"]}, person)
         yield tale
 
 
-def asked(seed: int, location: str, first: int, ends: int) -> Iterator[Tale]:
+def asked(seed: int, location: str, first: int, ends: int) -> Iterator[WorkloadLead]:
     """Syncs, each worth one call, at any time."""
     random, at = Random(f"{seed} {location} asked"), 0.0
     while (at := at + random.expovariate(share * per_window / 10_000)) < ends:
-        tale = Tale(seed, first, location, True, int(at))
+        tale = WorkloadLead(seed, first, location, True, int(at))
         person = tale.person()
         tale.is_so(1, {name: person.fields[name] for name in ("email", "timezone")}, person)
         tale.sync(f"request-{first}", lead=tale.snapshot(1))

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from time import perf_counter, process_time
 from typing import Final
 
+from tests.lab.workload.times import start_ms
+from tests.lab.workload.workload import flood
 from tests.simulation.__main__ import worlds
-from tests.simulation.befell import faults
-from tests.simulation.loop import start_ms
-from tests.simulation.oracles import violations
-from tests.simulation.play import World, play
-from tests.simulation.shortest import complaint
-from tests.simulation.world import flood
+from tests.simulation.checkers import violations
+from tests.simulation.faults.observed import count_faults
+from tests.simulation.runs.play import play
+from tests.simulation.runs.run import World
+from tests.simulation.runs.shortest import failure_report
 
 names: Final[Sequence[str]] = tuple(worlds)
 
@@ -32,8 +33,8 @@ class Outcome:
 
     seed: int
     world: str
-    complaint: str  # what the oracles say, and the shortest trace that shows it; empty, if all is well
-    faults: Mapping[str, int]  # by kind
+    failure_report: str  # what the oracles say, and the shortest trace that shows it; empty, if all is well
+    count_faults: Mapping[str, int]  # by kind
     calls: int
     virtual_ms: int
     real_s: float  # without the search for the shortest trace
@@ -50,8 +51,8 @@ def run(seed: int) -> Outcome:
     return Outcome(
         seed,
         world,
-        complaint(played) if said else "",
-        dict(faults(played)),
+        failure_report(played) if said else "",
+        dict(count_faults(played)),
         len(played.server.sent),
         played.loop.ms - start_ms,
         real_s,

@@ -24,20 +24,21 @@ from processor.shard.lead import Lead, Open, Question
 from processor.shard.state import Changes
 from processor.shard.tally import Tally
 from processor.shard.turn import Effects
-
-from .ailments import ailing, stepped
-from .deaths import few_calls, moments
-from .log import Session
-from .oracles import broken
-from .play import Run, World, play
-from .shortest import complaint
-from .talking import paged, synced_twice, talkative
-from .toil import churned, few, jobs, overtaken, shared_jobs, slow, stalled
-from .toil import sync_all as one_job
-from .trouble import quarrel, stormy
-from .weather import Network
-from .worker import Kill
-from .world import Scenario, flood, scenario
+from tests.lab.workload.job_workload import churning_sync_all, overtaken_backfill, small_sync_all
+from tests.lab.workload.message_workload import read_by_location, synced_twice
+from tests.lab.workload.workload import Workload, flood, of_kinds
+from tests.simulation.checkers import objecting
+from tests.simulation.faults.kills import Kill
+from tests.simulation.runs.fault_worlds import highlevel_outages, stepped_clocks
+from tests.simulation.runs.job_worlds import jobs, jobs_in_group, slow_world, small_world, stalled_scan
+from tests.simulation.runs.kill_points import kill_points, small_budget
+from tests.simulation.runs.message_worlds import paged_world
+from tests.simulation.runs.play import play
+from tests.simulation.runs.run import Run, World
+from tests.simulation.runs.shortest import failure_report
+from tests.simulation.runs.worker_worlds import overloaded, worker_group
+from tests.simulation.world.log import Session
+from tests.simulation.world.network import Network
 
 slow_ways = Network(out=(5, 7_000), back=(5, 500))  # what was granted long ago may arrive only now
 no_sharing = World(Rate(9), probe_size=1, network=slow_ways)
@@ -47,7 +48,7 @@ no_sharing = World(Rate(9), probe_size=1, network=slow_ways)
 class Trial:
     """Runs in which a breakage must show."""
 
-    scenarios: Sequence[Scenario]
+    scenarios: Sequence[Workload]
     world: World = field(default_factory=World)
     kills: Callable[[], Iterable[Sequence[Kill]]] = lambda: [()]
 
@@ -76,14 +77,14 @@ def now_and_then() -> Iterable[Sequence[Kill]]:
 
 def unheard() -> Iterable[Sequence[Kill]]:
     """The worker dies while the end of a transaction is on its way, and it gets lost."""
-    deciding = [step for step, point in moments(0) if point.deciding]
+    deciding = [step for step, point in kill_points(0) if point.deciding]
     return ([Kill(step, lands=False, pause_ms=1)] for step in deciding[::2])
 
 
 floods = Trial([flood(seed, leads=30) for seed in range(3)], no_sharing, now_and_then)
-killed = Trial([scenario(0)], few_calls, unheard)
-revised = Trial([scenario(seed, ["out_of_order"] * 4) for seed in range(5)])
-retyped = Trial([scenario(seed, ["changes_email"] * 4) for seed in range(5)])
+killed = Trial([of_kinds(0)], small_budget, unheard)
+revised = Trial([of_kinds(seed, ["out_of_order"] * 4) for seed in range(5)])
+retyped = Trial([of_kinds(seed, ["changes_email"] * 4) for seed in range(5)])
 
 
 def no_ledger_handed_over(patch: pytest.MonkeyPatch) -> None:
@@ -330,47 +331,47 @@ def slice_taken_for_the_page(patch: pytest.MonkeyPatch) -> None:
 
 
 def unheard_ends_of_jobs() -> Iterable[Sequence[Kill]]:
-    deciding = [step for step, point in moments(0, one_job, few) if point.deciding]
+    deciding = [step for step, point in kill_points(0, small_sync_all, small_world) if point.deciding]
     return ([Kill(step, lands=False, pause_ms=1)] for step in deciding)
 
 
-one_job_killed = Trial([one_job(0)], few, unheard_ends_of_jobs)
-one_job_alone = Trial([one_job(seed) for seed in range(5)], few)
-churned_alone = Trial([churned(seed) for seed in range(5)], slow)
-overtaken_alone = Trial([overtaken(seed) for seed in range(5)], few)
-synced_alone = Trial([synced_twice(seed) for seed in range(3)], paged)
-talkative_alone = Trial([talkative(seed) for seed in range(3)], paged)
+one_job_killed = Trial([small_sync_all(0)], small_world, unheard_ends_of_jobs)
+one_job_alone = Trial([small_sync_all(seed) for seed in range(5)], small_world)
+churned_alone = Trial([churning_sync_all(seed) for seed in range(5)], slow_world)
+overtaken_alone = Trial([overtaken_backfill(seed) for seed in range(5)], small_world)
+synced_alone = Trial([synced_twice(seed) for seed in range(3)], paged_world)
+talkative_alone = Trial([read_by_location(seed) for seed in range(3)], paged_world)
 
 breakages = [
     (no_ledger_handed_over, floods, "budget"),
     (spend_journalled_after_the_call, killed, "permits"),
     (sqlite_committed_before_kafka, killed, "nothing_lost"),
     (slot_freed_at_send, floods, "budget"),
-    (unanswered_slots_freed_too_soon, Seeds(stormy), "budget"),
-    (clocks_taken_for_equal, Seeds(stormy), "budget"),
-    (fenced_shards_reopened_at_once, Seeds(quarrel), "no_fence_war"),
-    (fence_ignored, Seeds(quarrel), "journalled"),
+    (unanswered_slots_freed_too_soon, Seeds(overloaded), "budget"),
+    (clocks_taken_for_equal, Seeds(overloaded), "budget"),
+    (fenced_shards_reopened_at_once, Seeds(worker_group), "no_fence_war"),
+    (fence_ignored, Seeds(worker_group), "journalled"),
     (spend_journalled_after_the_call, killed, "journalled"),
-    (send_deadline_ignored, Seeds(quarrel), "permits"),
-    (circuit_never_opened, Seeds(ailing, 1), "one_probe_at_a_time"),
-    (circuit_never_opened, Seeds(ailing, 1), "nothing_lost"),
-    (new_tokens_overlooked, Seeds(ailing, 1), "goes_on_by_itself"),
-    (stepped_clock_trusted_at_once, Seeds(stepped), "unsettled"),
+    (send_deadline_ignored, Seeds(worker_group), "permits"),
+    (circuit_never_opened, Seeds(highlevel_outages, 1), "one_probe_at_a_time"),
+    (circuit_never_opened, Seeds(highlevel_outages, 1), "nothing_lost"),
+    (new_tokens_overlooked, Seeds(highlevel_outages, 1), "goes_on_by_itself"),
+    (stepped_clock_trusted_at_once, Seeds(stepped_clocks), "unsettled"),
     (revision_check_dropped, revised, "order"),
-    (old_answer_applied_to_a_new_question, retyped, "no_old_answers"),
+    (old_answer_applied_to_a_new_question, retyped, "no_stale_responses"),
     (pages_turned_before_they_are_heard, one_job_alone, "no_lead_skipped"),
     (cursor_forgotten, one_job_alone, "ends_once"),
     (decided_before_the_last_pass, churned_alone, "no_lead_skipped"),
     (counted_outside_of_state, one_job_killed, "adds_up"),
-    (cancelled_work_not_given_back, overtaken_alone, "left_in_order"),
+    (cancelled_work_not_given_back, overtaken_alone, "no_work_left"),
     (cancelled_work_not_given_back, Seeds(jobs), "all_done"),
-    (copies_forgotten, Seeds(shared_jobs), "ends_once"),
-    (copies_forgotten, Seeds(shared_jobs), "told_to_all"),
+    (copies_forgotten, Seeds(jobs_in_group), "ends_once"),
+    (copies_forgotten, Seeds(jobs_in_group), "copied_to_all"),
     (asked_again_run_again, Seeds(jobs), "ends_once"),
     (cancels_unheard, Seeds(jobs), "ends_once"),
-    (earlier_hits_kept, Seeds(stalled, 170), "no_lead_skipped"),
+    (earlier_hits_kept, Seeds(stalled_scan, 170), "no_lead_skipped"),
     (leads_torn_from_another_job, Seeds(jobs, 60), "all_done"),
-    (checkpoint_not_stored, synced_alone, "each_once"),
+    (checkpoint_not_stored, synced_alone, "each_message_once"),
     (overlap_forgotten, synced_alone, "none_missing"),
     (slice_taken_for_the_page, talkative_alone, "none_missing"),
 ]
@@ -385,7 +386,7 @@ def test_the_breakage_is_caught(
 ) -> None:
     breakage(monkeypatch)
 
-    assert any(oracle in broken(run) for run in trial.runs())
+    assert any(oracle in objecting(run) for run in trial.runs())
 
 
 clean = {
@@ -395,10 +396,10 @@ clean = {
     "retyped": retyped,
     "one job": one_job_alone,
     "one job killed": one_job_killed,
-    "churned": churned_alone,
-    "overtaken": overtaken_alone,
+    "churning_sync_all": churned_alone,
+    "overtaken_backfill": overtaken_alone,
     "synced": synced_alone,
-    "talkative": talkative_alone,
+    "read_by_location": talkative_alone,
 }
 
 
@@ -406,17 +407,17 @@ clean = {
 @pytest.mark.parametrize("trial", clean.values(), ids=clean.keys())
 def test_without_a_breakage_the_same_runs_are_clean(trial: Trial) -> None:
     for run in trial.runs():
-        assert broken(run) == set()
+        assert objecting(run) == set()
 
 
 def test_what_fails_tells_its_seed_and_the_shortest_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of four leads one is left, with what happened to it."""
     revision_check_dropped(monkeypatch)
     kinds = ["nobody", "lacks_contact", "out_of_order", "ambiguous"]
-    failed = next(run for seed in range(20) if "order" in broken(run := play(scenario(seed, kinds, strays=0))))
-    told = complaint(failed)
+    failed = next(run for seed in range(20) if "order" in objecting(run := play(of_kinds(seed, kinds, misrouted=0))))
+    told = failure_report(failed)
 
-    assert told.startswith(f"seed {failed.scenario.seed}, kills []")
+    assert told.startswith(f"seed {failed.workload.seed}, kills []")
     assert "Of 4 leads 1 are enough: {2: 'out_of_order'}" in told
     assert "order: lead-2: revision 2 after 3" in told.splitlines()
     assert "lead.synced lead-2 revision=2" in told

@@ -1,4 +1,4 @@
-"""Each invariant of DESIGN §6 has oracles, and each of those objects to a breakage within a few seeds. `test_breakages.py`
+"""Each invariant of DESIGN §6 has checkers, and each of those objects to a breakage within a few seeds. `test_breakages.py`
 has those of the first hour; here are the others, and the table."""
 
 import asyncio
@@ -22,23 +22,28 @@ from processor.shard.job import Job
 from processor.shard.request import Request as Asked
 from processor.shard.setup import Setup
 from processor.shard.state import Changes, State
-
-from . import highlevel
-from .ailments import stepped
-from .broker import Faults, Kafka
-from .deaths import few_calls
-from .invariants import elsewhere, invariants, liveness
-from .log import Session
-from .oracles import broken, oracles
-from .play import Run, World
-from .saturation import crowded, loaded, neighbours, pressed
-from .talking import chatting
-from .test_breakages import Runs, Seeds, Trial, breakages, killed, talkative_alone
-from .toil import spent
-from .trouble import quarrel, troubled
-from .weather import Outage, Weather
-from .worker import Kill, Mortal
-from .world import flood, scenario
+from tests.lab.faults import HighLevelFaults, Outage
+from tests.lab.workload.workload import flood, of_kinds
+from tests.simulation.checkers import all_checkers, objecting
+from tests.simulation.checkers.invariants import invariants, liveness, other_promises
+from tests.simulation.faults.kills import Kill
+from tests.simulation.runs.fault_worlds import stepped_clocks
+from tests.simulation.runs.job_worlds import spent_day
+from tests.simulation.runs.kill_points import small_budget
+from tests.simulation.runs.load_worlds import (
+    failing_neighbour,
+    full_log,
+    interactive_beside_backlog,
+    interactive_overload,
+)
+from tests.simulation.runs.message_worlds import jobs_with_messages
+from tests.simulation.runs.run import Run, World
+from tests.simulation.runs.worker_worlds import one_worker, worker_group
+from tests.simulation.test_breakages import Runs, Seeds, Trial, breakages, killed, talkative_alone
+from tests.simulation.world import highlevel
+from tests.simulation.world.broker import Faults, Kafka
+from tests.simulation.world.log import Session
+from tests.simulation.world.state_disk import MortalState
 
 Patch = pytest.MonkeyPatch
 
@@ -90,7 +95,7 @@ def positions_from_group_offsets(patch: Patch) -> None:
         return records
 
     def positions(state: State) -> dict[str, int]:
-        assert isinstance(state, Mortal)
+        assert isinstance(state, MortalState)
         return offsets.get(state.worker.kafka, {}).get(state.partition, {})
 
     patch.setattr(Session, "_take", committed)
@@ -223,39 +228,39 @@ def looked_for_again_too_late(patch: Patch) -> None:
     patch.setattr(settle, "look_again_ms", (15_000, 400_000))
 
 
-told_to_wait = World(Rate(22), 1, weather=Weather(outages=(Outage(0, 15_000, None, "429"),)))
+told_to_wait = World(Rate(22), 1, highlevel_faults=HighLevelFaults(outages=(Outage(0, 15_000, None, "429"),)))
 succeeded = Trial(
     [flood(seed, leads=8) for seed in range(4)],
     told_to_wait,
     lambda: [[Kill(after_ms=ms, state="lost", pause_ms=1)] for ms in (1_300, 1_600, 2_000, 3_000)],
 )
-refusing = Trial([scenario(seed) for seed in range(5)], World(faults=Faults(20_000, refused=0.3)))
+refusing = Trial([of_kinds(seed) for seed in range(5)], World(kafka_faults=Faults(20_000, refused=0.3)))
 restarted = Trial(
-    [scenario(seed) for seed in range(5)],
-    few_calls,
+    [of_kinds(seed) for seed in range(5)],
+    small_budget,
     lambda: [[Kill(after_ms=ms, state="stale", pause_ms=1)] for ms in (2_000, 3_000, 4_000)],
 )
-patient_world = Trial([scenario(seed, ["young_nobody"] * 3) for seed in range(3)], World(rest_ms=600_000))
+patient_world = Trial([of_kinds(seed, ["young_without_contact"] * 3) for seed in range(3)], World(rest_ms=600_000))
 
 more = [
     (freeze_not_persisted, succeeded, "patient"),
-    (raw_wall_clock, Seeds(stepped), "budget"),
-    (calls_in_flight_unbounded, Seeds(neighbours), "few_at_once"),
-    (reserve_given_to_jobs, Seeds(spent), "leaves_the_reserve"),
+    (raw_wall_clock, Seeds(stepped_clocks), "budget"),
+    (calls_in_flight_unbounded, Seeds(failing_neighbour), "few_at_once"),
+    (reserve_given_to_jobs, Seeds(spent_day), "leaves_the_reserve"),
     (positions_from_group_offsets, killed, "nothing_lost"),
     (failed_batch_ignored, refusing, "nothing_lost"),
     (stale_state_accepted, restarted, "once"),
-    (malformed_records_dropped, Seeds(troubled), "buried"),
-    (strays_dropped, Seeds(troubled), "sent_home"),
-    (requests_forgotten, Seeds(troubled), "once"),
-    (answers_heard_anew, Seeds(quarrel, 181), "calls_told"),
-    (counts_begun_anew, Seeds(chatting), "counts_grow"),
-    (messages_joined_by_page, talkative_alone, "nobody_elses"),
-    (contacts_written_where_they_are_read, Seeds(troubled), "no_contact_made"),
-    (lanes_ignored, Seeds(crowded), "interactive_first"),
-    (lower_lanes_starved, Seeds(pressed), "nobody_starves"),
-    (one_pool_for_all, Seeds(neighbours), "isolated"),
-    (whole_log_in_a_turn, Once(loaded), "held_in_bounds"),
+    (malformed_records_dropped, Seeds(one_worker), "dead_lettered"),
+    (strays_dropped, Seeds(one_worker), "forwarded_home"),
+    (requests_forgotten, Seeds(one_worker), "once"),
+    (answers_heard_anew, Seeds(worker_group, 181), "calls_reported"),
+    (counts_begun_anew, Seeds(jobs_with_messages), "counts_grow"),
+    (messages_joined_by_page, talkative_alone, "no_foreign_messages"),
+    (contacts_written_where_they_are_read, Seeds(one_worker), "no_contact_made"),
+    (lanes_ignored, Seeds(interactive_beside_backlog), "interactive_first"),
+    (lower_lanes_starved, Seeds(interactive_overload), "no_lane_starves"),
+    (one_pool_for_all, Seeds(failing_neighbour), "isolated"),
+    (whole_log_in_a_turn, Once(full_log), "held_in_bounds"),
     (looked_for_again_too_late, patient_world, "ends_soon"),
 ]
 
@@ -269,21 +274,21 @@ def test_the_breakage_is_caught(
 ) -> None:
     breakage(monkeypatch)
 
-    assert any(oracle in broken(run) for run in trial.runs())
+    assert any(oracle in objecting(run) for run in trial.runs())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("trial", [succeeded, refusing, restarted, patient_world, Once(loaded)])
+@pytest.mark.parametrize("trial", [succeeded, refusing, restarted, patient_world, Once(full_log)])
 def test_without_a_breakage_the_same_runs_are_clean(trial: Runs) -> None:
     for run in trial.runs():
-        assert broken(run) == set()
+        assert objecting(run) == set()
 
 
 def test_each_invariant_has_its_oracles_and_each_oracle_its_place() -> None:
-    named = [*invariants.values(), liveness, elsewhere]
+    named = [*invariants.values(), liveness, other_promises]
 
     assert [*invariants] == [*range(1, 9)]
-    assert set().union(*named) == {oracle.__name__ for oracle in oracles}
+    assert set().union(*named) == {*all_checkers}
 
 
 def test_each_oracle_of_an_invariant_was_seen_to_object() -> None:

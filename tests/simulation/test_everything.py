@@ -8,18 +8,18 @@ from functools import cache
 import pytest
 
 from processor.ratelimit.budget import Rate
-
-from .befell import faults
-from .broker import Faults
-from .everything import everything
-from .imported import imports
-from .oracles import broken
-from .play import Run, World, play
-from .shortest import keeps_every_promise
-from .streams import streams
-from .upstream import redelivered
-from .weather import Away, Network, Outage, Weather
-from .world import flood, mixed
+from tests.lab.checkers.job_history import job_histories
+from tests.lab.faults import HighLevelFaults, Outage, OutageKind
+from tests.lab.workload.redelivery import redelivered
+from tests.lab.workload.workload import flood, mixed
+from tests.simulation.checkers import objecting
+from tests.simulation.faults.observed import count_faults
+from tests.simulation.runs.everything import everything
+from tests.simulation.runs.play import play
+from tests.simulation.runs.run import Run, World
+from tests.simulation.runs.shortest import assert_no_flaws
+from tests.simulation.world.broker import Faults
+from tests.simulation.world.network import Network
 
 once = cache(everything)
 seeds = range(24)
@@ -28,12 +28,12 @@ a_day_is_spent = 147
 
 @pytest.mark.parametrize("seed", range(6))
 def test_all_that_can_go_wrong_together_breaks_no_promise(seed: int) -> None:
-    keeps_every_promise(once(seed))
+    assert_no_flaws(once(seed))
 
 
 @pytest.mark.slow
 def test_all_of_it_does_go_wrong() -> None:
-    found = sum((faults(once(seed)) for seed in seeds), Counter[str]())
+    found = sum((count_faults(once(seed)) for seed in seeds), Counter[str]())
     expected = {
         *("death", "freeze", "leave", "fenced", "cut from Kafka", "broker outage", "commit of unknown outcome"),
         *("batch refused", "stale state file", "lost state file", "clock step"),
@@ -58,10 +58,10 @@ def test_all_of_it_does_go_wrong() -> None:
 def test_several_workers_share_jobs_and_messages_and_change_hands() -> None:
     runs = [once(seed) for seed in seeds]
 
-    assert {len(run.scenario.owned) for run in runs} == {1, 2, 3}
-    assert any(len({one.worker for one in run.server.sent}) > 1 and imports(run) for run in runs)
+    assert {len(run.workload.owned) for run in runs} == {1, 2, 3}
+    assert any(len({one.worker for one in run.server.sent}) > 1 and run.history.messages_by_lead for run in runs)
     assert {"sync.completed", "sync.cancelled"} <= {
-        stream.end.kind for run in runs for stream in streams(run).values() if stream.end
+        job.end.kind for run in runs for job in job_histories(run.history) if job.end
     }
 
 
@@ -69,8 +69,8 @@ def test_several_workers_share_jobs_and_messages_and_change_hands() -> None:
 def test_a_day_is_spent_where_several_workers_are() -> None:
     run = once(a_day_is_spent)
 
-    keeps_every_promise(run)
-    assert "daily_budget" in {event["data"]["reason"] for event in run.read("sync.progress")}
+    assert_no_flaws(run)
+    assert "daily_budget" in {event.data["reason"] for event in run.events("sync.progress")}
 
 
 # upstream
@@ -80,29 +80,29 @@ def test_a_day_is_spent_where_several_workers_are() -> None:
 def test_what_comes_late_or_twice_changes_nothing(seed: int) -> None:
     """Also in another order: the second delivery may come after what was said later."""
     run = play(redelivered(mixed(seed), late=0.3, twice=0.5))
-    revisions = [one.value for one in sorted(run.scenario.publications, key=lambda one: one.at)]
+    revisions = [one.value for one in sorted(run.workload.publications, key=lambda one: one.at)]
 
-    keeps_every_promise(run)
-    assert faults(run)["delivered late"] > 3
+    assert_no_flaws(run)
+    assert count_faults(run)["delivered late"] > 3
     assert any(revisions.count(value) > 1 for value in revisions)
 
 
 # HighLevel
 
 
-def away(how: Away, lasts_ms: int = 20_000) -> Run:
+def away(how: OutageKind, lasts_ms: int = 20_000) -> Run:
     """A location is away at once, for a while."""
-    weather = Weather(outages=(Outage(0, lasts_ms, None, how),))
+    weather = HighLevelFaults(outages=(Outage(0, lasts_ms, None, how),))
     return play(flood(3, leads=8), world=World(Rate(22), 1, Network(), weather))
 
 
 @pytest.mark.parametrize(
     ("how", "outcome"), [("hang", "Lost"), ("reset", "Lost"), ("429", "Throttled"), ("5xx", "Unavailable")]
 )
-def test_an_outage_of_any_kind_costs_time_and_nothing_else(how: Away, outcome: str) -> None:
+def test_an_outage_of_any_kind_costs_time_and_nothing_else(how: OutageKind, outcome: str) -> None:
     run = away(how)
 
-    keeps_every_promise(run)
+    assert_no_flaws(run)
     assert outcome in {one.outcome for one in run.server.sent}
 
 
@@ -122,7 +122,7 @@ def test_a_429_says_how_long_in_seconds_as_a_date_or_not_at_all() -> None:
     runs: Sequence[Run] = [away("429", 40_000), *(once(seed) for seed in seeds)]
     found = sum((run.server.faults for run in runs), Counter[str]())
 
-    assert all("patient" not in broken(run) for run in runs)
+    assert all("patient" not in objecting(run) for run in runs)
     assert all(found[f"429 {form}"] for form in ("with seconds", "with a date", "without Retry-After"))
 
 
@@ -130,7 +130,7 @@ def test_a_429_says_how_long_in_seconds_as_a_date_or_not_at_all() -> None:
 
 
 def test_a_transaction_of_which_a_batch_is_refused_is_not_committed() -> None:
-    run = play(mixed(4, leads=20), world=replace(World(), faults=Faults(60_000, refused=0.3)))
+    run = play(mixed(4, leads=20), world=replace(World(), kafka_faults=Faults(60_000, refused=0.3)))
 
-    keeps_every_promise(run)
-    assert faults(run)["batch refused"] > 3
+    assert_no_flaws(run)
+    assert count_faults(run)["batch refused"] > 3

@@ -9,26 +9,28 @@ import pytest
 
 from processor.shard.state import State
 from processor.shard.turn import project
-
-from .crowd import crowd
-from .deaths import deaths, moments
-from .play import Run, play
-from .shortest import keeps_every_promise
-from .streams import streams
-from .toil import few, jobs, overtaken, shared_jobs, spent, stalled, sync_all
-from .worker import Found, Kill, Mortal, founds
-from .world import Scenario, partition
+from tests.lab.checkers.job_history import job_histories
+from tests.lab.workload.job_workload import overtaken_backfill, small_sync_all
+from tests.lab.workload.lead_kinds import waiting_kinds
+from tests.lab.workload.workload import Workload, partition
+from tests.simulation.faults.kills import Kill, StateLeft, states_left
+from tests.simulation.runs.job_worlds import jobs, jobs_in_group, small_world, spent_day, stalled_scan
+from tests.simulation.runs.kill_points import kill_points, kills_at_each_point
+from tests.simulation.runs.play import play
+from tests.simulation.runs.run import Run
+from tests.simulation.runs.shortest import assert_no_flaws
+from tests.simulation.world.state_disk import MortalState
 
 spent_days = (12, 26)  # seeds in which a day is indeed spent before the jobs are done
-spent_once = cache(spent)
-undisturbed = cache(lambda tell: play(tell(0), world=few))
+spent_once = cache(spent_day)
+undisturbed = cache(lambda tell: play(tell(0), world=small_world))
 
 
-def outlived(tell: Callable[[int], Scenario], kill: Kill) -> Run:
+def outlived(tell: Callable[[int], Workload], kill: Kill) -> Run:
     """The worker of a small job loses its partition like this, and nobody outside can tell."""
-    run = play(tell(0), [kill], few)
+    run = play(tell(0), [kill], small_world)
 
-    keeps_every_promise(run)
+    assert_no_flaws(run)
     return run
 
 
@@ -36,48 +38,48 @@ def outlived(tell: Callable[[int], Scenario], kill: Kill) -> Run:
 
 
 def test_a_small_job_scans_and_every_lead_has_its_outcome() -> None:
-    run = undisturbed(sync_all)
-    (stream,) = streams(run).values()
+    run = undisturbed(small_sync_all)
+    (job,) = job_histories(run.history)
 
-    keeps_every_promise(run)
-    assert stream.end is not None
-    assert (stream.end.kind, stream.end.data["plan"], stream.end.data["leads_total"]) == ("sync.completed", "scan", 12)
+    assert_no_flaws(run)
+    assert job.end is not None
+    assert (job.end.kind, job.end.data["plan"], job.end.data["leads_total"]) == ("sync.completed", "scan", 12)
 
 
 # killed at every await in turn
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tell", [sync_all, overtaken])
-@pytest.mark.parametrize("state", founds)
-def test_killed_at_many_an_await_a_job_goes_on(tell: Callable[[int], Scenario], state: Found) -> None:
-    for kill in list(deaths(0, state, tell, few))[10 * founds.index(state) :: 60]:
+@pytest.mark.parametrize("tell", [small_sync_all, overtaken_backfill])
+@pytest.mark.parametrize("state", states_left)
+def test_killed_at_many_an_await_a_job_goes_on(tell: Callable[[int], Workload], state: StateLeft) -> None:
+    for kill in list(kills_at_each_point(0, state, tell, small_world))[10 * states_left.index(state) :: 60]:
         outlived(tell, kill)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tell", [sync_all, overtaken])
-@pytest.mark.parametrize("state", founds)
-def test_killed_at_every_await_in_turn_a_job_goes_on(tell: Callable[[int], Scenario], state: Found) -> None:
-    for kill in list(deaths(0, state, tell, few))[founds.index(state) :: len(founds)]:
+@pytest.mark.parametrize("tell", [small_sync_all, overtaken_backfill])
+@pytest.mark.parametrize("state", states_left)
+def test_killed_at_every_await_in_turn_a_job_goes_on(tell: Callable[[int], Workload], state: StateLeft) -> None:
+    for kill in list(kills_at_each_point(0, state, tell, small_world))[states_left.index(state) :: len(states_left)]:
         outlived(tell, kill)
 
 
 def test_a_crash_costs_the_calls_whose_answers_were_not_committed_and_no_more() -> None:
     """And of pages, which follow each other, one: it may be heard in part."""
-    for kill in list(deaths(0, "lost", sync_all, few))[5::30]:
-        costs_what_was_not_committed(outlived(sync_all, kill))
+    for kill in list(kills_at_each_point(0, "lost", small_sync_all, small_world))[5::30]:
+        costs_what_was_not_committed(outlived(small_sync_all, kill))
 
 
 @pytest.mark.slow
 def test_no_crash_costs_more_than_the_calls_whose_answers_were_not_committed() -> None:
-    for kill in deaths(0, "lost", sync_all, few):
-        costs_what_was_not_committed(outlived(sync_all, kill))
+    for kill in kills_at_each_point(0, "lost", small_sync_all, small_world):
+        costs_what_was_not_committed(outlived(small_sync_all, kill))
 
 
 def costs_what_was_not_committed(run: Run) -> None:
     dead = run.workers[0]
-    died = next((at for at, who, what, _ in run.trace.said if (who, what) == (dead.name, "dies")), run.loop.ms)
+    died = next((at for at, who, what, _ in run.trace.entries if (who, what) == (dead.name, "dies")), run.loop.ms)
     commits = sorted(
         {
             entry.transaction.ended
@@ -89,7 +91,7 @@ def costs_what_was_not_committed(run: Run) -> None:
     unheard = [
         one for one in run.server.sent if one.worker == dead.name and (one.until is None or one.until > heard_by)
     ]
-    before = undisturbed(sync_all)
+    before = undisturbed(small_sync_all)
 
     assert len(run.server.arrivals) <= len(before.server.arrivals) + len([one for one in unheard if not one.page]) + 1
     assert pages(run) <= pages(before) + 1
@@ -101,9 +103,9 @@ def pages(run: Run) -> int:
 
 @pytest.mark.parametrize("how", ["stalls", "drains"])
 def test_a_job_is_handed_over_by_a_worker_that_leaves_or_finds_out_too_late(how: str) -> None:
-    for step, point in moments(0, sync_all, few)[::50]:
+    for step, point in kill_points(0, small_sync_all, small_world)[::50]:
         if how == "drains" or point.commits:
-            outlived(sync_all, Kill(step, state="lost", pause_ms=1, how=how))  # type: ignore[arg-type]  # one of three
+            outlived(small_sync_all, Kill(step, state="lost", pause_ms=1, how=how))  # type: ignore[arg-type]  # one of three
 
 
 # any trouble
@@ -112,32 +114,32 @@ def test_a_job_is_handed_over_by_a_worker_that_leaves_or_finds_out_too_late(how:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [*range(12), 60, 455, 2416])  # the last ones found faults
 def test_whatever_goes_wrong_jobs_keep_every_promise(seed: int) -> None:
-    keeps_every_promise(jobs(seed))
+    assert_no_flaws(jobs(seed))
 
 
 @pytest.mark.parametrize("seed", [*range(4), 1024])  # the last one found a fault
 def test_a_backfill_is_done_when_all_partitions_are_whoever_owns_them(seed: int) -> None:
-    keeps_every_promise(shared_jobs(seed))
+    assert_no_flaws(jobs_in_group(seed))
 
 
 @pytest.mark.parametrize("seed", [*range(4), 5, 173])  # the last ones found a fault
 def test_contacts_that_change_while_a_scan_stands_still_are_not_mistaken(seed: int) -> None:
-    keeps_every_promise(stalled(seed))
+    assert_no_flaws(stalled_scan(seed))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", spent_days)
 def test_a_day_that_is_spent_pauses_jobs_and_the_next_one_goes_on_with_them(seed: int) -> None:
-    keeps_every_promise(spent_once(seed))
+    assert_no_flaws(spent_once(seed))
 
 
 @pytest.mark.slow
 def test_whatever_goes_wrong_with_jobs_includes_something() -> None:
     """The worlds above do hold every kind of lead, plan, end and pause."""
     runs = [jobs(seed) for seed in range(12)] + [spent_once(seed) for seed in spent_days]
-    told = [one for run in runs for stream in streams(run).values() for one in stream.said]
+    told = [one for run in runs for job in job_histories(run.history) for one in job.events]
 
-    assert {*crowd} <= {tale.kind for run in runs for tale in run.scenario.tales}
+    assert {*waiting_kinds} <= {lead.kind for run in runs for lead in run.workload.leads}
     assert {one.data["plan"] for one in told if one.kind == "sync.started"} == {"scan", "probe", None}
     assert {one.kind for one in told} >= {"sync.completed", "sync.cancelled", "sync.paused", "sync.progressed"}
     assert "daily_budget" in {one.data["reason"] for one in told}
@@ -150,9 +152,9 @@ def test_whatever_goes_wrong_with_jobs_includes_something() -> None:
 def test_the_state_of_a_job_is_a_cache_of_the_changelog(monkeypatch: pytest.MonkeyPatch) -> None:
     """After every commit, whoever restores from the changelog alone has the same projections of jobs and their leads."""
     differ: list[str] = []
-    commit = Mortal.commit
+    commit = MortalState.commit
 
-    def compared(self: Mortal, position: int | None) -> None:
+    def compared(self: MortalState, position: int | None) -> None:
         commit(self, position)
         committed = self.worker.kafka.committed("processor.changelog", partition)
         other = State(sqlite3.connect(":memory:"), project)
@@ -167,7 +169,7 @@ def test_the_state_of_a_job_is_a_cache_of_the_changelog(monkeypatch: pytest.Monk
             here, there = (set(state.connection.execute(query)) for state in (self, other))
             differ.extend(f"{query}: {one}" for one in here ^ there)
 
-    monkeypatch.setattr(Mortal, "commit", compared)
+    monkeypatch.setattr(MortalState, "commit", compared)
 
-    keeps_every_promise(play(overtaken(0), world=few))
+    assert_no_flaws(play(overtaken_backfill(0), world=small_world))
     assert differ == []

@@ -1,32 +1,33 @@
 """Messages, simulated: what was said by SMS comes once to each lead whose contact said it, whoever dies meanwhile. What is
-promised is in `imported.py`; `python -m tests.simulation --world chatting --seed N` plays one again."""
+promised is in `imported.py`; `python -m tests.simulation --world messages --seed N` plays one again."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from .conversations import Conversations, Text, cursor_lives_ms
-from .deaths import deaths, moments
-from .imported import imports
-from .loop import start_ms
-from .play import Run, play
-from .shortest import keeps_every_promise
-from .streams import streams
-from .tale import iso
-from .talking import chatting, interrupted, paged, synced_twice, talkative, talkative_elsewhere, turning
-from .weather import Refusal, Weather
-from .worker import Found, Kill, founds
-from .world import Scenario
+from tests.lab.checkers.job_history import job_histories
+from tests.lab.faults import HighLevelFaults, Refusal
+from tests.lab.workload.message import Message
+from tests.lab.workload.message_workload import changing_while_read, read_by_contact, read_by_location, synced_twice
+from tests.lab.workload.times import iso, start_ms
+from tests.lab.workload.workload import Workload
+from tests.simulation.faults.kills import Kill, StateLeft, states_left
+from tests.simulation.runs.kill_points import kill_points, kills_at_each_point
+from tests.simulation.runs.message_worlds import expired_cursors, jobs_with_messages, paged_world
+from tests.simulation.runs.play import play
+from tests.simulation.runs.run import Run
+from tests.simulation.runs.shortest import assert_no_flaws
+from tests.simulation.world.conversations import Conversations, cursor_lives_ms
 
-told = [synced_twice, talkative, talkative_elsewhere]
+told = [synced_twice, read_by_location, read_by_contact]
 asked = {"locationId": "location-1", "channel": "SMS", "limit": "2", "sortBy": "createdAt", "sortOrder": "asc"}
 
 
-def outlived(tell: Callable[[int], Scenario], kill: Kill) -> Run:
-    run = play(tell(0), [kill], paged)
+def outlived(tell: Callable[[int], Workload], kill: Kill) -> Run:
+    run = play(tell(0), [kill], paged_world)
 
-    keeps_every_promise(run)
+    assert_no_flaws(run)
     return run
 
 
@@ -43,8 +44,8 @@ def export(here: Conversations, now: int, **more: str) -> tuple[int, list[str], 
 
 def conversations() -> Conversations:
     said = [("m-3", "contact-1", 2), ("m-2", "contact-2", 1), ("m-1", "contact-1", 1), ("m-4", "contact-1", 3)]
-    texts = [Text(name, "location-1", contact, start_ms + ms) for name, contact, ms in said]
-    return Conversations([*texts, Text("late", "location-1", "contact-1", start_ms + 2, appears=500)])
+    texts = [Message(name, "location-1", contact, start_ms + ms) for name, contact, ms in said]
+    return Conversations([*texts, Message("late", "location-1", "contact-1", start_ms + 2, appears=500)])
 
 
 def test_pages_go_by_time_and_id_and_a_cursor_lives_two_minutes_from_its_last_use() -> None:
@@ -71,15 +72,15 @@ def test_an_export_is_of_one_contact_from_some_moment_on_and_shows_what_has_appe
 # undisturbed
 
 
-@pytest.mark.parametrize("tell", [*told, turning])
-def test_undisturbed_every_message_comes(tell: Callable[[int], Scenario]) -> None:
+@pytest.mark.parametrize("tell", [*told, changing_while_read])
+def test_undisturbed_every_message_comes(tell: Callable[[int], Workload]) -> None:
     for seed in range(5):
-        keeps_every_promise(play(tell(seed), world=paged))
+        assert_no_flaws(play(tell(seed), world=paged_world))
 
 
 def test_a_job_reads_the_location_where_that_is_cheaper_and_else_each_contact() -> None:
     """Both, several pages."""
-    wide, narrow = play(talkative(0), world=paged), play(talkative_elsewhere(0), world=paged)
+    wide, narrow = play(read_by_location(0), world=paged_world), play(read_by_contact(0), world=paged_world)
     read = [[sent.contact for sent in run.server.sent if sent.kind == "messages"] for run in (wide, narrow)]
 
     assert {*read[0]} == {None}
@@ -89,11 +90,11 @@ def test_a_job_reads_the_location_where_that_is_cheaper_and_else_each_contact() 
 
 
 def test_a_completed_job_tells_how_many_messages_it_published() -> None:
-    run = play(talkative(0), world=paged)
-    (stream,) = streams(run).values()
+    run = play(read_by_location(0), world=paged_world)
+    (job,) = job_histories(run.history)
 
-    assert stream.end is not None
-    assert stream.end.data["messages_imported"] == sum(len(mine) for mine in imports(run).values()) > 10
+    assert job.end is not None
+    assert job.end.data["messages_imported"] == sum(len(mine) for mine in run.history.messages_by_lead.values()) > 10
 
 
 # killed at every await in turn
@@ -101,17 +102,21 @@ def test_a_completed_job_tells_how_many_messages_it_published() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tell", told)
-@pytest.mark.parametrize("state", founds)
-def test_killed_at_many_an_await_no_message_is_lost_or_repeated(tell: Callable[[int], Scenario], state: Found) -> None:
-    for kill in list(deaths(0, state, tell, paged))[7 * founds.index(state) :: 25]:
+@pytest.mark.parametrize("state", states_left)
+def test_killed_at_many_an_await_no_message_is_lost_or_repeated(
+    tell: Callable[[int], Workload], state: StateLeft
+) -> None:
+    for kill in list(kills_at_each_point(0, state, tell, paged_world))[7 * states_left.index(state) :: 25]:
         outlived(tell, kill)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tell", told)
-@pytest.mark.parametrize("state", founds)
-def test_killed_at_every_await_no_message_is_lost_or_repeated(tell: Callable[[int], Scenario], state: Found) -> None:
-    for kill in deaths(0, state, tell, paged):
+@pytest.mark.parametrize("state", states_left)
+def test_killed_at_every_await_no_message_is_lost_or_repeated(
+    tell: Callable[[int], Workload], state: StateLeft
+) -> None:
+    for kill in kills_at_each_point(0, state, tell, paged_world):
         outlived(tell, kill)
 
 
@@ -119,9 +124,9 @@ def test_killed_at_every_await_no_message_is_lost_or_repeated(tell: Callable[[in
 @pytest.mark.parametrize("how", ["stalls", "drains"])
 @pytest.mark.parametrize("tell", told)
 def test_an_export_is_handed_over_by_a_worker_that_leaves_or_finds_out_too_late(
-    tell: Callable[[int], Scenario], how: str
+    tell: Callable[[int], Workload], how: str
 ) -> None:
-    for step, point in moments(0, tell, paged)[::40]:
+    for step, point in kill_points(0, tell, paged_world)[::40]:
         if how == "drains" or point.commits:
             outlived(tell, Kill(step, state="lost", pause_ms=1, how=how))  # type: ignore[arg-type]  # one of three
 
@@ -131,30 +136,30 @@ def test_an_export_is_handed_over_by_a_worker_that_leaves_or_finds_out_too_late(
 
 @pytest.mark.parametrize("seed", range(1, 20, 2))
 def test_an_export_begun_anew_with_an_expired_cursor_repeats_and_loses_nothing(seed: int) -> None:
-    keeps_every_promise(interrupted(seed))
+    assert_no_flaws(expired_cursors(seed))
 
 
 @pytest.mark.slow
 def test_cursors_do_expire_in_these_worlds() -> None:
     """Those of a contact's export, and of a location's."""
-    expired = [run for seed in range(10) if (run := interrupted(seed)).server.conversations.expired]
+    expired = [run for seed in range(10) if (run := expired_cursors(seed)).server.conversations.expired]
 
-    assert {bool(run.scenario.orders) for run in expired} == {True, False}
+    assert {bool(run.workload.jobs) for run in expired} == {True, False}
 
 
 @pytest.mark.parametrize("at", [1_600, 1_700])
 def test_an_export_that_breaks_off_is_not_told_as_whole(at: int) -> None:
     """The token's scope is gone while a location's second page is asked for: some leads had a few of theirs."""
-    scenario = talkative(0)
-    refused = Refusal(scenario.tales[0].location, at, "scope", renewed=400_000)
-    run = play(scenario, world=replace(paged, weather=Weather(refusals=(refused,))))
-    told_of = {event["data"]["messages"] for event in run.read("lead.updates")}
+    scenario = read_by_location(0)
+    refused = Refusal(scenario.leads[0].location, at, "scope", renewed=400_000)
+    run = play(scenario, world=replace(paged_world, highlevel_faults=HighLevelFaults(refusals=(refused,))))
+    told_of = {event.data["messages"] for event in run.events("lead.updates")}
 
-    keeps_every_promise(run)
+    assert_no_flaws(run)
     assert "failed" in told_of
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_goes_wrong_each_message_comes_once(seed: int) -> None:
-    keeps_every_promise(chatting(seed))
+    assert_no_flaws(jobs_with_messages(seed))

@@ -17,24 +17,26 @@ from processor.engine.ports import StateFile
 from processor.engine.state_file import StateFolder
 from processor.shard.state import State
 from processor.shard.turn import project
-
-from .broker import Faults
-from .deaths import deaths, few_calls, moments
-from .loop import start_ms
-from .play import World, play
-from .shortest import keeps_every_promise
-from .trouble import stormy, trouble, troubled
-from .worker import Found, Kill, Mortal, Worker, founds
-from .world import flood, mixed, partition, scenario
+from tests.lab.workload.times import start_ms
+from tests.lab.workload.workload import flood, mixed, of_kinds, partition
+from tests.simulation.faults.kills import Kill, StateLeft, states_left
+from tests.simulation.runs.kill_points import kill_points, kills_at_each_point, small_budget
+from tests.simulation.runs.play import play
+from tests.simulation.runs.run import World
+from tests.simulation.runs.shortest import assert_no_flaws
+from tests.simulation.runs.worker_worlds import draw_world, one_worker, overloaded
+from tests.simulation.world.broker import Faults
+from tests.simulation.world.state_disk import MortalState
+from tests.simulation.world.worker import Worker
 
 root = Path(__file__).parents[2]
 
 
 def outlived(*kills: Kill) -> None:
-    """The worker of the small scenario loses its partition like this, and nobody outside can tell."""
-    run = play(scenario(0), kills, few_calls)
+    """The worker of the small workload loses its partition like this, and nobody outside can tell."""
+    run = play(of_kinds(0), kills, small_budget)
 
-    keeps_every_promise(run)
+    assert_no_flaws(run)
     assert len(run.workers) == len(kills) + 1
 
 
@@ -45,16 +47,16 @@ def outlived(*kills: Kill) -> None:
 def test_an_undisturbed_run_keeps_every_promise(seed: int) -> None:
     run = play(mixed(seed))
 
-    keeps_every_promise(run)
-    assert len(run.read("lead.updates")) > 30
+    assert_no_flaws(run)
+    assert len(run.events("lead.updates")) > 30
 
 
 def test_a_saturated_location_uses_its_whole_budget() -> None:
     """Endless work: the server sees no more than its limit in any 10 s, and 99 % of the rate is used."""
-    run = play(flood(1, leads=250), world=World(probe_size=1, faults=Faults(slow=0)))
+    run = play(flood(1, leads=250), world=World(probe_size=1, kafka_faults=Faults(slow=0)))
     granted = [one.granted - start_ms for one in run.server.sent]
 
-    keeps_every_promise(run)
+    assert_no_flaws(run)
     assert sum(5_000 <= at < 35_000 for at in granted) >= 0.99 * 270
 
 
@@ -63,11 +65,11 @@ def test_a_saturated_location_uses_its_whole_budget() -> None:
 
 def test_a_seed_gives_the_same_run_bit_for_bit() -> None:
     for seed in range(3):
-        assert troubled(seed).digest() == troubled(seed).digest()
+        assert one_worker(seed).digest() == one_worker(seed).digest()
 
 
 def test_another_seed_gives_another_run() -> None:
-    assert play(scenario(0)).digest() != play(scenario(1)).digest()
+    assert play(of_kinds(0)).digest() != play(of_kinds(1)).digest()
 
 
 @pytest.mark.slow
@@ -87,48 +89,48 @@ def test_hash_randomisation_changes_nothing() -> None:
 # killed at every await in turn
 
 
-@pytest.mark.parametrize("state", founds)
-def test_killed_at_many_an_await(state: Found) -> None:
+@pytest.mark.parametrize("state", states_left)
+def test_killed_at_many_an_await(state: StateLeft) -> None:
     """At every thirtieth one; also between Kafka's commit and SQLite's, and between SQLite's commit and the calls."""
-    for kill in list(deaths(0, state))[10 * founds.index(state) :: 30]:
+    for kill in list(kills_at_each_point(0, state))[10 * states_left.index(state) :: 30]:
         outlived(kill)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("state", founds)
-def test_killed_at_every_await_in_turn(state: Found) -> None:
+@pytest.mark.parametrize("state", states_left)
+def test_killed_at_every_await_in_turn(state: StateLeft) -> None:
     """One await after the other: every third successor finds the state file as it was, an older one, or none."""
-    for kill in list(deaths(0, state))[founds.index(state) :: len(founds)]:
+    for kill in list(kills_at_each_point(0, state))[states_left.index(state) :: len(states_left)]:
         outlived(kill)
 
 
-@pytest.mark.parametrize("state", founds)
-def test_killed_while_it_takes_over(state: Found) -> None:
+@pytest.mark.parametrize("state", states_left)
+def test_killed_while_it_takes_over(state: StateLeft) -> None:
     """The successor dies as well: while it restores, and in its first turns."""
-    halfway = moments(0)[100][0]
+    halfway = kill_points(0)[100][0]
     for step in range(1, 40, 5):
-        outlived(Kill(halfway, state=state, pause_ms=1), Kill(step, state=founds[step % 3], pause_ms=1))
+        outlived(Kill(halfway, state=state, pause_ms=1), Kill(step, state=states_left[step % 3], pause_ms=1))
 
 
 def test_a_worker_that_finds_out_too_late_is_fenced() -> None:
     """Its successor starts while it still runs: whatever it tries from then on comes to nothing."""
     opened = start_ms + 100  # before that it would fence its successor
-    for step, _ in [(step, point) for step, point in moments(0) if point.ms > opened][::40]:
+    for step, _ in [(step, point) for step, point in kill_points(0) if point.ms > opened][::40]:
         outlived(Kill(step, state="lost", pause_ms=1, how="stalls"))
 
 
 def test_a_worker_that_is_told_to_leave_hands_over() -> None:
     """It takes in what is in flight and leaves; nothing is done twice, nothing left undone."""
-    for step, _ in moments(0)[::40]:
+    for step, _ in kill_points(0)[::40]:
         outlived(Kill(step, state="lost", pause_ms=1, how="drains"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["stalls", "drains"])
 def test_told_to_leave_or_not_told_at_every_await_in_turn(how: str) -> None:
-    for step, point in moments(0):
+    for step, point in kill_points(0):
         if how == "drains" or point.ms > start_ms + 100:
-            outlived(Kill(step, state=founds[step % 3], pause_ms=1, how=how))  # type: ignore[arg-type]  # one of three
+            outlived(Kill(step, state=states_left[step % 3], pause_ms=1, how=how))  # type: ignore[arg-type]  # one of three
 
 
 # the state file
@@ -139,19 +141,19 @@ def test_the_real_state_file_survives_its_worker(tmp_path: Path, monkeypatch: py
         return StateFolder(tmp_path, "processor-2", self.clock)(identity, begin, end)
 
     monkeypatch.setattr(Worker, "open_state", open_state)
-    run = play(scenario(0), [Kill(200), Kill(150, pause_ms=1)], few_calls)
+    run = play(of_kinds(0), [Kill(200), Kill(150, pause_ms=1)], small_budget)
     opened = [note.fields["state"] for worker in run.workers for _, note in worker.notes if note.name == "opened"]
 
-    keeps_every_promise(run)
+    assert_no_flaws(run)
     assert opened == ["fresh", "kept", "kept"]
 
 
 def test_the_state_file_is_a_cache_of_the_changelog(monkeypatch: pytest.MonkeyPatch) -> None:
     """After every commit, whoever restores from the changelog alone has the same documents and the same projections."""
     differ: list[str] = []
-    commit = Mortal.commit
+    commit = MortalState.commit
 
-    def compared(self: Mortal, position: int | None) -> None:
+    def compared(self: MortalState, position: int | None) -> None:
         commit(self, position)
         committed = self.worker.kafka.committed("processor.changelog", partition)
         other = State(sqlite3.connect(":memory:"), project)
@@ -166,31 +168,31 @@ def test_the_state_file_is_a_cache_of_the_changelog(monkeypatch: pytest.MonkeyPa
             here, there = (set(state.connection.execute(query)) for state in (self, other))
             differ.extend(f"{query}: {one}" for one in here ^ there)
 
-    monkeypatch.setattr(Mortal, "commit", compared)
+    monkeypatch.setattr(MortalState, "commit", compared)
 
-    keeps_every_promise(play(mixed(2, leads=30)))
+    assert_no_flaws(play(mixed(2, leads=30)))
     assert differ == []
 
 
-# any trouble
+# any fault
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_goes_wrong_every_promise_is_kept(seed: int) -> None:
-    keeps_every_promise(troubled(seed))
+    assert_no_flaws(one_worker(seed))
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_budget_that_is_not_enough_is_never_overspent(seed: int) -> None:
     """Whoever owns the location, however late its calls arrive, and whatever its clock says."""
-    keeps_every_promise(stormy(seed))
+    assert_no_flaws(overloaded(seed))
 
 
 def test_whatever_goes_wrong_includes_something() -> None:
-    """The worlds above do hold deaths, faults and skewed clocks."""
-    worlds = [trouble(seed) for seed in range(12)]
+    """The worlds above do hold kills, faults and skewed clocks."""
+    worlds = [draw_world(seed) for seed in range(12)]
 
     assert {kill.how for kills, _ in worlds for kill in kills} == {"dies", "stalls", "drains"}
-    assert {kill.state for kills, _ in worlds for kill in kills} == {*founds}
-    assert any(world.faults.unknown_outcome for _, world in worlds)
-    assert any(world.weather.lost for _, world in worlds)
+    assert {kill.state for kills, _ in worlds for kill in kills} == {*states_left}
+    assert any(world.kafka_faults.unknown_outcome for _, world in worlds)
+    assert any(world.highlevel_faults.lost for _, world in worlds)

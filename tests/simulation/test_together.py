@@ -7,43 +7,41 @@ from typing import get_args
 import pytest
 
 from processor.ratelimit.budget import Rate
+from tests.lab.workload.times import start_ms
+from tests.lab.workload.workload import in_all_partitions
+from tests.simulation.checkers import objecting
+from tests.simulation.faults.group_faults import GroupFault, GroupFaultKind, as_static_members
+from tests.simulation.runs.play_group import play_group
+from tests.simulation.runs.run import World
+from tests.simulation.runs.shortest import assert_no_flaws
+from tests.simulation.runs.worker_worlds import static_members, worker_group
+from tests.simulation.world.broker import Faults
 
-from .broker import Faults
-from .fate import Fate, What
-from .loop import start_ms
-from .named import named, statically
-from .oracles import broken
-from .play import World
-from .shortest import keeps_every_promise
-from .together import play_together
-from .trouble import quarrel
-from .world import shared
-
-quarreled, called = cache(quarrel), cache(named)
+quarreled, called = cache(worker_group), cache(static_members)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_workers_that_come_and_go_die_freeze_or_are_cut_off_keep_every_promise(seed: int) -> None:
     """Whoever owns a partition, and whoever still believes that he does."""
-    keeps_every_promise(quarreled(seed))
+    assert_no_flaws(quarreled(seed))
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_static_members_keep_every_promise(seed: int) -> None:
     """Though a dead one's partitions wait for it, and two may bear one instance id."""
-    keeps_every_promise(called(seed))
+    assert_no_flaws(called(seed))
 
 
 def test_a_frozen_worker_is_fenced_and_comes_back_only_when_the_group_says_so() -> None:
     """Its successor has it all; when it goes on, nothing of it counts, and it opens nothing before a heartbeat tells it
     where it is."""
-    starts = [Fate(0, "starts", 0), Fate(0, "starts", 1)]
-    run = play_together(shared(3, 40, 2), [*starts, Fate(12_345, "freezes", 0, lasts_ms=25_000)])
+    starts = [GroupFault(0, "starts", 0), GroupFault(0, "starts", 1)]
+    run = play_group(in_all_partitions(3, 40, 2), [*starts, GroupFault(12_345, "freezes", 0, lasts_ms=25_000)])
     frozen = next(worker for worker in run.workers if worker.name == "worker-0")
     fenced = [at for at, note in frozen.notes if note.name == "fenced"]
     opened = [at for at, note in frozen.notes if note.name == "opening" and at > start_ms + 12_345]
 
-    keeps_every_promise(run)
+    assert_no_flaws(run)
     assert fenced
     assert min(opened) > min(fenced)
 
@@ -52,57 +50,64 @@ def test_a_transaction_that_takes_too_long_is_aborted_and_its_worker_begins_anew
     """Frozen in the midst of it, with nobody to take over: the coordinator fences it, a heartbeat lets it open
     again."""
     for at in (1_000, 2_250, 4_500):
-        fates = [Fate(0, "starts"), Fate(at, "freezes", lasts_ms=45_000)]
-        run = play_together(shared(1, 40, 2, spread_ms=8_000), fates, World(Rate(90), 1, faults=Faults(slow=0.5)))
+        fates = [GroupFault(0, "starts"), GroupFault(at, "freezes", lasts_ms=45_000)]
+        run = play_group(
+            in_all_partitions(1, 40, 2, spread_ms=8_000), fates, World(Rate(90), 1, kafka_faults=Faults(slow=0.5))
+        )
 
-        keeps_every_promise(run)
+        assert_no_flaws(run)
         assert run.kafka.timed_out
 
 
 def test_a_broker_that_is_gone_for_a_while_costs_time_and_nothing_else() -> None:
-    starts = [Fate(0, "starts", 0), Fate(0, "starts", 1)]
+    starts = [GroupFault(0, "starts", 0), GroupFault(0, "starts", 1)]
     for at in (3_000, 9_001):
-        run = play_together(shared(5, 40, 2, spread_ms=15_000), [*starts, Fate(at, "the broker goes", lasts_ms=40_000)])
+        run = play_group(
+            in_all_partitions(5, 40, 2, spread_ms=15_000), [*starts, GroupFault(at, "the broker goes", lasts_ms=40_000)]
+        )
 
-        keeps_every_promise(run)
+        assert_no_flaws(run)
 
 
 def test_what_befalls_a_group_includes_something() -> None:
     """The worlds above do hold every fate, and partitions that move."""
     runs = [quarreled(seed) for seed in range(6)]
 
-    assert {fate.what for run in runs for fate in run.fates} == {*get_args(What)}
-    assert any(run.world.faults.unknown_outcome for run in runs)
+    assert {fate.what for run in runs for fate in run.faults} == {*get_args(GroupFaultKind)}
+    assert any(run.world.kafka_faults.unknown_outcome for run in runs)
     assert all(run.group and run.group.moved for run in runs)
     assert any(note.name == "fenced" for run in runs for worker in run.workers for _, note in worker.notes)
 
 
 def test_an_answer_that_is_heard_twice_counts_once() -> None:
     """The turn that heard it first had committed after all."""
-    assert "calls_told" not in broken(quarrel(181))
+    assert "calls_reported" not in objecting(worker_group(181))
 
 
 def test_a_static_member_that_is_killed_and_back_at_once_moves_no_partition() -> None:
     """Nobody else hears of it: no rebalance, and what it had is its own again."""
-    starts = statically([Fate(0, "starts", who) for who in range(2)])
-    dies = Fate(12_345, "dies", 0, lasts_ms=500)
-    before, run = play_together(shared(3, 40, 4), starts), play_together(shared(3, 40, 4), [*starts, dies])
+    starts = as_static_members([GroupFault(0, "starts", who) for who in range(2)])
+    dies = GroupFault(12_345, "dies", 0, lasts_ms=500)
+    before, run = (
+        play_group(in_all_partitions(3, 40, 4), starts),
+        play_group(in_all_partitions(3, 40, 4), [*starts, dies]),
+    )
     assert before.group
     assert run.group
     dealt = {one.partition for one in before.group.moved if one.to == "worker-0"}
     since = [one for one in run.group.moved if one.at >= start_ms + dies.at]
 
-    keeps_every_promise(run)
+    assert_no_flaws(run)
     assert before.group.generation == run.group.generation
     assert {(partition, "worker-0.1") for partition in dealt} == {(one.partition, one.to) for one in since}
 
 
 def test_a_dynamic_member_that_is_killed_and_back_at_once_makes_all_of_them_join_anew() -> None:
-    starts = [Fate(0, "starts", who) for who in range(2)]
-    before = play_together(shared(3, 40, 4), starts)
-    run = play_together(shared(3, 40, 4), [*starts, Fate(12_345, "dies", 0, lasts_ms=500)])
+    starts = [GroupFault(0, "starts", who) for who in range(2)]
+    before = play_group(in_all_partitions(3, 40, 4), starts)
+    run = play_group(in_all_partitions(3, 40, 4), [*starts, GroupFault(12_345, "dies", 0, lasts_ms=500)])
 
-    keeps_every_promise(run)
+    assert_no_flaws(run)
     assert before.group
     assert run.group
     assert before.group.generation < run.group.generation
@@ -110,11 +115,11 @@ def test_a_dynamic_member_that_is_killed_and_back_at_once_makes_all_of_them_join
 
 def test_a_static_member_that_leaves_is_waited_for() -> None:
     """It tells nobody; what was its own lies idle until it is back, or until its session is over."""
-    starts = statically([Fate(0, "starts", who) for who in range(2)])
+    starts = as_static_members([GroupFault(0, "starts", who) for who in range(2)])
     for lasts_ms, to in ((20_000, {"worker-0.1"}), (45_000, {"worker-1", "worker-0.1"})):
-        run = play_together(shared(3, 40, 4), [*starts, Fate(12_345, "leaves", 0, lasts_ms)])
+        run = play_group(in_all_partitions(3, 40, 4), [*starts, GroupFault(12_345, "leaves", 0, lasts_ms)])
 
-        keeps_every_promise(run)
+        assert_no_flaws(run)
         assert run.group
         assert to == {one.to for one in run.group.moved if one.at > start_ms + 12_345}
 
@@ -123,11 +128,11 @@ def test_a_static_member_that_leaves_is_waited_for() -> None:
 def test_a_static_member_whose_place_is_taken_ends_and_its_successor_stays(frozen: bool) -> None:
     """Twins under one instance id don't replace each other for ever: whoever was there first drains, and ends, even if
     he hears of it late."""
-    starts = [Fate(at, "starts", who, instance="instance-0") for who, at in ((0, 0), (1, 12_345))]
-    freezes = [Fate(12_000, "freezes", 0, lasts_ms=15_000)] if frozen else []
-    run = play_together(shared(3, 40, 2), [*starts, *freezes])
+    starts = [GroupFault(at, "starts", who, instance="instance-0") for who, at in ((0, 0), (1, 12_345))]
+    freezes = [GroupFault(12_000, "freezes", 0, lasts_ms=15_000)] if frozen else []
+    run = play_group(in_all_partitions(3, 40, 2), [*starts, *freezes])
 
-    keeps_every_promise(run)
+    assert_no_flaws(run)
     assert ["replaced", "stopped"] == [worker.task.result() for worker in run.workers]
     assert run.group
     assert ["worker-0", "worker-0", "worker-1", "worker-1"] == [one.to for one in run.group.moved]
@@ -135,9 +140,11 @@ def test_a_static_member_whose_place_is_taken_ends_and_its_successor_stays(froze
 
 def test_of_twins_that_start_at_once_one_stays() -> None:
     for seed in range(8):
-        run = play_together(shared(seed, 20, 2), [Fate(0, "starts", who, instance="instance-0") for who in range(2)])
+        run = play_group(
+            in_all_partitions(seed, 20, 2), [GroupFault(0, "starts", who, instance="instance-0") for who in range(2)]
+        )
 
-        keeps_every_promise(run)
+        assert_no_flaws(run)
         assert ["replaced", "stopped"] == sorted(str(worker.task.result()) for worker in run.workers)
 
 

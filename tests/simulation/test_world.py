@@ -13,15 +13,15 @@ from processor.highlevel.requests import Ask, By, Call, Search, request
 from processor.kafka import Intervals
 from processor.ratelimit.budget import Permit
 from processor.shard.state import Out
-
-from .broker import Entry, Faults, Kafka
-from .group import Group, member
-from .highlevel import Server
-from .log import Session
-from .loop import Stuck, VirtualLoop, running, start_ms
-from .tale import Person
-from .trace import Trace
-from .weather import Network
+from tests.lab.workload.contact import Contact
+from tests.lab.workload.times import start_ms
+from tests.simulation.world.broker import Entry, Faults, Kafka
+from tests.simulation.world.group import Group, member
+from tests.simulation.world.highlevel import Server
+from tests.simulation.world.log import Session
+from tests.simulation.world.loop import Stuck, VirtualLoop, running
+from tests.simulation.world.network import Network
+from tests.simulation.world.trace import Trace
 
 T = TypeVar("T")
 
@@ -228,9 +228,9 @@ def test_one_call_too_many_in_ten_seconds_is_refused() -> None:
 
 def test_search_takes_any_of_the_values_and_lags_behind() -> None:
     people = [
-        Person("contact-1", "location", {"email": "A@example.com", "first_name": "Ann"}),
-        Person("contact-2", "location", {"phone": "+15550000000"}, indexed=5_000),
-        Person("contact-3", "elsewhere", {"email": "a@example.com"}),
+        Contact("contact-1", "location", {"email": "A@example.com", "first_name": "Ann"}),
+        Contact("contact-2", "location", {"phone": "+15550000000"}, indexed=5_000),
+        Contact("contact-3", "elsewhere", {"email": "a@example.com"}),
     ]
 
     async def story(loop: VirtualLoop) -> list[list[str]]:

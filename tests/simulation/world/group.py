@@ -1,0 +1,108 @@
+"""A consumer group in memory: its coordinator, and a member that hears of it.
+
+`member` stands for `processor.kafka.join`: it tells the real `Membership` what it hears.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from processor.kafka import Heard, Intervals
+from tests.simulation.world.broker import ask, deliver
+from tests.simulation.world.coordinator import Group, Moved, Reply, Said, replaced
+from tests.simulation.world.loop import Process, refuse, settle
+
+__all__ = ["Group", "Moved", "member"]
+
+ask_within_s: Final = 10.0
+
+
+async def member(
+    group: Group, process: Process, intervals: Intervals, heard: Heard, instance: str | None = None
+) -> None:
+    """Be a member until cancelled, as aiokafka is one below `join`: what it has heard last stays true to it until it
+    hears anew. Raises Replaced."""
+    here = Joined(group, process, intervals, instance)
+    try:
+        while True:
+            asked = here.now()
+            heard.assigned(await here.join(), asked)
+            while True:
+                await asyncio.sleep(intervals.heartbeat_ms / 1000)
+                asked = here.now()
+                said = await here.heartbeat()
+                if said == "ok":
+                    heard.confirmed(asked)
+                elif said is not None:
+                    break
+    finally:
+        here.leave()
+
+
+@dataclass
+class Joined:
+    """One process's side of the group."""
+
+    group: Group
+    process: Process
+    intervals: Intervals
+    instance: str | None
+    id: str = ""
+    forgotten: str = ""  # the id that it had when it was told that nobody knows it
+    generation: int = 0
+
+    def now(self) -> int:
+        return int(self.group.kafka.loop.time() * 1000)
+
+    async def join(self) -> frozenset[int]:
+        group, whose = self.group, self.instance
+        while True:
+            if whose and self.forgotten:  # no heartbeat names the instance: whether another one has it must be asked
+                if await ask(group.kafka, self.process, partial(group.is_replaced, self.forgotten, whose)):
+                    raise replaced(whose)
+                self.forgotten = ""
+            asked = self.id
+            join = partial(group.join, self.process, asked, self.intervals.session_ms, whose)
+            self.id, self.generation = await self._long(join)
+            if not self.id:
+                self.forgotten = asked
+                continue
+            owned = await self._long(lambda: group.sync(self.id, self.generation, whose))
+            if owned is not None:
+                return owned
+
+    async def heartbeat(self) -> Said | None:
+        """None: no answer."""
+        try:
+            async with asyncio.timeout(ask_within_s):
+                asked = self.id, self.generation
+                said = await ask(self.group.kafka, self.process, lambda: self.group.heartbeat(*asked))
+        except TimeoutError:
+            return None
+        if said == "unknown":
+            self.id, self.forgotten = "", self.id
+        return said
+
+    def leave(self) -> None:
+        """No answer is waited for. A static member leaves no word: its successor may come."""
+        known = self.id and self.instance is None
+        if not self.process.dead and known and self.group.kafka.reached_by(self.process):
+            self.group.kafka.loop.after(self.group.kafka.travel_ms(), lambda: self.group.leave(self.id))
+
+    async def _long(self, arrive: "Callable[[], asyncio.Future[Reply]]") -> Reply:
+        """A request that is answered when the group is ready."""
+        kafka = self.group.kafka
+        pending = await ask(kafka, self.process, arrive)
+        reply: asyncio.Future[Reply] = kafka.loop.create_future()
+
+        def answers(done: "asyncio.Future[Reply]") -> None:
+            error = done.exception()
+            came = (
+                partial(refuse, reply, error) if isinstance(error, Exception) else partial(settle, reply, done.result())
+            )
+            deliver(kafka, self.process, came)
+
+        pending.add_done_callback(answers)
+        return await reply

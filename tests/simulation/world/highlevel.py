@@ -1,0 +1,408 @@
+"""A strict HighLevel of its own: contacts that change, search by OR of e-mail, phone and id, pages of all contacts, GET;
+index lag, latency, faults, and limiters of 10 s and of a day that count what *arrives*. `Server` is HighLevel, `Network`
+what lies between; `Api` is one worker's way there, the port of the runner.
+"""
+
+import asyncio
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from email.utils import formatdate, parsedate_to_datetime
+from random import Random
+from typing import Final
+
+import orjson
+
+from processor.engine.ports import Clock
+from processor.highlevel.requests import Call, Export, Request, Scan, request
+from processor.highlevel.responses import Lost, Response, Throttled, Unauthorized, Unsent, parse
+from tests.lab.faults import HighLevelFaults, OutageKind, refusal_responses
+from tests.lab.workload.contact import Contact, Fields
+from tests.lab.workload.times import iso, start_ms
+from tests.simulation.world.conversations import Conversations
+from tests.simulation.world.loop import Process, VirtualLoop, settle
+from tests.simulation.world.network import Network
+from tests.simulation.world.trace import Trace
+
+window_ms: Final = 10_000
+answer_within_ms: Final = 8_000  # the client hangs up so long after the send deadline, and its socket is reset
+Reply = tuple[int, Mapping[str, str], object]  # status, headers, body
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request as the server's own log shows it, and whose permit paid for it."""
+
+    at: int  # ms since 1970
+    location: str
+    what: str
+    slot: int
+    worker: str
+    status: int
+
+
+@dataclass(slots=True)
+class Sent:
+    """A call as the port saw it, just before its request went on the wire."""
+
+    at: int
+    taken: int  # when the port was given it
+    location: str
+    slot: int
+    granted: int  # by the worker's clock
+    send_by: int  # likewise
+    worker: str
+    kind: str  # search | contact | messages
+    asks: frozenset[str]  # leads, and what is asked for them
+    until: int | None = None  # when its answer came, or it was given up; None: its worker died before
+    outcome: str = ""  # what the answer said: the name of its class
+    page: tuple[str, bool] | None = None  # of a scan or an export: its job, and whether it is the last pass
+    contact: str | None = None  # whose messages it asks for; None: everybody's
+    arrived: int | None = None  # when, at the server
+    told_to_wait: int = window_ms  # ms, by its 429
+
+
+@dataclass
+class Server:
+    loop: VirtualLoop
+    random: Random
+    trace: Trace
+    limit: int
+    contacts: Mapping[str, Contact]
+    raw_names: frozenset[str] = frozenset()  # locations whose searches show names as entered
+    poisoned: frozenset[str] = frozenset()  # e-mails that it can't search for
+    network: Network = field(default_factory=Network)
+    highlevel_faults: HighLevelFaults = field(default_factory=HighLevelFaults)
+    conversations: Conversations = field(default_factory=Conversations)
+    arrivals: list[Arrival] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    told_to_wait: list[tuple[int, int, str, str]] = field(default_factory=list)  # from, until, location, worker
+    faults: Counter[str] = field(default_factory=Counter)  # what it did to calls, by kind
+    _log: dict[str, list[int]] = field(default_factory=dict)  # when something arrived, by location
+
+    def __post_init__(self) -> None:
+        self._days: dict[tuple[str, int], int] = {}  # calls that arrived, by location and day
+        self._index: dict[tuple[str, str, str], list[Contact]] = {}
+        self._all: dict[str, list[Contact]] = {}  # by location, in the order in which they were added
+        for person in sorted(self.contacts.values(), key=lambda person: (person.added, person.id)):
+            self._all.setdefault(person.location, []).append(person)
+            names = dict.fromkeys(name for fields in person.versions() for name in named(person.id, fields))
+            for by, value in names:
+                self._index.setdefault((person.location, by, value), []).append(person)
+
+    def arrive(self, call: Call, asked: Request, worker: str, token: str = "first") -> Reply:
+        """One request arrives: it counts, whatever comes of it."""
+        location, now = call.permit.location, self.loop.ms
+        log = self._log.setdefault(location, [])
+        log.append(now)
+        reply: Reply
+        if len(log) - bisect_right(log, now - window_ms) > self.limit:
+            reply = 429, {}, {"statusCode": 429, "message": "Too Many Requests"}
+        elif self._day_is_spent(location):
+            reply = 429, self._headers(location), {"statusCode": 429, "message": "Too Many Requests"}
+        elif self._bad("throttled"):
+            reply = 429, self._told_to_wait(), None
+        elif self._bad("unavailable"):
+            reply = self._unavailable()
+        elif refused := self._refused(location, token):
+            reply = refused
+        elif ailing := self._ailing(location, asked):
+            reply = ailing
+        else:
+            reply = self.serve(location, asked)
+        what = asked.method if asked.method != "POST" else f"POST {asked.path}"
+        self.arrivals.append(Arrival(now, location, what, call.permit.slot, worker, reply[0]))
+        self.trace.add("HighLevel", f"{reply[0]} to {worker}'s {what}", slot=call.permit.slot, wanted=wanted(asked))
+        return reply
+
+    def lost(self, location: str) -> bool:
+        return self._bad("lost") or self.away(location, "lost")
+
+    def away(self, location: str, how: OutageKind) -> bool:
+        """An outage of this kind is under way."""
+        return any(
+            one.how == how and one.location in (None, location) and self._since(one.at) and not self._since(one.over)
+            for one in self.highlevel_faults.outages
+        )
+
+    def token(self, location: str) -> str:
+        """The one that the workers' tokens file holds now."""
+        renewed = [
+            one for one in self.highlevel_faults.refusals if one.location == location and self._since(one.renewed)
+        ]
+        return "second" if renewed else "first"
+
+    def _refused(self, location: str, token: str) -> Reply | None:
+        for one in self.highlevel_faults.refusals:
+            if one.location == location and token == "first" and self._since(one.at) and not self._since(one.cured):
+                status, message = refusal_responses[one.how]
+                self.faults[f"token refused: {one.how}"] += 1
+                return status, {}, {"statusCode": status, "message": message, "traceId": "trace-3"}
+        return None
+
+    def _ailing(self, location: str, asked: Request) -> Reply | None:
+        """An outage, or an e-mail on which HighLevel stumbles."""
+        if self.away(location, "5xx"):
+            return self._unavailable()
+        if self.away(location, "403"):
+            self.faults["403"] += 1
+            return 403, {}, "Error 1010"
+        if self.away(location, "429"):
+            return 429, self._told_to_wait(), None
+        if asked.body is not None and any(value in self.poisoned for value in wanted(asked)):
+            self.faults["e-mail stumbled on"] += 1
+            return 500, {}, {"statusCode": 500, "message": "Internal Server Error"}
+        return None
+
+    def _unavailable(self) -> Reply:
+        self.faults["5xx"] += 1
+        return self.random.choice([500, 502, 503]), {}, {"message": "try later"}
+
+    def _told_to_wait(self) -> Mapping[str, str]:
+        """How long, in seconds, as a date by the server's own clock, which is told too, or not at all."""
+        form = self.random.random()
+        if form >= 0.5:
+            self.faults["429 without Retry-After"] += 1
+            return {}
+        seconds, now = self.random.randint(1, 4), self.loop.ms // 1_000
+        if form >= 0.25:
+            self.faults["429 with seconds"] += 1
+            return {"Retry-After": str(seconds)}
+        self.faults["429 with a date"] += 1
+        return {"Retry-After": formatdate(now + seconds, usegmt=True), "Date": formatdate(now, usegmt=True)}
+
+    def serve(self, location: str, asked: Request) -> Reply:
+        if asked.method == "POST" and asked.path == "/contacts/search":
+            return self._search(location, asked.body or {})
+        if asked.method == "GET" and asked.path == "/conversations/messages/export":
+            status, body = self.conversations.export(location, asked.query, self.loop.ms)
+            return status, self._headers(location), body
+        if asked.method == "GET" and asked.path.startswith("/contacts/"):
+            return self._get(location, asked.path.removeprefix("/contacts/"))
+        return 404, {}, {"statusCode": 404, "message": f"Cannot {asked.method} {asked.path}"}
+
+    def _search(self, location: str, body: Mapping[str, object]) -> Reply:
+        limit = body.get("pageLimit")
+        if body.get("locationId") != location or not isinstance(limit, int) or not 0 < limit <= 500:
+            return self._invalid("unreadable")
+        sort, now = body.get("sort"), self.loop.ms - start_ms
+        if sort == [{"field": "dateAdded", "direction": "asc"}]:
+            return self._page(location, body, limit)
+        filters = body.get("filters")
+        if not isinstance(filters, list) or len(filters) != 1:
+            return self._invalid("unreadable")
+        (group,) = filters
+        values = group["filters"] if group.get("group") == "OR" else filters
+        found: dict[str, Contact] = {}
+        for value in values:
+            if set(value) != {"field", "operator", "value"} or value["operator"] != "eq" or len(value["value"]) > 75:
+                return self._invalid("Invalid Operator")
+            name = (value["field"], value["value"])
+            hits = [person.found(now) for person in self._index.get((location, *name), [])]
+            found.update((person.id, person) for person in hits if person and name in named(person.id, person.fields))
+        newest = sorted(found.values(), key=lambda person: (person.updated, person.id), reverse=True)
+        return self._shown(location, newest[:limit], len(newest))
+
+    def _page(self, location: str, body: Mapping[str, object], limit: int) -> Reply:
+        """Contacts in the order in which they were added, of all, or of those that were changed since."""
+        since, now, after = "", self.loop.ms - start_ms, body.get("searchAfter")
+        if body.keys() - {"locationId", "pageLimit", "sort", "searchAfter", "filters"}:
+            return self._invalid("unreadable")
+        if "filters" in body:
+            match body["filters"]:
+                case [{"field": "dateUpdated", "operator": "range", "value": {"gte": str(since)}, **more}] if not more:
+                    pass
+                case _:
+                    return self._invalid("Invalid Operator")
+        if after is not None and location in self.highlevel_faults.cursors_refused:
+            self.faults["page refused"] += 1
+            return self._invalid("searchAfter")
+        found = [person.found(now) for person in self._all.get(location, ())]
+        there = [person for person in found if person and person.updated >= since]
+        rest = there if after is None else [person for person in there if [*place(person)] > [*after]]  # type: ignore[misc]  # JSON
+        return self._shown(location, rest[:limit], len(there))
+
+    def _shown(self, location: str, people: Iterable[Contact], total: int) -> Reply:
+        shown = [hit(person, location in self.raw_names) for person in people]
+        return 200, self._headers(location), {"contacts": shown, "total": total, "traceId": "trace-1"}
+
+    def _invalid(self, why: str) -> Reply:
+        return 422, {}, {"statusCode": 422, "message": [why], "error": "Unprocessable Entity"}
+
+    def _get(self, location: str, contact_id: str) -> Reply:
+        person = self.contacts.get(contact_id)
+        now = person.shown(self.loop.ms - start_ms) if person else None
+        if now is None:
+            message = f"Contact not found for id:{contact_id}"
+            return 400, self._headers(location), {"message": message, "error": "Bad Request", "statusCode": 400}
+        return 200, self._headers(location), {"contact": whole(now), "traceId": "trace-2"}
+
+    def _day_is_spent(self, location: str) -> bool:
+        """This call counts in its day, too."""
+        day, ms = self.highlevel_faults.day, self.loop.ms - start_ms
+        if day is None:
+            return False
+        here = (location, day.number(ms))
+        self._days[here] = self._days.get(here, 0) + 1
+        spent = self._days[here] > day.calls
+        self.faults["day spent"] += spent
+        return spent
+
+    def _since(self, ms: int) -> bool:
+        return self.loop.ms >= start_ms + ms
+
+    def _headers(self, location: str) -> dict[str, str]:
+        log = self._log[location]
+        left = self.limit - (len(log) - bisect_right(log, self.loop.ms - window_ms))
+        headers = {"X-RateLimit-Max": str(self.limit), "X-RateLimit-Remaining": str(left)}
+        day, ms = self.highlevel_faults.day, self.loop.ms - start_ms
+        if day is not None and day.told:
+            today = max(0, day.calls - self._days.get((location, day.number(ms)), 0))
+            headers |= {
+                "X-RateLimit-Limit-Daily": str(day.calls),
+                "X-RateLimit-Daily-Remaining": str(today),
+                "X-RateLimit-Daily-Reset": str(day.rest(ms)),
+            }
+        return headers
+
+    def _bad(self, what: str) -> bool:
+        return self.loop.ms < start_ms + self.highlevel_faults.until and self.random.random() < getattr(
+            self.highlevel_faults, what
+        )
+
+
+class Api:
+    """One process's way to the server. A call of a dead process leaves no more; what is on the wire arrives."""
+
+    def __init__(self, server: Server, process: Process, clock: Clock) -> None:
+        self.server, self.process, self.clock = server, process, clock
+
+    async def call(self, call: Call) -> Response:
+        """As the real client: a whole response, or Lost, or Unsent past the send deadline."""
+        server, network, loop, permit = self.server, self.server.network, self.server.loop, call.permit
+        self._alive()
+        taken = loop.ms
+        connect = server.random.randint(*network.connect)
+        if server.random.random() < network.stalls:
+            connect = server.random.randint(1_000, 4_000)
+        await asyncio.sleep(connect / 1000)
+        self._alive()
+        now = self.clock.now()
+        if now > permit.send_by:
+            return Response(call, Unsent("connect"), None, None, None)
+        asks = frozenset(f"{ask.lead} {ask.by} {ask.value}" for ask in call.asks)
+        of = (permit.location, permit.slot, permit.granted, permit.send_by, self.process.name, call.kind, asks)
+        what = call.what
+        sent = Sent(loop.ms, taken, *of)
+        if isinstance(what, Scan):
+            sent.page = (what.job, what.updated_since is not None)
+        elif isinstance(what, Export):
+            sent.page, sent.contact = (what.job, False) if what.job else None, what.contact
+        server.sent.append(sent)
+        response: asyncio.Future[tuple[Response, int]] = loop.create_future()  # and when it came
+        hang_up = permit.send_by + answer_within_ms - now
+        self._travel(call, sent, hang_up, response)
+        try:
+            async with asyncio.timeout(hang_up / 1000):
+                answer, came = await response
+                sent.outcome = type(answer.outcome).__name__
+        except TimeoutError:
+            sent.outcome = "Lost"
+            return Response(call, Lost("timeout"), None, None, None)
+        finally:
+            sent.until = None if self.process.dead else loop.ms
+        self._alive()
+        if isinstance(answer.outcome, Throttled):
+            server.told_to_wait.append((loop.ms, came + sent.told_to_wait, permit.location, self.process.name))
+        return answer
+
+    def fingerprint(self, location: str) -> str | None:
+        return self.server.token(location)
+
+    def _travel(self, call: Call, sent: Sent, hang_up: int, response: "asyncio.Future[tuple[Response, int]]") -> None:
+        server, loop, asked = self.server, self.server.loop, request(call.what)
+        token = server.token(call.permit.location)
+        out, back = server.random.randint(*server.network.out), server.random.randint(*server.network.back)
+        location = call.permit.location
+        lost = server.lost(location)
+        hangs, reset = server.away(location, "hang"), server.away(location, "reset")
+        for what, so in (("answer lost", lost), ("hang", hangs), ("reset", reset)):
+            server.faults[what] += so
+        if out > hang_up or (lost and server.random.random() < 0.5):
+            return  # it never arrives
+
+        def arrives() -> None:
+            sent.arrived = loop.ms
+            status, headers, body = server.arrive(call, asked, self.process.name, token)
+            sent.told_to_wait = told_to_wait(headers)
+            raw = orjson.dumps(body)
+            if reset:
+                loop.after(back, lambda: settle(response, (Response(call, Lost("reset"), None, None, None), loop.ms)))
+            elif not (lost or hangs):
+                loop.after(back, lambda: settle(response, (self._parse(call, status, headers, raw, token), loop.ms)))
+
+        loop.after(out, arrives)
+
+    def _parse(self, call: Call, status: int, headers: Mapping[str, str], body: bytes, token: str) -> Response:
+        answer = parse(call, status, headers, body, self.clock.now())
+        return replace(answer, token=token) if isinstance(answer.outcome, Unauthorized) else answer
+
+    def _alive(self) -> None:
+        if self.process.dead:
+            raise asyncio.CancelledError("this process is dead")
+
+
+def told_to_wait(headers: Mapping[str, str]) -> int:
+    """Ms, as we ourselves have said it."""
+    said = headers.get("Retry-After")
+    if said is None:
+        return window_ms
+    if said.isdecimal():
+        return int(said) * 1_000
+    until, now = (parsedate_to_datetime(date) for date in (said, headers["Date"]))
+    return round((until - now).total_seconds() * 1_000)
+
+
+def wanted(asked: Request) -> Iterable[str]:
+    if asked.body is None:
+        return [asked.path]
+    filters = orjson.loads(orjson.dumps(asked.body.get("filters", [{"value": "all"}])))
+    after = asked.body.get("searchAfter")
+    return [str(one["value"]) for one in filters[0].get("filters", filters)] + ([f"after {after}"] if after else [])
+
+
+def named(contact_id: str, fields: Fields) -> tuple[tuple[str, str], ...]:
+    """What a search finds it by."""
+    return ("id", contact_id), ("email", fields.get("email", "").lower()), ("phone", fields.get("phone", ""))
+
+
+def place(person: Contact) -> tuple[int, str]:
+    """Where it stands among all contacts; a cursor says so."""
+    return person.added, person.id
+
+
+def common(person: Contact) -> dict[str, object]:
+    """What both payloads show alike (contract.md §4.1)."""
+    fields = person.fields
+    shown: dict[str, object] = {"id": person.id, "locationId": person.location, "dateUpdated": person.updated}
+    shown["dateAdded"] = iso(person.added)
+    theirs = {"postal_code": "postalCode", "company_name": "companyName"}
+    alike = ("email", "phone", "company_name", "website", "city", "state", "postal_code", "country")
+    return shown | {theirs.get(name, name): fields.get(name) for name in alike}
+
+
+def hit(person: Contact, raw_names: bool) -> dict[str, object]:
+    """A contact as a search shows it: names lower-cased, no time zone, the street under another name."""
+    first, last = person.fields.get("first_name", ""), person.fields.get("last_name", "")
+    shown = common(person) | {"firstName": first.lower(), "lastName": last.lower(), "firstNameLowerCase": first.lower()}
+    raw = {"firstNameRaw": first, "lastNameRaw": last} if raw_names else {}
+    told = {"address": person.fields.get("address"), "additionalEmails": [*person.others]}
+    return shown | raw | told | {"searchAfter": [*place(person)]}
+
+
+def whole(person: Contact) -> dict[str, object]:
+    """A contact as a GET shows it."""
+    fields = person.fields
+    shown = common(person) | {"firstName": fields.get("first_name"), "lastName": fields.get("last_name")}
+    return shown | {"address1": fields.get("address"), "timezone": fields.get("timezone"), "emailLowerCase": ""}
