@@ -5,7 +5,7 @@ from random import Random
 from typing import Any, Final
 
 from processor.events.cloudevents import encode
-from tests.lab.demo.people import highlevels
+from tests.lab.harness.rows import highlevel_names
 
 Json = Mapping[str, Any]  # a JSON object
 Published = tuple[str, bytes]  # location and value
@@ -97,6 +97,6 @@ def contacts(where: Sequence[str], numbers: range) -> Iterator[Json]:
     """Yield each lead's contact, in the lead's location, as the sandbox loads it."""
     for number in numbers:
         known = person(number)
-        shown = {theirs: known[ours] for ours, theirs in highlevels.items()}
+        shown = {theirs: known[ours] for ours, theirs in highlevel_names.items()}
         contact = {"id": contact_id(number), **shown, "dateAdded": years_ago, "dateUpdated": years_ago}
         yield {"location_id": where[number % len(where)], "contact": contact}

@@ -7,7 +7,7 @@ from typing import Any, Final
 from processor.shard.state import Out
 from processor.topics import home
 from tests.bench import leads
-from tests.lab.demo.people import highlevels
+from tests.lab.harness.rows import highlevel_names
 
 marks: Final = ("canary", "990042424")  # in each e-mail and name, in each phone
 lacking: Final = ("contact_id", "city")  # a search gives both, so each lead costs one call
@@ -59,7 +59,7 @@ class Lead:
         return event("sync.requests", "sync.lead.requested", data, f"event-of-{request}")
 
     def contact(self) -> leads.Json:
-        shown = {theirs: self.person[ours] for ours, theirs in highlevels.items()}
+        shown = {theirs: self.person[ours] for ours, theirs in highlevel_names.items()}
         return {
             "location_id": self.location,
             "contact": {"id": leads.contact_id(self.number), **shown, "dateUpdated": leads.years_ago},

@@ -135,6 +135,8 @@ class History:
         documents: dict[str, Any] = {}
         for record in self.of_topic("processor.changelog"):
             key = (record.key or b"").decode()
+            if key == "identity":  # the name of the log, which is no document
+                continue
             name = f"{record.partition} {key}" if key.startswith("position ") else key
             if record.value is not None:
                 documents[name] = orjson.loads(record.value)
