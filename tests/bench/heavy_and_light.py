@@ -37,7 +37,7 @@ class Locations:
 
     @property
     def where(self) -> list[str]:
-        """The location of each lead, by the lead's number."""
+        """Return the location of each lead, by the lead's number."""
         heavy = [location for location in self.heavy for _ in range(of_heavy)]
         return heavy + [location for location in self.light for _ in range(of_light)]
 

@@ -120,7 +120,7 @@ def state_latency(testbed: Testbed, quick: bool) -> Report:
 
 
 def check(results: Collection[TimedResult], calls: Mapping[str, int]) -> None:
-    """Raise BenchFailed if a result isn't as it should be: its time would say nothing."""
+    """Raise BenchFailed if a result isn't as it should be: its time would mean nothing."""
     for one in results:
         if (one.result["outcome"], one.result["calls"]) != ("updated", calls):
             raise BenchFailed(

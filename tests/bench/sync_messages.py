@@ -50,7 +50,7 @@ def sync_messages(testbed: Testbed, quick: bool) -> Report:
 
 
 def check(results: TimedResult, expected: tuple[str, str, int, Json]) -> None:
-    """Raise BenchFailed if a result isn't as it should be: its time would say nothing."""
+    """Raise BenchFailed if a result isn't as it should be: its time would mean nothing."""
     found = tuple(results.result[name] for name in ("outcome", "messages", "messages_imported", "calls"))
     if found != expected:
         raise BenchFailed(f"a result is {found} instead of {expected}")

@@ -25,7 +25,7 @@ ready_within_s: Final = 60.0
 
 
 class BenchFailed(ProcessFailed):
-    """A bench couldn't measure what it is for. The message says why."""
+    """Raised when a bench can't measure what it is for. The message has the reason."""
 
 
 @dataclass

@@ -35,11 +35,11 @@ class Lead:
 
     @property
     def gained(self) -> dict[str, str]:
-        """The `changes` of its result."""
+        """Return the `changes` of its result."""
         return {"contact_id": leads.contact_id(self.number), "city": self.person["city"]}
 
     def known(self, revision: int = 1, **more: object) -> dict[str, object]:
-        """The data of its `lead.changed`."""
+        """Return the data of its `lead.changed`."""
         fields = {name: value for name, value in self.person.items() if name not in lacking}
         ids = {"location_id": self.location, "lead_id": self.id, "revision": revision}
         return {**ids, "created_at": leads.years_ago, **fields, **more}

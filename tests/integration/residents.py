@@ -31,7 +31,7 @@ class Resident(Lead):
 
     @property
     def gained(self) -> dict[str, str]:
-        """The `changes` of its result."""
+        """Return the `changes` of its result."""
         lacked = gaps.get(self.kind, lacking) if self.outcome == "updated" else ()
         return {name: self.everything[name] for name in lacked}
 

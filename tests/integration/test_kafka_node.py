@@ -162,8 +162,8 @@ def test_two_processes_may_resolve_at_once(tmp_path: Path) -> None:
     assert lock.jars[0].is_at(first)
 
 
-def test_nobody_takes_requests() -> None:
-    """A port without a broker is not ready, and no error."""
+def test_a_port_without_a_broker_is_not_ready() -> None:
+    """That is no error."""
     assert not takes_requests("127.0.0.1", *free_ports(1))
 
 

@@ -153,6 +153,22 @@ def restart(here: Trial, highlevel: SandboxProcess, worker: WorkerProcess) -> Wo
 
 
 async def run_with_faults(here: Trial) -> Observed:
+    highlevel, talks = await start_with_faults(here)
+    talks += await run_first_requests(here, highlevel)
+    talkative = towns[chatty].leads[0]
+    await here.publish([talkative.sync("talkative", include_messages=True)])
+    await here.wait_for_leads((), ["talkative", "more"])
+    highlevel.change_settings(location=chatty, chatter=None)
+    await here.publish([sync_all(chatty, "again", messages=True)])
+    await wait_for_job(here, "again", "completed")
+    talks += chatter_of(highlevel, towns[chatty].leads)
+    records = await here.end_workers()
+    flaws = here.flaws_in(records, requests=[lone, closed, "unasked", "talkative", "more"])
+    return Observed(records, flaws, highlevel.arrivals_by_location(), talks)
+
+
+async def start_with_faults(here: Trial) -> tuple[SandboxProcess, list[LeadMessage]]:
+    """Start HighLevel with all faults, and a worker that knows all leads. Return the messages that must be published."""
     there = [towns[name] for name in (chatty, expiring, lone, closed, refused, unasked)]
     highlevel = here.start_highlevel(contact for town in [*there, sharing] for contact in town.contacts)
     talks = [*talks_of(chatty, 60), *talks_of(expiring, 20), *talks_of(lone, 2 * page + 100)]
@@ -170,7 +186,11 @@ async def run_with_faults(here: Trial) -> Observed:
     start_named_worker(here, highlevel)
     await load_towns(here, *there)
     await here.publish([lead.change(loading=True, contact_id=contact_id(first.number)) for lead in sharing.leads])
+    return highlevel, talks
 
+
+async def run_first_requests(here: Trial, highlevel: SandboxProcess) -> list[LeadMessage]:
+    """Publish all requests, let cursors expire, and wait. Return the messages that come meanwhile."""
     jobs = [sync_all(location, location, messages=True) for location in (chatty, expiring, refused, shared)]
     alone = [towns[name].leads[0].sync(name, include_messages=True, deadline_s=patient_s) for name in (lone, closed)]
     others = [sync_all(unasked, unasked), towns[unasked].leads[1].sync("unasked")]
@@ -181,25 +201,13 @@ async def run_with_faults(here: Trial) -> Observed:
     await here.wait_for_leads((), [lone, closed, "unasked"])
     more = talk(towns[lone].leads[0], page + 100, since=2 * page + 100)
     add_messages(highlevel, more)
-    talks += more
     await here.publish([towns[lone].leads[0].sync("more", include_messages=True, deadline_s=patient_s)])
     await here.publish([towns[closed].leads[1].change(2), towns[unasked].leads[2].change(2)])
     await asyncio.gather(
         *(wait_for_job(here, name, "completed") for name in (chatty, expiring, refused, unasked, shared))
     )
     await here.wait_for_leads([towns[closed].leads[1]])
-
-    talkative = towns[chatty].leads[0]
-    await here.publish([talkative.sync("talkative", include_messages=True)])
-    await here.wait_for_leads((), ["talkative", "more"])
-    highlevel.change_settings(location=chatty, chatter=None)
-    await here.publish([sync_all(chatty, "again", messages=True)])
-    await wait_for_job(here, "again", "completed")
-    talks += chatter_of(highlevel, towns[chatty].leads)
-
-    records = await here.end_workers()
-    flaws = here.flaws_in(records, requests=[lone, closed, "unasked", "talkative", "more"])
-    return Observed(records, flaws, highlevel.arrivals_by_location(), talks)
+    return more
 
 
 async def until_expired(highlevel: SandboxProcess, location: str) -> None:

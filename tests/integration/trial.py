@@ -57,7 +57,7 @@ class Trial(Deployment):
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        """The data of each `lead.synced` by now; within a lead in order."""
+        """Return the data of each `lead.synced` by now; within a lead in order."""
         return data(self.outputs, "lead.updates", "lead.synced")
 
     @property

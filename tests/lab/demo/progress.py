@@ -46,6 +46,7 @@ class Progress:
             request for lead in self.workload.leads if lead.kind not in waiting_kinds for request in lead.truth.requests
         }
         self.leads_due = len(self.leads_left)
+        self.to_publish = sum(one.transaction != "aborted" for one in self.workload.publications)
         self.syncs_due = sum(len(lead.truth.requests) for lead in self.workload.leads)
         self.dead_letters_due = sum(one.dead_letter is not None for one in self.workload.publications)
 
@@ -64,7 +65,7 @@ class Progress:
 
     @property
     def job_s(self) -> float | None:
-        """The time from the request of the Sync All to its end."""
+        """Return the time from the request of the Sync All to its end."""
         return self.job_ended_at - self.job_at if self.job_ended_at and self.job_at else None
 
     @property

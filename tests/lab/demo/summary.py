@@ -66,7 +66,7 @@ def job_outcomes(progress: Progress, verdict: Verdict) -> Table:
     """Compare the last results with the job's own counts."""
     counts = verdict.outcomes(progress.workload.jobs[0].location, others=False)
     counts["unchanged"] += counts.pop(no_result, 0)
-    table = plain_table("outcome", "leads", "sync.completed says")
+    table = plain_table("outcome", "leads", "sync.completed")
     for outcome in outcome_order[1:]:
         reported = progress.job.get(outcome) or 0
         if counts[outcome] or reported:

@@ -48,7 +48,7 @@ class Verdict:
 
     @property
     def faulty(self) -> set[str]:
-        """The ids of all leads with a flaw."""
+        """Return the ids of all leads with a flaw."""
         return {flaw.lead for flaw in self.flaws if flaw.lead}
 
     def count(self, fault: Fault) -> int:

@@ -118,10 +118,10 @@ class View:
 def progress_lines(progress: Progress) -> Iterator[str]:
     """Yield how the run stands, in a few lines of 80 columns."""
     totals = progress.report.get("totals", {})
-    results, to_publish = sum(progress.outcomes.values()), len(progress.workload.publications)
+    results = sum(progress.outcomes.values())
     yield f"{time.monotonic() - progress.since:6.1f} s  {progress.phase}"
     yield (
-        f"{progress.published:,} of {to_publish:,} records, {results:,} results, {progress.messages:,} messages, "
+        f"{progress.published:,} of {progress.to_publish:,} records, {results:,} results, {progress.messages:,} messages, "
         f"{totals.get('arrivals', 0):,} calls, worst window {totals.get('worst_window', 0)}"
     )
     yield f"Syncs {len(progress.answered_at)}/{progress.syncs_due}{latency(progress)}"

@@ -9,7 +9,7 @@ window_ms: Final = 10_000
 server_limit: Final = 100  # calls in any 10 s (contract.md §2)
 planned: Final = 90  # calls in 10 s: GHL_REQUESTS_PER_10S
 idle_ms: Final = 500  # at full pace a call leaves each 111 ms; so long a gap means that no call was due
-long_enough: Final = 30  # calls of a stretch that says something about the pace
+long_enough: Final = 30  # calls of a stretch that shows the pace
 
 
 class Arrival(NamedTuple):
@@ -32,7 +32,7 @@ class BusyStretch:
 
     @property
     def use(self) -> float:
-        """The share of the planned rate."""
+        """Return the share of the planned rate."""
         return self.per_window / planned
 
 

@@ -29,7 +29,7 @@ opener: Final = build_opener(ProxyHandler({}))  # all servers that are called he
 
 
 class ProcessFailed(Exception):
-    """A process ended, or didn't do in time what it should. The message has the last lines of its log."""
+    """Raised when a process ended, or didn't do in time what it should. The message has the last lines of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class ChildProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; minus the number of the signal that ended it."""
+        """Return None while it runs; minus the number of the signal that ended it."""
         return self._leash.exit_code if self._leash else self._exit_code
 
     def kill(self) -> None:

@@ -1,4 +1,4 @@
-"""Run the HighLevel simulator as a process, tell it to misbehave, and read what it recorded."""
+"""Run the HighLevel simulator as a process, let it misbehave, and read what it recorded."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -73,8 +73,8 @@ class SandboxProcess(ChildProcess):
 
     def chatter(self, location: str) -> list[Json]:
         """Return what the location's contacts wrote by themselves so far."""
-        sayings: list[Json] = self._call(f"chatter?location={location}")["sayings"]
-        return sayings
+        messages: list[Json] = self._call(f"chatter?location={location}")["sayings"]
+        return messages
 
     def _call(self, path: str, method: str = "GET", body: object = None) -> Any:
         return call(f"{self.url}/_sandbox/{path}", method, body)

@@ -57,19 +57,19 @@ class WorkerProcess(ChildProcess):
 
     @property
     def owned(self) -> frozenset[int]:
-        """The partitions that membership gave it last."""
+        """Return the partitions that membership gave it last."""
         lists = [event.get("partitions") or "" for event in self.log_events("owned")]
         return frozenset(map(int, lists[-1].split(","))) if lists and lists[-1] else frozenset()
 
     @property
     def open(self) -> frozenset[int]:
-        """The partitions that it serves."""
+        """Return the partitions that it serves."""
         last = {event["partition"]: event["note"] for event in self.log_events("opened", "closed")}
         return frozenset(partition for partition, note in last.items() if note == "opened")
 
     @property
     def everything_written(self) -> str:
-        """Its log, and its page of metrics as it was whenever it was asked to end."""
+        """Return its log, and its pages of metrics from before each signal that ends it."""
         return "\n".join([self.log.read_text(errors="replace"), *self._pages])
 
     def counts(self) -> WorkerCounts:

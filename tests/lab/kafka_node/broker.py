@@ -11,7 +11,7 @@ Notify = Callable[[str], None]  # is called with a line about each step that tak
 
 
 class NoKafka(Exception):
-    """Nothing here can serve as Kafka. The message says what was tried, and what helps."""
+    """Raised where nothing can serve as Kafka. The message names what was tried, and what helps."""
 
 
 @dataclass

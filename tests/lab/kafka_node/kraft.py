@@ -59,7 +59,7 @@ class Node(Broker):
 
     @property
     def pid(self) -> int | None:
-        """The process id of its JVM while that runs."""
+        """Return the process id of its JVM while that runs."""
         return self._leash.pid
 
     def format(self) -> None:

@@ -1,7 +1,7 @@
 """Hold a child process for its owner, and kill the child when the owner ends, even if the owner ends by SIGKILL.
 
 `Leash` is the owner's side. It runs this file as a script of its own, on the standard library alone. The script reads a command a
-line (`run ["java", …]`, `signal 19`, `end 15`, `state`) and replies with a line that says how the child stands. The script is
+line (`run ["java", …]`, `signal 19`, `end 15`, `state`) and replies with the state of the child. The script is
 the child's parent, so it never signals a stranger that got the child's process id.
 """
 
@@ -26,7 +26,7 @@ parent_death_signal = 1  # PR_SET_PDEATHSIG
 
 
 class LeashBroken(Exception):
-    """The script has ended, and its child with it."""
+    """Raised when the script has ended, and its child with it."""
 
 
 class Leash:
@@ -47,13 +47,13 @@ class Leash:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the child while it runs."""
+        """Return the process id of the child while it runs."""
         state, _, pid = self._ask("state").partition(" ")
         return int(pid) if state == "running" else None
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code of the last child. None before it ended; minus the number of the signal that ended it."""
+        """Return the exit code of the last child: None before it ended, minus the number of the signal that ended it."""
         state, _, code = self._ask("state").partition(" ")
         return int(code) if state == "ended" else None
 

@@ -1,4 +1,4 @@
-"""A workload of thousands of leads for a real Kafka: locations with changes and Syncs, and one that is synced as a whole."""
+"""Make a workload of thousands of leads for a real Kafka: locations with changes and Syncs, and one for a Sync All."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -86,7 +86,7 @@ found_without_call: Final = frozenset({"waits_complete", "waits_nameless"})
 
 
 class LeadOfPerson(WorkloadLead):
-    """A lead whose Syncs ask for messages, as Syncs of people do."""
+    """Ask for messages in each Sync, as people do."""
 
     def sync(self, request: str, *answers: Answer, late: bool = False, **more: object) -> None:
         super().sync(request, *answers, late=late, **{"include_messages": True, **more})
