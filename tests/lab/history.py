@@ -13,6 +13,7 @@ import orjson
 
 from processor.events.cloudevents import Record
 from processor.ratelimit.budget import Rate
+from processor.topics import TOPICS
 
 from .faults import HighLevelFaults
 from .workload.publication import Publication
@@ -94,6 +95,7 @@ class History:
     owner_gaps: bool = False  # for some seconds no worker owned a partition
     skew_ms: int = 0  # the clock of a worker is off by at most so much
     end_ms: int = 0  # ms since 1970
+    prefix: str = ""  # of the topics' full names
 
     @property
     def calm(self) -> bool:
@@ -135,9 +137,9 @@ class History:
         documents: dict[str, Any] = {}
         for record in self.of_topic("processor.changelog"):
             key = (record.key or b"").decode()
-            if key == "identity":  # the name of the log, which is no document
-                continue
             name = f"{record.partition} {key}" if key.startswith("position ") else key
+            if key == "identity":  # of the log itself, and no document
+                continue
             if record.value is not None:
                 documents[name] = orjson.loads(record.value)
             else:
@@ -171,19 +173,37 @@ def by_lead(events: Iterable[CommittedEvent]) -> dict[LeadKey, list[CommittedEve
 def of_topics(
     workload: Workload, records: Iterable[Record], arrivals: Sequence[CallArrival] = (), **more: Any
 ) -> History:
-    """Make a history from real topics, inputs included. `more` are further fields of the history."""
+    """Make a history from real topics, inputs included. `more` are further fields of the history.
+
+    Kafka doesn't say when a transaction was committed. Events of one partition with the same `time` are of one turn, so they
+    were committed together: with the latest of them.
+    """
     places: dict[tuple[str, int], list[CommittedRecord]] = {}
-    for one in records:
-        place = places.setdefault((one.topic, one.partition), [])
+    turns = [(one, (one.partition, turn_of(one))) for one in records]
+    committed: dict[tuple[int, object], int] = {}
+    for one, turn in turns:
+        committed[turn] = max(committed.get(turn, 0), one.timestamp_ms)
+    for one, turn in turns:
         position = one.topic, one.partition, one.offset
-        place.append(CommittedRecord(*position, one.key, one.value, one.headers, one.timestamp_ms, one.timestamp_ms))
+        record = CommittedRecord(*position, one.key, one.value, one.headers, one.timestamp_ms, committed[turn])
+        places.setdefault((one.topic, one.partition), []).append(record)
     return History(workload, places, published(workload, places), arrivals, **more)
+
+
+def turn_of(record: Record) -> object:
+    """Return a value that all events of one turn have in common; for other records one of their own."""
+    if TOPICS[record.topic].role == "output" and record.topic != "dead.letters":
+        return orjson.loads(record.value or b"{}").get("time")
+    return record.topic, record.offset
 
 
 def published(
     workload: Workload, places: Mapping[tuple[str, int], Sequence[CommittedRecord]]
 ) -> dict[Offset, Publication]:
-    """Find the offset of each publication on the input topics: the first record alike that no other one has."""
+    """Find the offsets of each publication on the input topics: records that are alike, in their order.
+
+    An upstream that doesn't know whether Kafka took a record publishes it again, so the last publication may have several.
+    """
     waiting: dict[tuple[str, int, bytes, bytes | None], list[Publication]] = {}
     for one in workload.publications:
         place = one.topic, workload.partition_of(one), one.key.encode(), one.value
@@ -192,5 +212,5 @@ def published(
     for (topic, partition), records in places.items():
         for record in records:
             if alike := waiting.get((topic, partition, record.key or b"", record.value)):
-                found[topic, partition, record.offset] = alike.pop(0)
+                found[topic, partition, record.offset] = alike.pop(0) if len(alike) > 1 else alike[0]
     return found

@@ -1,6 +1,6 @@
 """The proof that DESIGN §6 holds: `make prove` runs many seeds of each part and writes a short report.
 
-`alone` is Budget at one saturated location, judged by six servers · `schedules` are whole workers on virtual time through all
-that can go wrong · `rebalances` measures what they cost · `tests.integration.chaos` is the same on a real Kafka · `report` says
-what came of it. `make test` runs a share of each.
+`alone` drives Budget at one saturated location, judged by six servers · `schedules` plays whole workers on virtual time with
+all faults · `rebalances` measures their cost · `tests.integration.chaos` does the same on a real Kafka · `report` writes the
+report. `make test` runs a share of each.
 """

@@ -3,7 +3,7 @@
 SEEDS fault schedules of whole workers, as many saturated locations of 45 minutes each, and a run of chaos on a real Kafka
 for each hundred. `make prove` takes some minutes; `make prove SEEDS=2000` about an hour on two cores; other seeds
 each night with `FIRST=`. Exit 1: a promise was broken, a bar of use or waiting missed, or it was interrupted: the report
-says how far it came.
+shows how far it came.
 """
 
 import argparse
@@ -29,7 +29,7 @@ minutes: Final = 45  # of each saturated location
 rebalanced_s: Final = 480
 chaos_s: Final = 60
 seeds_per_chaos: Final = 100
-say_every_s: Final = 10
+print_every_s: Final = 10
 T = TypeVar("T")
 Of = TypeVar("Of")
 
@@ -42,21 +42,21 @@ def main() -> int:
     parser.add_argument("--seeds", type=positive, default=200, help="how many (200)")
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the first one (0)")
     parser.add_argument("--report", type=Path, default=Path("build/prove.md"), help="where it goes (build/prove.md)")
-    said = parser.parse_args()
-    if unknown := {*said.parts} - {*parts}:
+    options = parser.parse_args()
+    if unknown := {*options.parts} - {*parts}:
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
-    logging.disable()  # clients of a broker that is killed tell of it
-    chosen, seeds, began = said.parts or parts, range(said.first, said.first + said.seeds), monotonic()
+    logging.disable()  # clients of a broker that is killed log that
+    chosen, seeds, began = options.parts or parts, range(options.first, options.first + options.seeds), monotonic()
     proof = Proof(command(chosen, seeds), date.today().isoformat())  # noqa: DTZ011  # the day where it runs
     try:
         prove(proof, chosen, seeds)
     except KeyboardInterrupt:
         proof.interrupted = True
     proof.took_s = monotonic() - began
-    told = page(proof)
-    said.report.parent.mkdir(parents=True, exist_ok=True)
-    said.report.write_text(told)
-    print(f"\n{told}\nwritten to {said.report}")
+    report = page(proof)
+    options.report.parent.mkdir(parents=True, exist_ok=True)
+    options.report.write_text(report)
+    print(f"\n{report}\nwritten to {options.report}")
     return 0 if proof.holds else 1
 
 
@@ -73,8 +73,8 @@ def positive(text: str) -> int:
 
 
 def prove(proof: Proof, chosen: Sequence[str], seeds: range) -> None:
-    """Part by part. What has come of it so far is in `proof`, should it be interrupted."""
-    with ProcessPoolExecutor(initializer=settle_in) as pool:
+    """Run part by part. `proof` holds the outcomes so far, should it be interrupted."""
+    with ProcessPoolExecutor(initializer=start_process) as pool:
         if "alone" in chosen:
             for seen, cpu_s in progress("alone", in_pool(pool, located, seeds), len(seeds)):
                 proof.alone, proof.alone_cpu_s = proof.alone + seen, proof.alone_cpu_s + cpu_s
@@ -94,8 +94,8 @@ def prove(proof: Proof, chosen: Sequence[str], seeds: range) -> None:
             proof.chaos.append(run)
 
 
-def settle_in() -> None:
-    """Of a process of the pool: Ctrl-C is its parent's matter."""
+def start_process() -> None:
+    """Prepare a process of the pool: its parent handles Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable()
     os.nice(5)
@@ -112,7 +112,7 @@ def rebalanced(case: rebalances.Case) -> tuple[rebalances.Row, float]:
 
 
 def in_pool(pool: ProcessPoolExecutor, work: Callable[[Of], T], of: Iterable[Of]) -> Iterator[T]:
-    """As they come. Whatever hasn't begun when nobody listens any more doesn't."""
+    """Return results as they come. Work that hasn't begun is cancelled once the caller stops."""
     pending = [pool.submit(work, one) for one in of]
     try:
         for done in as_completed(pending):
@@ -122,8 +122,8 @@ def in_pool(pool: ProcessPoolExecutor, work: Callable[[Of], T], of: Iterable[Of]
             one.cancel()
 
 
-def chaotic(seeds: range) -> Iterator[play.Outcome]:
-    """One after the other, each with a broker of its own. Logs are kept where something was wrong."""
+def chaotic(seeds: range) -> Iterator[play.ChaosOutcome]:
+    """Run one after the other, each with a broker of its own. Keep the logs of runs with flaws."""
     for seed in seeds:
         outcome, kept = play.run_alone(seed, chaos_s)
         print(f"  {outcome}" + (f"; see {kept}" if kept else ""), flush=True)
@@ -131,14 +131,14 @@ def chaotic(seeds: range) -> Iterator[play.Outcome]:
 
 
 def progress(part: str, results: Iterable[T], total: int) -> Iterator[T]:
-    """Says now and then how far it has come."""
-    began = said = monotonic()
+    """Print the progress now and then."""
+    began = printed = monotonic()
     for done, one in enumerate(results, 1):
         now = monotonic()
-        if now - said > say_every_s or done == total:
+        if now - printed > print_every_s or done == total:
             left_s = (now - began) / done * (total - done)
             print(f"{part}: {done:,} of {total:,}" + (f", {left_s / 60:.0f} min left" if left_s else ""), flush=True)
-            said = now
+            printed = now
         yield one
 
 

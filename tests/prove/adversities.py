@@ -1,4 +1,4 @@
-"""What goes wrong at one location, drawn from a seed. Each world has its own troubles; `everything` has them all."""
+"""Faults at one location, drawn from a seed. Each world has its own kinds; `everything` has them all."""
 
 from dataclasses import dataclass, fields
 from random import Random
@@ -14,7 +14,7 @@ class Adversities:
     """Times in ms; `every` is a mean, 0 is never. Shares are of 1."""
 
     world: str
-    headers: str  # the server whose count HighLevel's headers tell
+    headers: str  # the server whose count HighLevel's headers show
     interactive: float = 0.5  # share of the budget that people ask for
     backlog: tuple[int, ...] = (1, 2)  # lanes with endless work
     commit: int = 10  # a transaction takes up to so long; no turn, and no call of this one, comes before its end
@@ -27,12 +27,12 @@ class Adversities:
     answers_lost: float = 0.0
     cut_every: int = 0  # nothing passes in either direction; what is held then arrives at once
     cut: int = 0
-    held: float = 0.0  # share of the calls made meanwhile that are soon told to be lost, and yet are delivered then
+    held: float = 0.0  # share of the calls made meanwhile that are soon reported as lost, and yet are delivered then
     crash_every: int = 0
     down: int = 0  # until a successor opens
     pause_every: int = 0  # the worker is stopped: it takes no turn, and sends nothing
     pause: int = 0
-    throttled: float = 0.0  # share of calls at which HighLevel says 429
+    throttled: float = 0.0  # share of calls to which HighLevel responds 429
     others: int = 0  # calls in 10 s that other programs spend
     lowered: bool = True  # our rate leaves room for them
 
@@ -42,23 +42,23 @@ class Adversities:
 
     @property
     def calm(self) -> bool:
-        """Nothing goes wrong: here use and waits are measured."""
+        """True if nothing goes wrong: here use and waits are measured."""
         return self.world == "calm"
 
     @property
     def bunched(self) -> bool:
-        """Calls granted one by one may arrive together."""
+        """True if calls granted one by one may arrive together."""
         return self.cut_every > 0 or max(self.jitter, self.connect) > 400 or self.unseen
 
     @property
     def unseen(self) -> bool:
-        """Calls may arrive that were told to be lost: more of them together than may be in flight."""
+        """True if reported losses may still arrive: more calls together than may be in flight."""
         return self.requests_lost > 0 or (self.cut_every > 0 and self.held > 0)
 
     def __str__(self) -> str:
-        """What differs from the defaults."""
-        said = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
-        return ", ".join(f"{name} {value}" for name, value, default in said if value != default)
+        """Return all that differs from the defaults."""
+        values = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
+        return ", ".join(f"{name} {value}" for name, value, default in values if value != default)
 
 
 def adversities(seed: int) -> Adversities:

@@ -1,5 +1,5 @@
 """Budget alone: many locations at saturation, each through what its seed has in store. `python -m tests.prove.alone --seeds N`
-prints what they showed; it ends with 1 where a promise was broken, and the seed tells the same again."""
+prints the figures; it ends with 1 where a promise was broken, and the seed shows the same again."""
 
 import argparse
 import sys
@@ -33,13 +33,13 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """What some runs showed; `+` merges."""
+    """The figures of some runs; `+` merges."""
 
     ms: int = 0
     calls: int = 0
     faults: Mapping[str, int] = field(default_factory=Counter)
     worst: Mapping[str, int] = field(default_factory=Counter)  # judge → the highest load that any call found
-    refused: int = 0  # calls that went beyond the limit by the server that tells its load
+    refused: int = 0  # calls that went beyond the limit by the server whose load the headers show
     violations: tuple[Violation, ...] = ()  # the first of each kind of each run
     calm: int = 0  # calls of the calm worlds once their first window was full
     room: int = 0  # how many they would be at the whole rate, times 10,000
@@ -79,8 +79,8 @@ class Alone:
 
 
 def one(seed: int, ms: int) -> Alone:
-    ills = adversities(seed)
-    location = Location(seed, ills)
+    faults = adversities(seed)
+    location = Location(seed, faults)
     location.run(ms)
     return Alone(
         ms,
@@ -89,12 +89,12 @@ def one(seed: int, ms: int) -> Alone:
         location.judges.worst,
         location.refused,
         tuple(
-            Violation(seed, at - location.began, kind, what, str(ills))
+            Violation(seed, at - location.began, kind, what, str(faults))
             for kind, (at, what) in location.judges.violations.items()
         ),
-        location.steady if ills.calm else 0,
-        ills.rate * max(0, ms - warm_ms) if ills.calm else 0,
-        location.waits if ills.calm else Counter(),
+        location.steady if faults.calm else 0,
+        faults.rate * max(0, ms - warm_ms) if faults.calm else 0,
+        location.waits if faults.calm else Counter(),
     )
 
 
@@ -123,10 +123,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=80, help="how many locations")
     parser.add_argument("--first", type=int, default=0, help="the first one's seed")
     parser.add_argument("--minutes", type=int, default=10, help="for how long each, of its own time")
-    said = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
 
     began = perf_counter()
-    seen = prove(range(said.first, said.first + said.seeds), said.minutes)
+    seen = prove(range(options.first, options.first + options.seeds), options.minutes)
     took = perf_counter() - began
     print(table(seen))
     print(f"{'calls a second of real time':32}{seen.calls / took:14,.0f}")

@@ -17,7 +17,7 @@ Breakage = Callable[[Patch], None]
 def wrapped(patch: Patch, name: str, around: Callable[..., Any]) -> None:
     """`around` gets the method itself first, and then what it was called with."""
     method = getattr(Budget, name)
-    patch.setattr(Budget, name, lambda *said, **named: around(method, *said, **named))
+    patch.setattr(Budget, name, lambda *args, **named: around(method, *args, **named))
 
 
 def clocks_are_taken_for_one(patch: Patch) -> None:
@@ -35,11 +35,11 @@ def inherited_slots_are_not_lengthened(patch: Patch) -> None:
 
 
 def the_ledger_is_not_handed_over(patch: Patch) -> None:
-    wrapped(patch, "decode", lambda method, ledger, *said: method(None, *said))
+    wrapped(patch, "decode", lambda method, ledger, *args: method(None, *args))
 
 
 def a_freeze_is_not_journalled(patch: Patch) -> None:
-    wrapped(patch, "decode", lambda method, *said: replace(method(*said), frozen_until=0))
+    wrapped(patch, "decode", lambda method, *args: replace(method(*args), frozen_until=0))
 
 
 def a_freeze_is_ignored(patch: Patch) -> None:
@@ -74,8 +74,8 @@ def a_slot_without_an_answer_ends_ten_seconds_after_its_deadline(patch: Patch) -
 
 
 def a_call_is_sent_however_late(patch: Patch) -> None:
-    def grant(method: Callable[..., Permit], *said: Any) -> Permit:
-        permit = method(*said)
+    def grant(method: Callable[..., Permit], *args: Any) -> Permit:
+        permit = method(*args)
         return replace(permit, send_by=permit.granted + 3_600_000)
 
     wrapped(patch, "grant", grant)
@@ -86,8 +86,8 @@ def headers_are_ignored(patch: Patch) -> None:
 
 
 def calls_are_not_paced(patch: Patch) -> None:
-    def grant(method: Callable[..., Permit], budget: Budget, *said: Any) -> Permit:
-        permit = method(budget, *said)
+    def grant(method: Callable[..., Permit], budget: Budget, *args: Any) -> Permit:
+        permit = method(budget, *args)
         budget.paced = 0
         return permit
 
@@ -97,8 +97,8 @@ def calls_are_not_paced(patch: Patch) -> None:
 def the_remainder_of_pacing_is_dropped(patch: Patch) -> None:
     """The next call is due a whole number of ms after this one, however late this one was."""
 
-    def grant(method: Callable[..., Permit], budget: Budget, now: int, *said: Any) -> Permit:
-        permit, rate = method(budget, now, *said), budget.rate.per_window
+    def grant(method: Callable[..., Permit], budget: Budget, now: int, *args: Any) -> Permit:
+        permit, rate = method(budget, now, *args), budget.rate.per_window
         due = now - room.window_ms // -rate
         budget.paced = due * rate + room.catch_up * room.window_ms
         return permit

@@ -13,27 +13,26 @@ from processor.ratelimit.headers import RateHeaders
 from .adversities import Adversities
 from .alone_judges import Judges, limit
 
-start: Final = 1_700_000_000_000
-warm_ms: Final = 10_000  # a window must fill before its use tells anything
+warm_ms: Final = 10_000  # a window must fill before its use can be measured
 answer_within: Final = 8_000  # DESIGN §6.1: a call arrives, and is answered, so long after its send deadline or never
-whole_second: Final = 1_000  # waits beyond one are told to 100 ms
+whole_second: Final = 1_000  # waits beyond one are counted to 100 ms
 never: Final = 1 << 62
 arrival, answer, demand, other, crash, opening, healing = range(7)
 kinds: Final = ("killed", "fenced", "reopened")
 lost, answered, refused = range(3)
-nobodys: Final = -1  # the slot of a call that was told to be lost
-told: Final = [RateHeaders(limit=limit, remaining=remaining, interval_ms=10_000) for remaining in range(limit + 1)]
+no_slot: Final = -1  # the slot of a call that was reported as lost
+shown: Final = [RateHeaders(limit=limit, remaining=remaining, interval_ms=10_000) for remaining in range(limit + 1)]
 
 
 class Location:
     """`run` once. One worker after another owns it; `self.skew` is how far the owner's clock is ahead."""
 
-    def __init__(self, seed: int, ills: Adversities) -> None:
-        self.seed, self.ills, self.random = seed, ills, Random(f"location {seed}")
-        self.began = start + self.random.randrange(86_400_000)
+    def __init__(self, seed: int, drawn: Adversities) -> None:
+        self.seed, self.drawn, self.random = seed, drawn, Random(f"location {seed}")
+        self.began = 1_700_000_000_000 + self.random.randrange(86_400_000)
         self.draw, self.faults, self.waits = self.random.random, Counter[str](), Counter[int]()
-        self.judges = Judges(self.random, ills)
-        self.rate = Rate(ills.rate, per_day=10_000_000)  # a day's end is another proof
+        self.judges = Judges(self.random, drawn)
+        self.rate = Rate(drawn.rate, per_day=10_000_000)  # a day's end is another proof
         self.calls = self.steady = self.refused = self.order = 0
         self.events: list[tuple[int, ...]] = []
         self.waiting = deque[int]()
@@ -50,11 +49,11 @@ class Location:
     def run(self, ms: int) -> None:
         end, events = self.began + ms, self.events
         self._look_ahead(self.began)
-        if self.ills.cut_every:
+        if self.drawn.cut_every:
             self._next_cut(self.began)
-        if self.ills.interactive:
+        if self.drawn.interactive:
             self._demand()
-        if self.ills.others:
+        if self.drawn.others:
             self._other()
         act: tuple[Callable[..., None], ...] = (
             self._arrive,
@@ -76,14 +75,14 @@ class Location:
                 break
             else:
                 self._turn(self.turn_at)
-        for asked in self.waiting:  # whoever waits in vain has waited, too
+        for asked in self.waiting:  # those that waited in vain have waited, too
             self._waited(end - asked)
 
     # the worker
 
     def _turn(self, at: int) -> None:
-        """Hear, spend, commit; only then do calls leave."""
-        budget, draw, ills = self.budget, self.draw, self.ills
+        """Ingest responses, grant slots, commit; only then do calls leave."""
+        budget, draw, drawn = self.budget, self.draw, self.drawn
         if budget is None:
             self.turn_at = never
             return
@@ -91,7 +90,7 @@ class Location:
             self.turn_at = max(at, self.pause_end)
             self._next_pause(self.pause_end)
             return
-        now, committed = at + self.skew, at + 1 + int(draw() * ills.commit)
+        now, committed = at + self.skew, at + 1 + int(draw() * drawn.commit)
         if committed >= self.pause_at:
             committed = max(committed, self.pause_end)
         if at >= self.armed_at:
@@ -102,7 +101,7 @@ class Location:
         quiet, answers = 0, self.answers
         for slot, how, remaining, retry_after in answers:
             if budget.land(slot, now, answered=how != lost) and how != lost:
-                budget.hear(slot, told[remaining], now)
+                budget.hear(slot, shown[remaining], now)
                 if how == refused:
                     wait = retry_after or 10_000
                     budget.freeze(now + wait + int(draw() * wait) // 4)
@@ -110,7 +109,7 @@ class Location:
         permits: list[tuple[Permit, int | None]] = []
         wake = budget.free_at(now)
         while wake <= now:
-            lanes = (interactive, *ills.backlog) if self.waiting else ills.backlog
+            lanes = (interactive, *drawn.backlog) if self.waiting else drawn.backlog
             lane = budget.choose(lanes)
             permit = budget.grant(now, lane, lanes)
             permits.append((permit, self.waiting.popleft() if lane == interactive else None))
@@ -119,7 +118,7 @@ class Location:
         if not doubtful or draw() < 0.5:
             self.quiet_until = max(self.quiet_until, quiet)
             if permits and at < self.quiet_until:
-                self.judges.violated(at, "granted while told to wait")
+                self.judges.violated(at, "granted in spite of a 429")
             if doubtful:
                 self.ledger = budget.encode()
             if not doubtful or self.crash_kind == "fenced":
@@ -131,35 +130,35 @@ class Location:
             self.waiting.extendleft(asked for _, asked in reversed(permits) if asked is not None)
         if not doubtful:
             answers.clear()
-        self.turn_at = max(committed, wake - self.skew + int(draw() * ills.late))
+        self.turn_at = max(committed, wake - self.skew + int(draw() * drawn.late))
 
     def _grant(self, permit: Permit, asked: int | None, at: int, committed: int) -> None:
-        """The call leaves by its deadline, if at all; its way is drawn here, but for what nobody foresees."""
-        draw, ills = self.draw, self.ills
+        """Send the call by its deadline, if at all, and draw its way, apart from later faults."""
+        draw, drawn = self.draw, self.drawn
         self.calls += 1
         self.judges.grant(at)
         if at >= self.began + warm_ms:
             self.steady += 1
         if asked is not None:
             self._waited(at - asked)
-        leaves = committed + int(draw() * ills.connect)
+        leaves = committed + int(draw() * drawn.connect)
         if self.pause_at <= leaves < self.pause_end:
             leaves = self.pause_end + int(draw() * 20)
         send_by = permit.send_by - self.skew
         held = self.cut_at <= leaves < self.cut_end
-        if held and draw() >= ills.held:
+        if held and draw() >= drawn.held:
             held, leaves = False, self.cut_end + int(draw() * 20)
         if leaves > send_by:
             self.faults["not sent in time"] += 1
             self._later(send_by + 1, answer, permit.slot, self.worker, lost, 0, 0)
             return
         end = send_by + answer_within
-        arrives = self._through(leaves + ills.travel + int(draw() ** ills.tail * ills.jitter))
+        arrives = self._through(leaves + drawn.travel + int(draw() ** drawn.tail * drawn.jitter))
         if held and arrives <= end:  # the network breaks off with us, and delivers nevertheless
             self.faults["lost, but arrived"] += 1
             self._later(leaves + int(draw() * 500), answer, permit.slot, self.worker, lost, 0, 0)
-            self._later(arrives, arrival, nobodys, self.worker, leaves, send_by)
-        elif draw() < ills.requests_lost or arrives > end:
+            self._later(arrives, arrival, no_slot, self.worker, leaves, send_by)
+        elif draw() < drawn.requests_lost or arrives > end:
             self._lose(permit.slot, leaves, end, send_by)
         else:
             self._later(arrives, arrival, permit.slot, self.worker, leaves, send_by)
@@ -168,18 +167,18 @@ class Location:
         self.waits[ms if ms < whole_second else ms // 100 * 100] += 1
 
     def _lose(self, slot: int, leaves: int, end: int, send_by: int) -> None:
-        """Reset at some time or never heard of again; nevertheless it may get there, if it isn't too late."""
+        """Lose the call by a reset or a time-out; it may arrive nevertheless, if it isn't too late."""
         draw, reset = self.draw, self.draw() < 0.5
         self._later(leaves + int(draw() * (end - leaves)) if reset else end, answer, slot, self.worker, lost, 0, 0)
         if draw() < 0.5:
-            self._later(leaves + int(draw() * (end - leaves)), arrival, nobodys, self.worker, leaves, send_by)
+            self._later(leaves + int(draw() * (end - leaves)), arrival, no_slot, self.worker, leaves, send_by)
             self.faults["lost, but arrived"] += 1
         else:
             self.faults["request lost"] += 1
 
     def _crash(self, at: int) -> None:
         """Killed: what has not left never does. Fenced: the old worker lives on for what it was granted, perhaps paused
-        a while. Reopened: the same worker, which still hears its answers, goes back to what the log has."""
+        a while. Reopened: the same worker, which still gets its responses, goes back to the state of the log."""
         budget, kind = self.budget, self.crash_kind
         assert budget is not None
         self.ledger = self.ledger or budget.encode()
@@ -190,7 +189,7 @@ class Location:
             self.answers.clear()
             self.skew = self._skew()
         self.budget, self.crash_at = None, never
-        self._later(at + 1 + int(self.draw() * self.ills.down), opening)
+        self._later(at + 1 + int(self.draw() * self.drawn.down), opening)
 
     def _open(self, at: int) -> None:
         self.budget = Budget.decode(self.ledger, "location-1", self.rate, f"worker {self.worker}", at + self.skew)
@@ -200,22 +199,22 @@ class Location:
     # the network, and HighLevel
 
     def _arrive(self, at: int, slot: int, worker: int, leaves: int, send_by: int) -> None:
-        draw, ills = self.draw, self.ills
+        draw, drawn = self.draw, self.drawn
         if worker != self.worker and (ended := self.ended[worker])[0] < leaves:
             if ended[1] == "killed":
                 return
             self.faults["sent by a fenced worker"] += 1
             arrives = at + int(draw() * (send_by - leaves + 1))
-            if arrives <= send_by + answer_within:  # told as left when it was fenced, so that it is delayed once
+            if arrives <= send_by + answer_within:  # marked as sent when it was fenced, so that it is delayed once
                 self._later(arrives, arrival, slot, worker, ended[0], send_by)
             return
         load = self.judges.arrive(at)
-        if slot == nobodys:
+        if slot == no_slot:
             return
         how, retry_after = answered, 0
-        if ills.throttled:
-            if at >= self.throttled_until and draw() < ills.throttled:
-                self.retry_after = int(draw() * 30) * 1_000  # 0: it doesn't say
+        if drawn.throttled:
+            if at >= self.throttled_until and draw() < drawn.throttled:
+                self.retry_after = int(draw() * 30) * 1_000  # 0: without Retry-After
                 self.throttled_until = at + self.retry_after
                 self.faults["throttled"] += 1
                 how, retry_after = refused, self.retry_after
@@ -224,11 +223,11 @@ class Location:
         if load > limit:
             how = refused
             self.refused += 1
-        heard = self._through(at + ills.travel + int(draw() ** ills.tail * ills.jitter))
-        if draw() < ills.answers_lost or heard > send_by + answer_within:
+        back = self._through(at + drawn.travel + int(draw() ** drawn.tail * drawn.jitter))
+        if draw() < drawn.answers_lost or back > send_by + answer_within:
             self.faults["answer lost"] += 1
-            how, heard = lost, at + int(draw() * (send_by + answer_within - at))
-        self._later(heard, answer, slot, worker, how, limit - min(load, limit), retry_after)
+            how, back = lost, at + int(draw() * (send_by + answer_within - at))
+        self._later(back, answer, slot, worker, how, limit - min(load, limit), retry_after)
 
     def _answer(self, at: int, slot: int, worker: int, how: int, remaining: int, retry_after: int) -> None:
         if worker == self.worker:
@@ -242,7 +241,7 @@ class Location:
     # people, and other programs
 
     def _demand(self) -> None:
-        gap = 10_000 / (self.ills.rate * self.ills.interactive)
+        gap = 10_000 / (self.drawn.rate * self.drawn.interactive)
         self._later(self.began + int((self.demanded + self.draw()) * gap), demand)
         self.demanded += 1
 
@@ -252,7 +251,7 @@ class Location:
         self._demand()
 
     def _other(self) -> None:
-        gap = 10_000 / self.ills.others
+        gap = 10_000 / self.drawn.others
         self._later(self.began + int((self.spent_by_others + self.draw()) * gap), other)
         self.spent_by_others += 1
 
@@ -273,12 +272,12 @@ class Location:
         return self.random.choice((-500, 500, self.random.randint(-500, 500)))
 
     def _look_ahead(self, at: int) -> None:
-        """What will become of the worker that opens now."""
-        if self.ills.pause_every:
+        """Draw the faults of the worker that opens now."""
+        if self.drawn.pause_every:
             self._next_pause(at)
-        if self.ills.crash_every:
+        if self.drawn.crash_every:
             self.crash_kind = self.random.choice(kinds)
-            crashes = self._after(at, self.ills.crash_every)
+            crashes = self._after(at, self.drawn.crash_every)
             if self.draw() < 0.5:
                 self.armed_at = crashes  # while the first turn from then on commits
             else:
@@ -287,13 +286,13 @@ class Location:
 
     def _next_pause(self, at: int) -> None:
         self.faults["paused"] += self.pause_end == at
-        self.pause_at = self._after(at, self.ills.pause_every)
-        self.pause_end = self._after(self.pause_at, self.ills.pause // 2)
+        self.pause_at = self._after(at, self.drawn.pause_every)
+        self.pause_end = self._after(self.pause_at, self.drawn.pause // 2)
 
     def _next_cut(self, at: int) -> None:
         self.faults["network cut"] += self.cut_end == at
-        self.cut_at = self._after(at, self.ills.cut_every)
-        self.cut_end = self._after(self.cut_at, self.ills.cut // 2)
+        self.cut_at = self._after(at, self.drawn.cut_every)
+        self.cut_end = self._after(self.cut_at, self.drawn.cut // 2)
         self._later(self.cut_end, healing)
 
     def _after(self, at: int, every: int) -> int:

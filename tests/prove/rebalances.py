@@ -1,5 +1,5 @@
-"""What rebalances cost: use of the budget and waits of whoever presses Sync, while workers restart, on virtual time with
-the real runner and supervisor. `python -m tests.prove.rebalances [SECONDS]` prints a table."""
+"""Measure the cost of rebalances: use of the budget and waits of Syncs while workers restart, on virtual time with the
+real runner and supervisor. `python -m tests.prove.rebalances [SECONDS]` prints a table."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ warm_ms: Final = 20_000
 back_after_ms: Final = 2_000  # a process starts anew
 ahead_ms: Final = 20_000  # so much work waits, at least: the backlog never ends
 per_window: Final = Rate().per_window
-share: Final = 0.25  # of the budget is asked for by people
+share: Final = 0.25  # of the budget that Syncs need
 round_trip: Final = Network(connect=(0, 3), out=(45, 55), back=(45, 55))
 
 
@@ -48,7 +48,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one run showed."""
+    """The figures of one run."""
 
     case: Case
     seconds: int
@@ -72,7 +72,7 @@ def measure(seconds: int = 240) -> tuple[Row, ...]:
 
 
 def measured(case: Case, seconds: int, seed: int = 0) -> Row:
-    """One run, judged by what left for HighLevel and by whoever asked."""
+    """Play one run, and measure the calls that left and the waits of Syncs."""
     run = saturated(case, seconds, seed)
     assert run.group
     assert not run.crashed, run.crashed
@@ -88,7 +88,7 @@ def measured(case: Case, seconds: int, seed: int = 0) -> Row:
         calls / (seconds * partitions * per_window / 10),
         round(percentiles[49]),
         round(percentiles[98]),
-        max(map(busiest, grouped((one.location, one.at) for one in run.server.arrivals).values())),
+        max(map(busiest, grouped((one.location, float(one.at)) for one in run.server.arrivals).values())),
         len(run.server.arrivals),
     )
 
@@ -96,62 +96,61 @@ def measured(case: Case, seconds: int, seed: int = 0) -> Row:
 def saturated(case: Case, seconds: int, seed: int) -> Run:
     ends = warm_ms + seconds * 1000
     locations = [location for where in range(partitions) for location in locations_at_home(1, where, partitions)]
-    tales: list[WorkloadLead] = []
+    leads: list[WorkloadLead] = []
     for location in locations:
-        tales += backlog(seed, location, len(tales), ends)
-        tales += asked(seed, location, len(tales), ends)
+        leads += backlog(seed, location, len(leads), ends)
+        leads += syncs(seed, location, len(leads), ends)
     owned = tuple(range(partitions))
-    scenario = Workload(seed, tales, raw_names=frozenset(locations), partitions=partitions, owned=owned)
-    run = prepare(
-        scenario, World(probe_size=1, network=round_trip, faults=Faults(slow=0.0)), fates=restarts(case, seed, ends)
-    )
-    run.group = Group(run.kafka, scenario.owned)
-    return finish(run, story(GroupRun(run, run.group), ends))
+    workload = Workload(seed, leads, raw_names=frozenset(locations), partitions=partitions, owned=owned)
+    world = World(probe_size=1, network=round_trip, kafka_faults=Faults(slow=0.0))
+    run = prepare(workload, world, faults=restarts(case, seed, ends))
+    run.group = Group(run.kafka, owned)
+    return finish(run, restart_workers(GroupRun(run, run.group), ends))
 
 
-async def story(direction: GroupRun, ends: int) -> None:
-    direction.begin()
+async def restart_workers(group: GroupRun, ends: int) -> None:
+    group.schedule()
     await asyncio.sleep(ends / 1000)
 
 
 def restarts(case: Case, seed: int, ends: int) -> Sequence[GroupFault]:
     random = Random(f"{seed} restarts")
-    fates = [GroupFault(0, "starts", who) for who in range(workers)]
+    faults = [GroupFault(0, "starts", who) for who in range(workers)]
     if case.every_s:
         each = case.every_s * 1000
         for number, at in enumerate(range(warm_ms, ends - each // 2, each)):  # at any time between two heartbeats
             at += random.randint(each // 4, each // 2)
-            fates.append(GroupFault(at, case.how, number % workers, back_after_ms, lands=random.random() < 0.5))
-    return as_static_members(fates) if case.static else fates
+            faults.append(GroupFault(at, case.how, number % workers, back_after_ms, lands=random.random() < 0.5))
+    return as_static_members(faults) if case.static else faults
 
 
 def backlog(seed: int, location: str, first: int, ends: int) -> Iterator[WorkloadLead]:
-    """Leads, each worth one call, that are there before the budget can serve them."""
+    """Make leads that need one call each, and are there before the budget can serve them."""
     for number in range((ends + ahead_ms) * per_window // 10_000):
-        tale = WorkloadLead(seed, first + number, location, True, max(0, number * 10_000 // per_window - ahead_ms))
-        person = tale.person()
-        tale.change(1, {"email": person.fields["email"]}, person)
-        yield tale
+        lead = WorkloadLead(seed, first + number, location, True, max(0, number * 10_000 // per_window - ahead_ms))
+        contact = lead.contact()
+        lead.change(1, {"email": contact.fields["email"]}, contact)
+        yield lead
 
 
-def asked(seed: int, location: str, first: int, ends: int) -> Iterator[WorkloadLead]:
-    """Syncs, each worth one call, at any time."""
+def syncs(seed: int, location: str, first: int, ends: int) -> Iterator[WorkloadLead]:
+    """Make Syncs that need one call each, at random times."""
     random, at = Random(f"{seed} {location} asked"), 0.0
     while (at := at + random.expovariate(share * per_window / 10_000)) < ends:
-        tale = WorkloadLead(seed, first, location, True, int(at))
-        person = tale.person()
-        tale.is_so(1, {name: person.fields[name] for name in ("email", "timezone")}, person)
-        tale.sync(f"request-{first}", lead=tale.snapshot(1))
+        lead = WorkloadLead(seed, first, location, True, int(at))
+        contact = lead.contact()
+        lead.set_truth(1, {name: contact.fields[name] for name in ("email", "timezone")}, contact)
+        lead.sync(f"request-{first}", lead=lead.snapshot(1))
         first += 1
-        yield tale
+        yield lead
 
 
 def waits(run: Run, begins: int, ends: int) -> Iterator[int]:
-    """From each Sync asked for meanwhile to its call, which may not have left by the end."""
+    """Return the ms from each Sync to its call, which may not have left by the end."""
     left = {ask.partition(" ")[0]: one.at for one in reversed(run.server.sent) for ask in one.asks}
-    for tale in run.scenario.tales:
-        if tale.truth.requests and begins <= (at := start_ms + tale.begins) < ends:
-            yield left.get(tale.lead, ends) - at
+    for lead in run.workload.leads:
+        if lead.truth.requests and begins <= (at := start_ms + lead.begins) < ends:
+            yield left.get(lead.id, ends) - at
 
 
 def main() -> None:

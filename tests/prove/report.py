@@ -1,4 +1,4 @@
-"""What a proof showed, as a page of Markdown. Pure."""
+"""The report of a proof, as a page of Markdown. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from processor.ratelimit.budget import Rate
-from tests.integration.chaos.play import Outcome as Chaos
+from tests.integration.chaos.play import ChaosOutcome
 
 from .alone import Alone
 from .alone_judges import any_load, bounds, limit
@@ -23,7 +23,7 @@ workers_at_least: Final = 1_000
 
 @dataclass(slots=True)
 class Proof:
-    """What has come of it so far; nothing of a part that was not run."""
+    """The outcomes so far; empty for a part that was not run."""
 
     command: str
     day: str
@@ -35,23 +35,23 @@ class Proof:
     schedules_speed: float = 0.0  # calls a second of CPU time
     rebalances: list[Row] = field(default_factory=list)
     rebalances_cpu_s: float = 0.0
-    chaos: list[Chaos] = field(default_factory=list)
+    chaos: list[ChaosOutcome] = field(default_factory=list)
 
     def violations(self) -> Iterator[str]:
-        """Promises that were broken, with the command that shows it again."""
+        """Return the broken promises, each with the command that shows it again."""
         for one in self.alone.violations:
             minutes = one.at // 60_000 + 1
             yield f"python -m tests.prove.alone --first {one.seed} --seeds 1 --minutes {minutes}\n{one}"
         for played in self.schedules:
-            if played.complaint:
+            if played.failure:
                 command = f"python -m tests.simulation --world {played.world} --seed {played.seed}"
-                yield f"{command}\n{played.complaint}"
+                yield f"{command}\n{played.failure}"
         for run in self.chaos:
             if run.flaws:
                 yield "\n".join([f"python -m tests.integration.chaos --seed {run.seed}", *run.flaws])
 
     def missed(self) -> Iterator[str]:
-        """Bars of use and waits that were not reached."""
+        """Return the bars of use and waits that were not reached."""
         if self.alone.room and (use := self.alone.use) < use_at_least:
             yield f"use {use:.2%}, not {use_at_least:.0%}"
         if (wait := self.alone.wait(0.99)) > wait_at_most_ms:
@@ -63,7 +63,7 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """All that was asked for was done, and well."""
+        """True if the proof is complete, without violation and without a missed bar."""
         return not (self.interrupted or any(True for _ in self.violations()) or any(True for _ in self.missed()))
 
 
@@ -77,8 +77,8 @@ def page(proof: Proof) -> str:
         f"{len(broken)} violations{''.join(f'; {one}' for one in missed)}.",
     ]
     for part in (alone(proof), schedules(proof), rebalances(proof), chaos(proof)):
-        if told := list(part):
-            lines += ["", *told]
+        if section := list(part):
+            lines += ["", *section]
     for one in broken:
         lines += ["", "```", one, "```"]
     return "\n".join([*lines, ""])
@@ -104,7 +104,7 @@ def alone(proof: Proof) -> Iterator[str]:
 
 
 def bar(judge: str) -> str:
-    """What is promised."""
+    """Return the bar of a server, as text."""
     most = Rate().per_window if judge == "granted" else bounds.get(judge, limit)
     return "none" if most == any_load else f"≤ {most}"
 
@@ -116,7 +116,7 @@ def schedules(proof: Proof) -> Iterator[str]:
     yield "## Whole workers, simulated"
     yield from table(
         ("fault schedules", f"{len(played):,}", ""),
-        ("of them violated", f"{sum(bool(one.complaint) for one in played)}", "0"),
+        ("of them violated", f"{sum(bool(one.failure) for one in played)}", "0"),
         ("hours of their time", f"{sum(one.virtual_ms for one in played) / 3_600_000:,.0f}", ""),
         ("calls", f"{sum(one.calls for one in played):,}", ""),
         ("calls a CPU second, 16 locations at saturation", f"{proof.schedules_speed:,.0f}", f"≥ {workers_at_least:,}"),
@@ -129,7 +129,7 @@ def rebalances(proof: Proof) -> Iterator[str]:
     if not proof.rebalances:
         return
     calls = sum(row.calls for row in proof.rebalances)
-    yield "## What rebalances cost, in simulated workers at saturation"
+    yield "## The cost of rebalances, in simulated workers at saturation"
     yield from (
         "",
         "| | rebalances | moved | use | interactive wait p50 | p99 | worst window |",
@@ -153,7 +153,7 @@ def chaos(proof: Proof) -> Iterator[str]:
         ("repeated", f"{sum(len(one.repeated) for one in runs)}", "0"),
         ("other flaws", f"{sum(len(one.other) for one in runs)}", "0"),
         ("worst window", f"{max(one.worst_window for one in runs)}", f"≤ {limit}"),
-        ("429s that nobody injected", f"{sum(one.refused for one in runs)}", "0"),
+        ("429s that no fault injected", f"{sum(one.refused for one in runs)}", "0"),
         ("results", f"{sum(one.results for one in runs):,}", ""),
         ("messages", f"{sum(one.messages for one in runs):,}", ""),
         ("calls", f"{sum(one.calls for one in runs):,}", ""),
@@ -163,7 +163,7 @@ def chaos(proof: Proof) -> Iterator[str]:
 
 
 def table(*rows: tuple[str, str, str]) -> Iterator[str]:
-    """Rows of what, how much, and its bar."""
+    """Return a table of names, figures and bars."""
     yield from ("", "| | | bar |", "|---|--:|--:|")
     yield from (f"| {what} | {figure} | {bar} |" for what, figure, bar in rows)
     yield ""

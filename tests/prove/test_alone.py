@@ -40,7 +40,7 @@ def calm() -> Alone:
 
 
 def kinds(world: str) -> Iterator[set[str]]:
-    """What is violated in one run after another of this world."""
+    """Return the kinds of violations in one run after another of this world."""
     for seed in share[worlds.index(world) :: len(worlds)]:
         yield {violation.kind for violation in one(seed, minutes * minute_ms).violations}
 
@@ -80,8 +80,8 @@ def test_no_promise_is_broken_in_hours_of_saturation(first: int) -> None:
         (broken.clocks_are_taken_for_one, "throttled", "granted"),
         (broken.inherited_slots_are_not_lengthened, "throttled", "granted"),
         (broken.the_ledger_is_not_handed_over, "crashes", "granted"),
-        (broken.a_freeze_is_not_journalled, "throttled", "granted while told to wait"),
-        (broken.a_freeze_is_ignored, "throttled", "granted while told to wait"),
+        (broken.a_freeze_is_not_journalled, "throttled", "granted in spite of a 429"),
+        (broken.a_freeze_is_ignored, "throttled", "granted in spite of a 429"),
         (broken.the_second_window_is_dropped, "cuts", "sliding log"),
         (broken.the_ceiling_is_ten_off, "cuts", "sliding log"),
         (broken.a_window_lasts_nine_seconds, "calm", "granted"),

@@ -30,7 +30,7 @@ def test_a_saturated_location_uses_its_budget_and_lets_people_go_first() -> None
     ids=str,
 )
 def test_a_restart_every_two_minutes_costs_no_more_than_a_fiftieth(case: Case) -> None:
-    """A worker that says good-bye, and one that is killed but has an instance id: seconds of one location each."""
+    """A worker that leaves, and a killed one with an instance id, cost seconds of one location each."""
     restarts = row(case, per_restart_s)
 
     assert restarts.moved
@@ -39,7 +39,7 @@ def test_a_restart_every_two_minutes_costs_no_more_than_a_fiftieth(case: Case) -
 
 
 def test_a_kill_without_an_instance_id_costs_its_session_and_little_more() -> None:
-    """Nobody may take what the dead one owned before the group counts it out: 10 s, and until the others hear of it."""
+    """Its partitions stay its own until the group counts it out: 10 s, and until the others know."""
     killed, named = (row(Case("dies", per_restart_s, static), per_restart_s) for static in (False, True))
 
     assert killed.use >= 1 - seconds_of_one_location(10 + 3 + 2)
@@ -54,5 +54,5 @@ def test_static_members_that_restart_make_nobody_join_anew() -> None:
 
 
 def seconds_of_one_location(seconds: float) -> float:
-    """As a share of what all of them may spend between two restarts."""
+    """Return the share of the calls that all locations may spend between two restarts."""
     return seconds / (partitions * per_restart_s)

@@ -1,8 +1,8 @@
-"""A proof's page says what was broken, how to see it again, and what was missed."""
+"""The page of a proof shows broken promises, the commands that show them again, and missed bars."""
 
 from collections import Counter
 
-from tests.integration.chaos.play import Outcome as Chaos
+from tests.integration.chaos.play import ChaosOutcome
 
 from .alone import Alone, Violation
 from .rebalances import Case, Row
@@ -11,24 +11,24 @@ from .schedules import Outcome
 
 
 def proof() -> Proof:
-    """All of it, and all is well."""
+    """Return a complete proof without a flaw."""
     return Proof(
         "make prove",
         "2026-01-01",
         60.0,
         alone=Alone(3_600_000, 32_400, worst=Counter({"granted": 90}), calm=99, room=1_000_000, waits={200: 1}),
-        schedules=[Outcome(7, "quarrel", "", {"death": 2}, 50, 1_000, 0.1)],
+        schedules=[Outcome(7, "worker_group", "", {"death": 2}, 50, 1_000, 0.1)],
         rebalances=[Row(Case("leaves", 120), 480, 4, 4, 0.99, 80, 700, 92, 4_000)],
-        chaos=[Chaos(100, {"cut": 1}, 10, 10, 5, 20, 92, 0, (), (), (), 30.0)],
+        chaos=[ChaosOutcome(100, {"cut": 1}, 10, 10, 5, 20, 92, 0, (), (), (), 30.0)],
     )
 
 
 def test_a_proof_without_violations_holds() -> None:
-    told = page(proof())
+    text = page(proof())
 
     assert proof().holds
-    assert "took 1 min: 0 violations." in told
-    assert "| fault schedules | 1 |  |" in told
+    assert "took 1 min: 0 violations." in text
+    assert "| fault schedules | 1 |  |" in text
 
 
 def test_an_interrupted_one_does_not() -> None:
@@ -39,23 +39,23 @@ def test_an_interrupted_one_does_not() -> None:
     assert "interrupted after 1 min" in page(begun)
 
 
-def test_each_violation_is_told_with_the_command_that_shows_it_again() -> None:
+def test_each_violation_is_text_with_the_command_that_shows_it_again() -> None:
     bad = proof()
     bad.alone += Alone(violations=(Violation(12, 130_000, "gcra", "101 calls", "world cuts"),))
     bad.schedules.append(Outcome(8, "jobs", "seed 8: once: twice", {}, 1, 1, 0.1))
-    bad.chaos.append(Chaos(101, {}, 1, 1, 1, 1, 92, 0, ("lead-1 is lost",), (), (), 30.0))
-    told = page(bad)
+    bad.chaos.append(ChaosOutcome(101, {}, 1, 1, 1, 1, 92, 0, ("lead-1 is lost",), (), (), 30.0))
+    text = page(bad)
 
     assert not bad.holds
-    assert "3 violations" in told
+    assert "3 violations" in text
     assert (
-        "python -m tests.prove.alone --first 12 --seeds 1 --minutes 3\nseed 12 after 130000 ms: gcra: 101 calls" in told
+        "python -m tests.prove.alone --first 12 --seeds 1 --minutes 3\nseed 12 after 130000 ms: gcra: 101 calls" in text
     )
-    assert "python -m tests.simulation --world jobs --seed 8\nseed 8: once: twice" in told
-    assert "python -m tests.integration.chaos --seed 101\nlead-1 is lost" in told
+    assert "python -m tests.simulation --world jobs --seed 8\nseed 8: once: twice" in text
+    assert "python -m tests.integration.chaos --seed 101\nlead-1 is lost" in text
 
 
-def test_a_bar_that_is_missed_is_told() -> None:
+def test_a_bar_that_is_missed_is_text() -> None:
     slow = proof()
     slow.alone += Alone(calm=0, room=100_000, waits={900: 1})
     slow.rebalances.append(Row(Case("leaves", 120, static=True), 480, 0, 4, 0.97, 80, 700, 92, 4_000))
@@ -68,5 +68,5 @@ def test_a_bar_that_is_missed_is_told() -> None:
     ] == list(slow.missed())
 
 
-def test_what_was_not_run_is_not_told_of() -> None:
+def test_what_was_not_run_is_not_text_of() -> None:
     assert "##" not in page(Proof("make prove", "2026-01-01"))

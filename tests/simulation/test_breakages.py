@@ -413,7 +413,7 @@ def test_without_a_breakage_the_same_runs_are_clean(trial: Trial) -> None:
 def test_what_fails_tells_its_seed_and_the_shortest_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of four leads one is left, with what happened to it."""
     revision_check_dropped(monkeypatch)
-    kinds = ["nobody", "lacks_contact", "out_of_order", "ambiguous"]
+    kinds = ["no_contact", "lacks_contact", "out_of_order", "ambiguous"]
     failed = next(run for seed in range(20) if "order" in objecting(run := play(of_kinds(seed, kinds, misrouted=0))))
     told = failure_report(failed)
 

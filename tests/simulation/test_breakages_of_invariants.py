@@ -22,10 +22,10 @@ from processor.shard.job import Job
 from processor.shard.request import Request as Asked
 from processor.shard.setup import Setup
 from processor.shard.state import Changes, State
+from tests.lab.checkers.invariants import invariants, liveness, other_promises
 from tests.lab.faults import HighLevelFaults, Outage
 from tests.lab.workload.workload import flood, of_kinds
 from tests.simulation.checkers import all_checkers, objecting
-from tests.simulation.checkers.invariants import invariants, liveness, other_promises
 from tests.simulation.faults.kills import Kill
 from tests.simulation.runs.fault_worlds import stepped_clocks
 from tests.simulation.runs.job_worlds import spent_day

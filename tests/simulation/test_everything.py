@@ -1,4 +1,4 @@
-"""All of it together, on several workers; and the ills that only some worlds have, one by one."""
+"""All faults together, on several workers; and the faults that only some worlds have, one by one."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,19 +21,19 @@ from tests.simulation.runs.shortest import assert_no_flaws
 from tests.simulation.world.broker import Faults
 from tests.simulation.world.network import Network
 
-once = cache(everything)
+run_of = cache(everything)
 seeds = range(24)
 a_day_is_spent = 147
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_all_that_can_go_wrong_together_breaks_no_promise(seed: int) -> None:
-    assert_no_flaws(once(seed))
+def test_all_faults_together_break_no_promise(seed: int) -> None:
+    assert_no_flaws(run_of(seed))
 
 
 @pytest.mark.slow
-def test_all_of_it_does_go_wrong() -> None:
-    found = sum((count_faults(once(seed)) for seed in seeds), Counter[str]())
+def test_all_faults_do_happen() -> None:
+    found = sum((count_faults(run_of(seed)) for seed in seeds), Counter[str]())
     expected = {
         *("death", "freeze", "leave", "fenced", "cut from Kafka", "broker outage", "commit of unknown outcome"),
         *("batch refused", "stale state file", "lost state file", "clock step"),
@@ -56,7 +56,7 @@ def test_all_of_it_does_go_wrong() -> None:
 
 @pytest.mark.slow
 def test_several_workers_share_jobs_and_messages_and_change_hands() -> None:
-    runs = [once(seed) for seed in seeds]
+    runs = [run_of(seed) for seed in seeds]
 
     assert {len(run.workload.owned) for run in runs} == {1, 2, 3}
     assert any(len({one.worker for one in run.server.sent}) > 1 and run.history.messages_by_lead for run in runs)
@@ -67,7 +67,7 @@ def test_several_workers_share_jobs_and_messages_and_change_hands() -> None:
 
 @pytest.mark.slow
 def test_a_day_is_spent_where_several_workers_are() -> None:
-    run = once(a_day_is_spent)
+    run = run_of(a_day_is_spent)
 
     assert_no_flaws(run)
     assert "daily_budget" in {event.data["reason"] for event in run.events("sync.progress")}
@@ -77,8 +77,8 @@ def test_a_day_is_spent_where_several_workers_are() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_comes_late_or_twice_changes_nothing(seed: int) -> None:
-    """Also in another order: the second delivery may come after what was said later."""
+def test_late_and_repeated_records_change_nothing(seed: int) -> None:
+    """The second delivery may come after later records."""
     run = play(redelivered(mixed(seed), late=0.3, twice=0.5))
     revisions = [one.value for one in sorted(run.workload.publications, key=lambda one: one.at)]
 
@@ -90,25 +90,25 @@ def test_what_comes_late_or_twice_changes_nothing(seed: int) -> None:
 # HighLevel
 
 
-def away(how: OutageKind, lasts_ms: int = 20_000) -> Run:
-    """A location is away at once, for a while."""
-    weather = HighLevelFaults(outages=(Outage(0, lasts_ms, None, how),))
-    return play(flood(3, leads=8), world=World(Rate(22), 1, Network(), weather))
+def outage(how: OutageKind, lasts_ms: int = 20_000) -> Run:
+    """Play an outage that begins at once."""
+    faults = HighLevelFaults(outages=(Outage(0, lasts_ms, None, how),))
+    return play(flood(3, leads=8), world=World(Rate(22), 1, Network(), faults))
 
 
 @pytest.mark.parametrize(
     ("how", "outcome"), [("hang", "Lost"), ("reset", "Lost"), ("429", "Throttled"), ("5xx", "Unavailable")]
 )
 def test_an_outage_of_any_kind_costs_time_and_nothing_else(how: OutageKind, outcome: str) -> None:
-    run = away(how)
+    run = outage(how)
 
     assert_no_flaws(run)
     assert outcome in {one.outcome for one in run.server.sent}
 
 
-def test_who_hangs_is_given_up_by_the_clients_time_out_and_who_resets_says_so_at_once() -> None:
+def test_a_hanging_call_ends_by_the_clients_time_out_and_a_reset_one_at_once() -> None:
     hung, reset = (
-        [one for one in away(how).server.sent if one.outcome == "Lost" and one.until] for how in ("hang", "reset")
+        [one for one in outage(how).server.sent if one.outcome == "Lost" and one.until] for how in ("hang", "reset")
     )
 
     assert {(one.until or 0) - one.granted for one in hung} <= {*range(9_900, 10_100)}
@@ -117,9 +117,9 @@ def test_who_hangs_is_given_up_by_the_clients_time_out_and_who_resets_says_so_at
 
 
 @pytest.mark.slow
-def test_a_429_says_how_long_in_seconds_as_a_date_or_not_at_all() -> None:
+def test_a_429_has_a_wait_in_seconds_as_a_date_or_none() -> None:
     """The real parser reads the date against the server's own clock."""
-    runs: Sequence[Run] = [away("429", 40_000), *(once(seed) for seed in seeds)]
+    runs: Sequence[Run] = [outage("429", 40_000), *(run_of(seed) for seed in seeds)]
     found = sum((run.server.faults for run in runs), Counter[str]())
 
     assert all("patient" not in objecting(run) for run in runs)
@@ -129,7 +129,7 @@ def test_a_429_says_how_long_in_seconds_as_a_date_or_not_at_all() -> None:
 # the log
 
 
-def test_a_transaction_of_which_a_batch_is_refused_is_not_committed() -> None:
+def test_a_transaction_with_a_refused_batch_is_not_committed() -> None:
     run = play(mixed(4, leads=20), world=replace(World(), kafka_faults=Faults(60_000, refused=0.3)))
 
     assert_no_flaws(run)

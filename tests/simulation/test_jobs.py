@@ -1,8 +1,9 @@
-"""Jobs, simulated: Sync Alls and backfills, whatever happens to their workers, leads and contacts. What is promised of
-them is in `promised.py`; `python -m tests.simulation --world jobs --seed N` plays one again."""
+"""Jobs, simulated: Sync Alls and backfills, whatever happens to their workers, leads and contacts.
+
+`python -m tests.simulation --world jobs --seed N` plays a seed again.
+"""
 
 import sqlite3
-from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -12,10 +13,10 @@ from processor.shard.turn import project
 from tests.lab.checkers.job_history import job_histories
 from tests.lab.workload.job_workload import overtaken_backfill, small_sync_all
 from tests.lab.workload.lead_kinds import waiting_kinds
-from tests.lab.workload.workload import Workload, partition
+from tests.lab.workload.workload import partition
 from tests.simulation.faults.kills import Kill, StateLeft, states_left
 from tests.simulation.runs.job_worlds import jobs, jobs_in_group, small_world, spent_day, stalled_scan
-from tests.simulation.runs.kill_points import kill_points, kills_at_each_point
+from tests.simulation.runs.kill_points import MakeWorkload, kill_points, kills_at_each_point
 from tests.simulation.runs.play import play
 from tests.simulation.runs.run import Run
 from tests.simulation.runs.shortest import assert_no_flaws
@@ -23,12 +24,12 @@ from tests.simulation.world.state_disk import MortalState
 
 spent_days = (12, 26)  # seeds in which a day is indeed spent before the jobs are done
 spent_once = cache(spent_day)
-undisturbed = cache(lambda tell: play(tell(0), world=small_world))
+undisturbed = cache(lambda make: play(make(0), world=small_world))
 
 
-def outlived(tell: Callable[[int], Workload], kill: Kill) -> Run:
-    """The worker of a small job loses its partition like this, and nobody outside can tell."""
-    run = play(tell(0), [kill], small_world)
+def outlived(make: MakeWorkload, kill: Kill) -> Run:
+    """Play a small job whose worker loses its partition like this. From outside that can't be seen."""
+    run = play(make(0), [kill], small_world)
 
     assert_no_flaws(run)
     return run
@@ -50,29 +51,29 @@ def test_a_small_job_scans_and_every_lead_has_its_outcome() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tell", [small_sync_all, overtaken_backfill])
+@pytest.mark.parametrize("make", [small_sync_all, overtaken_backfill])
 @pytest.mark.parametrize("state", states_left)
-def test_killed_at_many_an_await_a_job_goes_on(tell: Callable[[int], Workload], state: StateLeft) -> None:
-    for kill in list(kills_at_each_point(0, state, tell, small_world))[10 * states_left.index(state) :: 60]:
-        outlived(tell, kill)
+def test_killed_at_many_an_await_a_job_goes_on(make: MakeWorkload, state: StateLeft) -> None:
+    for kill in list(kills_at_each_point(0, state, make, small_world))[10 * states_left.index(state) :: 60]:
+        outlived(make, kill)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tell", [small_sync_all, overtaken_backfill])
+@pytest.mark.parametrize("make", [small_sync_all, overtaken_backfill])
 @pytest.mark.parametrize("state", states_left)
-def test_killed_at_every_await_in_turn_a_job_goes_on(tell: Callable[[int], Workload], state: StateLeft) -> None:
-    for kill in list(kills_at_each_point(0, state, tell, small_world))[states_left.index(state) :: len(states_left)]:
-        outlived(tell, kill)
+def test_killed_at_every_await_in_turn_a_job_goes_on(make: MakeWorkload, state: StateLeft) -> None:
+    for kill in list(kills_at_each_point(0, state, make, small_world))[states_left.index(state) :: len(states_left)]:
+        outlived(make, kill)
 
 
-def test_a_crash_costs_the_calls_whose_answers_were_not_committed_and_no_more() -> None:
-    """And of pages, which follow each other, one: it may be heard in part."""
+def test_a_crash_costs_the_calls_whose_responses_were_not_committed_and_no_more() -> None:
+    """It costs one page, too, because a page may be ingested in part."""
     for kill in list(kills_at_each_point(0, "lost", small_sync_all, small_world))[5::30]:
         costs_what_was_not_committed(outlived(small_sync_all, kill))
 
 
 @pytest.mark.slow
-def test_no_crash_costs_more_than_the_calls_whose_answers_were_not_committed() -> None:
+def test_no_crash_costs_more_than_the_calls_whose_responses_were_not_committed() -> None:
     for kill in kills_at_each_point(0, "lost", small_sync_all, small_world):
         costs_what_was_not_committed(outlived(small_sync_all, kill))
 
@@ -87,13 +88,13 @@ def costs_what_was_not_committed(run: Run) -> None:
             if entry.transaction and entry.transaction.ended <= died
         }
     )
-    heard_by = commits[-2] if len(commits) > 1 else 0  # what came before that, the last committed turn has heard
-    unheard = [
-        one for one in run.server.sent if one.worker == dead.name and (one.until is None or one.until > heard_by)
+    ingested_by = commits[-2] if len(commits) > 1 else 0  # the last committed turn has ingested all responses before
+    lost = [
+        one for one in run.server.sent if one.worker == dead.name and (one.until is None or one.until > ingested_by)
     ]
     before = undisturbed(small_sync_all)
 
-    assert len(run.server.arrivals) <= len(before.server.arrivals) + len([one for one in unheard if not one.page]) + 1
+    assert len(run.server.arrivals) <= len(before.server.arrivals) + len([one for one in lost if not one.page]) + 1
     assert pages(run) <= pages(before) + 1
 
 
@@ -112,17 +113,17 @@ def test_a_job_is_handed_over_by_a_worker_that_leaves_or_finds_out_too_late(how:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [*range(12), 60, 455, 2416])  # the last ones found faults
-def test_whatever_goes_wrong_jobs_keep_every_promise(seed: int) -> None:
+@pytest.mark.parametrize("seed", [*range(12), 60, 455, 2416])  # the last ones found bugs
+def test_whatever_goes_wrong_jobs_have_no_flaw(seed: int) -> None:
     assert_no_flaws(jobs(seed))
 
 
-@pytest.mark.parametrize("seed", [*range(4), 1024])  # the last one found a fault
+@pytest.mark.parametrize("seed", [*range(4), 1024])  # the last one found a bug
 def test_a_backfill_is_done_when_all_partitions_are_whoever_owns_them(seed: int) -> None:
     assert_no_flaws(jobs_in_group(seed))
 
 
-@pytest.mark.parametrize("seed", [*range(4), 5, 173])  # the last ones found a fault
+@pytest.mark.parametrize("seed", [*range(4), 5, 173])  # the last ones found a bug
 def test_contacts_that_change_while_a_scan_stands_still_are_not_mistaken(seed: int) -> None:
     assert_no_flaws(stalled_scan(seed))
 
@@ -135,14 +136,14 @@ def test_a_day_that_is_spent_pauses_jobs_and_the_next_one_goes_on_with_them(seed
 
 @pytest.mark.slow
 def test_whatever_goes_wrong_with_jobs_includes_something() -> None:
-    """The worlds above do hold every kind of lead, plan, end and pause."""
+    """The worlds above have every kind of lead, plan, end and pause."""
     runs = [jobs(seed) for seed in range(12)] + [spent_once(seed) for seed in spent_days]
-    told = [one for run in runs for job in job_histories(run.history) for one in job.events]
+    events = [one for run in runs for job in job_histories(run.history) for one in job.events]
 
     assert {*waiting_kinds} <= {lead.kind for run in runs for lead in run.workload.leads}
-    assert {one.data["plan"] for one in told if one.kind == "sync.started"} == {"scan", "probe", None}
-    assert {one.kind for one in told} >= {"sync.completed", "sync.cancelled", "sync.paused", "sync.progressed"}
-    assert "daily_budget" in {one.data["reason"] for one in told}
+    assert {one.data["plan"] for one in events if one.kind == "sync.started"} == {"scan", "probe", None}
+    assert {one.kind for one in events} >= {"sync.completed", "sync.cancelled", "sync.paused", "sync.progressed"}
+    assert "daily_budget" in {one.data["reason"] for one in events}
     assert any(one.page and one.page[1] for run in runs for one in run.server.sent)
 
 
@@ -150,7 +151,7 @@ def test_whatever_goes_wrong_with_jobs_includes_something() -> None:
 
 
 def test_the_state_of_a_job_is_a_cache_of_the_changelog(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After every commit, whoever restores from the changelog alone has the same projections of jobs and their leads."""
+    """After every commit, a restore from the changelog alone has the same projections of jobs and their leads."""
     differ: list[str] = []
     commit = MortalState.commit
 

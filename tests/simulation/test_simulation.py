@@ -1,8 +1,7 @@
-"""The runner itself, simulated: whatever happens to its worker, every promise of DESIGN §6 that can be told from
-outside is kept.
+"""The real runner, simulated: whatever happens to its worker, no checker objects.
 
-What fails says its seed and the shortest trace that shows it; `python -m tests.simulation --seed N [--kill STEP]` plays
-one again.
+A failure reports its seed and the shortest trace that shows it. `python -m tests.simulation --seed N [--kill STEP]` plays
+a seed again.
 """
 
 import os
@@ -33,7 +32,7 @@ root = Path(__file__).parents[2]
 
 
 def outlived(*kills: Kill) -> None:
-    """The worker of the small workload loses its partition like this, and nobody outside can tell."""
+    """Play a small workload whose worker loses its partition like this. From outside that can't be seen."""
     run = play(of_kinds(0), kills, small_budget)
 
     assert_no_flaws(run)
@@ -44,7 +43,7 @@ def outlived(*kills: Kill) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_an_undisturbed_run_keeps_every_promise(seed: int) -> None:
+def test_an_undisturbed_run_has_no_flaw(seed: int) -> None:
     run = play(mixed(seed))
 
     assert_no_flaws(run)
@@ -74,13 +73,13 @@ def test_another_seed_gives_another_run() -> None:
 
 @pytest.mark.slow
 def test_hash_randomisation_changes_nothing() -> None:
-    """Sets of strings are walked in another order; no byte of the topics may tell."""
+    """Sets of strings are walked in another order; the topics stay the same, byte for byte."""
     command = [sys.executable, "-m", "tests.simulation", "--seed", "5", "--leads", "40", "--kill", "900", "--quiet"]
     digests = set()
     for hash_seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        told = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
-        digests.add(told.stdout.splitlines()[-1])
+        played = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
+        digests.add(played.stdout.splitlines()[-1])
 
     assert len(digests) == 1
     assert digests.pop().startswith("digest ")
@@ -149,7 +148,7 @@ def test_the_real_state_file_survives_its_worker(tmp_path: Path, monkeypatch: py
 
 
 def test_the_state_file_is_a_cache_of_the_changelog(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After every commit, whoever restores from the changelog alone has the same documents and the same projections."""
+    """After every commit, a restore from the changelog alone has the same documents and the same projections."""
     differ: list[str] = []
     commit = MortalState.commit
 
@@ -178,18 +177,18 @@ def test_the_state_file_is_a_cache_of_the_changelog(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_whatever_goes_wrong_every_promise_is_kept(seed: int) -> None:
+def test_whatever_goes_wrong_no_checker_objects(seed: int) -> None:
     assert_no_flaws(one_worker(seed))
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_budget_that_is_not_enough_is_never_overspent(seed: int) -> None:
-    """Whoever owns the location, however late its calls arrive, and whatever its clock says."""
+    """Neither owners that change, nor late calls, nor wrong clocks overspend it."""
     assert_no_flaws(overloaded(seed))
 
 
-def test_whatever_goes_wrong_includes_something() -> None:
-    """The worlds above do hold kills, faults and skewed clocks."""
+def test_the_worlds_have_every_fault() -> None:
+    """The worlds above have kills, faults and skewed clocks."""
     worlds = [draw_world(seed) for seed in range(12)]
 
     assert {kill.how for kills, _ in worlds for kill in kills} == {"dies", "stalls", "drains"}

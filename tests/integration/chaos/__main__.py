@@ -17,7 +17,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1, help="so many seeds, one after the other")
     parser.add_argument("--quiet", action="store_true", help="a line a run, without its schedule")
     asked = parser.parse_args()
-    logging.disable()  # clients of a broker that is killed tell of it
+    logging.disable()  # clients of a broker that is killed log that
     flawed = 0
     for seed in range(asked.seed, asked.seed + asked.runs):
         outcome, kept = run_alone(seed, asked.seconds, quiet if asked.quiet else say_at_once)

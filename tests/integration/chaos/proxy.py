@@ -21,7 +21,7 @@ class Proxy:
 
     @property
     def holds(self) -> bool:
-        """Whether anything waits for the cut to end."""
+        """True if anything waits for the cut to end."""
         return bool(self._held)
 
     def cut(self) -> None:
@@ -29,7 +29,7 @@ class Proxy:
         self._open.clear()
 
     def heal(self, deliver: bool = False) -> None:
-        """What was held is dropped, and its connections with it; or delivered."""
+        """Deliver the held bytes, or drop them and their connections."""
         if not deliver:
             for pipe in self._held:
                 pipe.lost = True

@@ -1,6 +1,6 @@
-"""What goes wrong when: of a seed always the same. Pure.
+"""The fault schedule of a seed: always the same. Pure.
 
-Whatever can fail by itself has a lane: one thing after another befalls it, while others fail in theirs.
+Each process, network and location has a lane of its own: one fault follows another there, whatever fails elsewhere.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ deaths: Final[Mapping[str, Lasts]] = {
 }
 late_calls: Final[Mapping[str, Lasts]] = {"killed, its calls late": (2, 4)}
 """Its network stalls until it has calls enough on their way, it is killed, without its state back at once, and so long after that
-they arrive. A member by name has its partitions again by then: whoever doesn't know of those calls overspends."""
+they arrive. A member by name has its partitions again by then: a worker that doesn't know of those calls overspends."""
 fills_s: Final = 2.3  # 20 calls of a location on their way, at 9 a second
 absence: Final[Mapping[str, Lasts]] = {
     "stands still past its session": (12, 16)
@@ -53,7 +53,7 @@ rows: Final[Mapping[str, Mapping[str, Any]]] = {
     "endless": {"kind": "endless", "times": 2},
     "slow": {"kind": "slow", "delay_ms": 2_500},
 }
-"""Of `processor.sandbox.faults`."""
+"""Rows of `processor.sandbox.faults`."""
 ailments: Final[Mapping[str, Lasts]] = dict.fromkeys(rows, (1, 5))
 kinds: Final = (*deaths, *late_calls, *absence, *visit, *outage, *network, *ailments)
 

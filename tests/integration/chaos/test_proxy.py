@@ -14,7 +14,7 @@ Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass
 class Server:
-    """It answers when told to."""
+    """It responds when the test lets it."""
 
     may: asyncio.Event = field(default_factory=asyncio.Event)
     arrived: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
@@ -129,7 +129,7 @@ async def test_a_connection_that_was_silent_during_a_cut_goes_on() -> None:
 
 
 async def test_a_connection_made_during_a_cut_is_taken_and_held() -> None:
-    """As it is where a network is cut: the kernel can't tell, and what was sent is lost."""
+    """Behave as a cut network: the kernel doesn't know, and sent bytes are lost."""
     async with between() as (there, way, _):
         await there.connected.get()
         way.cut()

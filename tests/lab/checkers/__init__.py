@@ -81,4 +81,8 @@ checkers: Final[Sequence[Checker]] = (
 
 def flaws(history: History) -> list[str]:
     """Return all that is wrong with a history, each flaw with the name of its checker."""
-    return [f"{checker.__name__}: {flaw}" for checker in checkers for flaw in checker(history)]
+    return [f"{name}: {flaw}" for name, found in flaws_by_checker(history).items() for flaw in found]
+
+
+def flaws_by_checker(history: History) -> dict[str, list[str]]:
+    return {checker.__name__: list(checker(history)) for checker in checkers}

@@ -6,7 +6,7 @@ from typing import Final
 
 from tests.lab.history import CommittedEvent, Data, History, LeadKey
 from tests.lab.workload.lead import WorkloadLead
-from tests.lab.workload.times import start_ms
+from tests.lab.workload.times import parse_ms, start_ms
 
 from .job_history import job_histories
 
@@ -22,14 +22,22 @@ def each_message_once(history: History) -> Iterator[str]:
 
 
 def no_foreign_messages(history: History) -> Iterator[str]:
-    """A lead gets only messages of contacts that it may be linked to, unchanged."""
+    """A lead gets only requested messages of contacts that it may be linked to, unchanged."""
+    with_messages = [job for job in job_histories(history) if job.wants_messages]
     messages = {message.id: message for message in history.workload.messages}
     for key, mine in history.messages_by_lead.items():
         lead = history.workload.lead_by_id[key]
+        if not lead.truth.wants_messages and not any(job.covers(lead, history) for job in with_messages):
+            yield f"{lead.id}: no request asked for its messages"
         for one in mine:
             message = messages.get(message_id(one))
             if message is None or (message.location, message.contact) != (key[0], one.data["contact_id"]):
                 yield f"{lead.id}: HighLevel has no such message {message_id(one)}"
+            elif (one.data["message"]["body"], parse_ms(one.data["message"]["sent_at"])) != (
+                message.text,
+                message.sent,
+            ):
+                yield f"{lead.id}: {message.id} was published with other data"
             elif message.contact not in lead.truth.contacts:
                 yield f"{lead.id}: {message.id} is of {message.contact}"
             elif one.committed_ms < start_ms + message.appears:
@@ -67,8 +75,11 @@ def missing(history: History, lead: LeadKey, contact: str, began: int, at: int) 
 def export_began(history: History, lead: LeadKey, contact: str, after: int, until: int) -> int:
     """Return when the first call may have arrived that brought messages for this result.
 
-    It was later than the last result, which may have been decided a little before it was committed.
+    It was later than the last result, which may have been decided a little before it was committed. Where calls aren't
+    known, only the messages that were there from the start are certain.
     """
+    if not history.calls:
+        return start_ms + 1
     here = [one for one in history.calls_by_location.get(lead[0], ()) if one.kind == "messages" and one.arrived]
     mine = [one for one in here if one.contact in (None, contact)]
     return min((one.arrived or 0 for one in mine if one.until is None or after < one.until <= until), default=0)

@@ -20,7 +20,8 @@ def dead_lettered(history: History) -> Iterator[str]:
     seen: Counter[tuple[str, int, int]] = Counter()
     for letter in history.of_topic("dead.letters"):
         headers = {name: value.decode() for name, value in letter.headers if name.startswith("hydrant-")}
-        place = headers["hydrant-topic"], int(headers["hydrant-partition"]), int(headers["hydrant-offset"])
+        topic = headers["hydrant-topic"].removeprefix(history.prefix)
+        place = topic, int(headers["hydrant-partition"]), int(headers["hydrant-offset"])
         seen[place] += 1
         one, reason = expected.get(place), headers["hydrant-reason"]
         if one is None or (one.dead_letter, one.value, one.key.encode()) != (reason, letter.value, letter.key):
@@ -79,9 +80,7 @@ def contract(history: History) -> Iterator[str]:
 
 def all_done(history: History) -> Iterator[str]:
     """Once faults stop, no lead has open work, no request waits, all input is read, and each location is ok."""
-    for status in {data["location_id"]: data for data in history.data("location.status")}.values():
-        if status["queued"] or (status["state"] != "ok" and not may_stay_down(history, status)):
-            yield f"{status['location_id']}: {status['queued']} queued, {status['state']}"
+    yield from not_ok(history)
     for key, document in history.documents.items():
         if key.startswith("lead ") and "open" in document:
             yield f"{key}: still open"
@@ -93,6 +92,13 @@ def all_done(history: History) -> Iterator[str]:
             read = int(history.documents.get(f"{partition} position {topic}", 0))
             if records and read <= records[-1].offset:
                 yield f"{topic} {partition}: not read to its end"
+
+
+def not_ok(history: History) -> Iterator[str]:
+    """Report the locations whose last status isn't ok, or has work queued."""
+    for status in {data["location_id"]: data for data in history.data("location.status")}.values():
+        if status["queued"] or (status["state"] != "ok" and not may_stay_down(history, status)):
+            yield f"{status['location_id']}: {status['queued']} queued, {status['state']}"
 
 
 def may_stay_down(history: History, status: Data) -> bool:

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from processor.topics import TOPICS
-from tests.lab.checkers import checkers
+from tests.lab.checkers import flaws_by_checker
+from tests.lab.checkers.invariants import invariants
 from tests.lab.demo.progress import Progress
 from tests.lab.harness.calls import CallSummary, budget_flaws, summarize_calls
 from tests.lab.harness.deployment import Deployment
-from tests.lab.harness.rows import history_of, published_message
+from tests.lab.harness.rows import history_of
 from tests.lab.history import History
 
 Fault = Literal["lost", "repeated", "wrong"]
 no_result: Final = "nothing"  # the outcome of a lead without a result
-lost: Final = frozenset({"nothing_lost", "none_missing", "no_lead_skipped"})  # checkers of what must be there
-repeated: Final = frozenset({"once", "each_message_once", "ends_once"})  # and of what may be there once
+lost, repeated = invariants[2], invariants[3]  # checkers that find such flaws
 lead_named: Final = re.compile(r"\blead-\d+\b")
 
 
@@ -74,7 +74,14 @@ async def judge(deployment: Deployment, progress: Progress, began_ms: int, compl
     arrivals = sandbox.arrivals_by_location()
     records = await deployment.read(*TOPICS)
     history = history_of(
-        progress.workload, records, arrivals, began_ms, deployment.prefix, kills=True, rebalances=True, owner_gaps=True
+        progress.workload,
+        records,
+        arrivals,
+        began_ms,
+        prefix=deployment.prefix,
+        kills=True,
+        rebalances=True,
+        owner_gaps=True,
     )
     job_places = {job.location for job in progress.workload.jobs}
     calls = summarize_calls({place: calls for place, calls in arrivals.items() if place and place not in job_places})
@@ -84,17 +91,6 @@ async def judge(deployment: Deployment, progress: Progress, began_ms: int, compl
 
 
 def flaws_of(history: History) -> Iterator[Flaw]:
-    for checker in (*checkers, unchanged_messages):
-        name = checker.__name__
-        fault: Fault = "lost" if name in lost else "repeated" if name in repeated else "wrong"
-        yield from (Flaw(fault, f"{name}: {text}") for text in checker(history))
-
-
-def unchanged_messages(history: History) -> Iterator[str]:
-    """Each published message has the content that HighLevel holds."""
-    messages = {message.id: published_message(message) for message in history.workload.messages}
-    for data in history.data("lead.messages"):
-        expected = messages.get(data["message"]["id"], {})
-        differs = [name for name, value in expected.items() if data["message"][name] != value]
-        if differs:
-            yield f"{data['lead_id']}: {data['message']['id']} has another {', '.join(differs)}"
+    for checker, flaws in flaws_by_checker(history).items():
+        fault: Fault = "lost" if checker in lost else "repeated" if checker in repeated else "wrong"
+        yield from (Flaw(fault, f"{checker}: {text}") for text in flaws)

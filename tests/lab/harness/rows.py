@@ -59,19 +59,7 @@ def message_row(message: Message) -> dict[str, Any]:
         "dateAdded": iso(message.sent),
         "direction": "inbound",
         "status": "delivered",
-        "body": f"The text of {message.id}",
-    }
-
-
-def published_message(message: Message) -> dict[str, Any]:
-    """Return the same message as `lead.messages` must have it (DESIGN §3)."""
-    return {
-        "id": message.id,
-        "type": message.kind if message.kind.startswith("TYPE_") else f"TYPE_{message.kind}",
-        "sent_at": iso(message.sent),
-        "direction": "inbound",
-        "status": "delivered",
-        "body": f"The text of {message.id}",
+        "body": message.text,
     }
 
 
@@ -86,30 +74,17 @@ def history_of(
     records: Iterable[Record],
     arrivals: Mapping[str, Sequence[Arrival]],
     began_ms: int,
-    prefix: str,
     **more: Any,
 ) -> History:
     """Return the history of a run on real Kafka that began at this time, ms since 1970. `more` are fields of the history.
 
-    Times of records and arrivals are moved, so that the workload's start is the beginning of the run. The prefix of topics is
-    removed from dead letters.
+    Times of records and arrivals are moved, so that the workload's start is the beginning of the run.
     """
     moved_ms = start_ms - began_ms
-    moved = [
-        replace(
-            record,
-            timestamp_ms=record.timestamp_ms + moved_ms,
-            headers=tuple((name, _without(prefix, name, value)) for name, value in record.headers),
-        )
-        for record in records
-    ]
+    moved = [replace(record, timestamp_ms=record.timestamp_ms + moved_ms) for record in records]
     calls = [
         CallArrival(arrival.at + moved_ms, location, arrival.kind, arrival.status)
         for location, sequence in arrivals.items()
         for arrival in sequence
     ]
     return of_topics(workload, moved, calls, **more)
-
-
-def _without(prefix: str, header: str, value: bytes) -> bytes:
-    return value.removeprefix(prefix.encode()) if header == "hydrant-topic" else value

@@ -43,6 +43,7 @@ class GroundTruth:
     deleted: int | None = None  # when upstream published its deletion
     job: frozenset[str] = frozenset()  # outcomes in a job; empty: no job has this lead
     findable: tuple[int, int] | None = None  # when search finds its contact; None: that can't be told
+    wants_messages: bool = False  # a Sync asks for its messages
     vanishes: int | None = None  # when search knows that its contact is deleted; no page says so
 
     @property

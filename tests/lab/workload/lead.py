@@ -100,6 +100,7 @@ class WorkloadLead:
         }
         self.truth.requests.setdefault(request, frozenset(answers) or frozenset(usual))
         self.truth.requested_at.setdefault(request, self.at)
+        self.truth.wants_messages |= bool(more.get("include_messages"))
         timestamp = self.at - 200_000 if late else None
         data = {"lead_id": self.id, "request_id": request, "include_messages": False, **more}
         self.publish("sync.requests", "sync.lead.requested", data, timestamp)

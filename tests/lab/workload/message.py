@@ -23,6 +23,11 @@ class Message:
     sent: int  # ms since 1970
     appears: int = 0  # exports show it from then on
     kind: str = "TYPE_SMS"
+    body: str = ""  # empty: a text that names the message
+
+    @property
+    def text(self) -> str:
+        return self.body or f"text of {self.id}"
 
     @property
     def row(self) -> tuple[int, str]:

@@ -38,7 +38,7 @@ def interactive_first(run: Run) -> Iterator[str]:
 
 
 def no_lane_starves(run: Run) -> Iterator[str]:
-    """Of any 20 calls in a row while lower lanes wait, at least one is theirs."""
+    """At least one of any 20 calls in a row is of a lower lane, while lower lanes wait."""
     if not undisturbed(run) or run.world.probe_size > 1 or run.workload.jobs:
         return
     synced = {key: lead for key, lead in run.workload.lead_by_id.items() if only_synced(lead)}

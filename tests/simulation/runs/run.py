@@ -17,9 +17,9 @@ from tests.simulation.faults.kills import Kill
 from tests.simulation.world.broker import Faults, Kafka
 from tests.simulation.world.clock import SkewedClock
 from tests.simulation.world.group import Group
-from tests.simulation.world.highlevel import Sent, Server
+from tests.simulation.world.highlevel import Server
 from tests.simulation.world.loop import VirtualLoop
-from tests.simulation.world.network import Network
+from tests.simulation.world.network import Network, Sent
 from tests.simulation.world.trace import Trace
 from tests.simulation.world.worker import Worker
 

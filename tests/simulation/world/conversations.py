@@ -68,4 +68,4 @@ def payload(message: Message) -> dict[str, object]:
     """Return a message as an export shows it."""
     own = {"id": message.id, "contactId": message.contact, "locationId": message.location, "messageType": message.kind}
     more = {"conversationId": f"conversation of {message.contact}", "direction": "inbound", "status": "delivered"}
-    return {**own, **more, "dateAdded": iso(message.sent), "body": f"text of {message.id}"}
+    return {**own, **more, "dateAdded": iso(message.sent), "body": message.text}

@@ -18,49 +18,17 @@ from processor.engine.ports import Clock
 from processor.highlevel.requests import Call, Export, Request, Scan, request
 from processor.highlevel.responses import Lost, Response, Throttled, Unauthorized, Unsent, parse
 from tests.lab.faults import HighLevelFaults, OutageKind, refusal_responses
-from tests.lab.workload.contact import Contact, Fields
-from tests.lab.workload.times import iso, start_ms
+from tests.lab.workload.contact import Contact
+from tests.lab.workload.times import start_ms
 from tests.simulation.world.conversations import Conversations
+from tests.simulation.world.directory import Directory, invalid
 from tests.simulation.world.loop import Process, VirtualLoop, settle
-from tests.simulation.world.network import Network
+from tests.simulation.world.network import Arrival, Network, Sent
 from tests.simulation.world.trace import Trace
 
 window_ms: Final = 10_000
 answer_within_ms: Final = 8_000  # the client hangs up so long after the send deadline, and its socket is reset
 Reply = tuple[int, Mapping[str, str], object]  # status, headers, body
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A request as the server's own log shows it, and whose permit paid for it."""
-
-    at: int  # ms since 1970
-    location: str
-    what: str
-    slot: int
-    worker: str
-    status: int
-
-
-@dataclass(slots=True)
-class Sent:
-    """A call as the port saw it, just before its request went on the wire."""
-
-    at: int
-    taken: int  # when the port was given it
-    location: str
-    slot: int
-    granted: int  # by the worker's clock
-    send_by: int  # likewise
-    worker: str
-    kind: str  # search | contact | messages
-    asks: frozenset[str]  # leads, and what is asked for them
-    until: int | None = None  # when its answer came, or it was given up; None: its worker died before
-    outcome: str = ""  # what the answer said: the name of its class
-    page: tuple[str, bool] | None = None  # of a scan or an export: its job, and whether it is the last pass
-    contact: str | None = None  # whose messages it asks for; None: everybody's
-    arrived: int | None = None  # when, at the server
-    told_to_wait: int = window_ms  # ms, by its 429
 
 
 @dataclass
@@ -83,13 +51,7 @@ class Server:
 
     def __post_init__(self) -> None:
         self._days: dict[tuple[str, int], int] = {}  # calls that arrived, by location and day
-        self._index: dict[tuple[str, str, str], list[Contact]] = {}
-        self._all: dict[str, list[Contact]] = {}  # by location, in the order in which they were added
-        for person in sorted(self.contacts.values(), key=lambda person: (person.added, person.id)):
-            self._all.setdefault(person.location, []).append(person)
-            names = dict.fromkeys(name for fields in person.versions() for name in named(person.id, fields))
-            for by, value in names:
-                self._index.setdefault((person.location, by, value), []).append(person)
+        self._directory = Directory(self.contacts, self.raw_names)
 
     def arrive(self, call: Call, asked: Request, worker: str, token: str = "first") -> Reply:
         """One request arrives: it counts, whatever comes of it."""
@@ -173,70 +135,22 @@ class Server:
         return {"Retry-After": formatdate(now + seconds, usegmt=True), "Date": formatdate(now, usegmt=True)}
 
     def serve(self, location: str, asked: Request) -> Reply:
+        now = self.loop.ms - start_ms
         if asked.method == "POST" and asked.path == "/contacts/search":
-            return self._search(location, asked.body or {})
+            query = asked.body or {}
+            if query.get("searchAfter") is not None and location in self.highlevel_faults.cursors_refused:
+                self.faults["page refused"] += 1
+                status, body = invalid("searchAfter")
+            else:
+                status, body = self._directory.search(location, query, now)
+            return status, {} if status == 422 else self._headers(location), body
         if asked.method == "GET" and asked.path == "/conversations/messages/export":
             status, body = self.conversations.export(location, asked.query, self.loop.ms)
             return status, self._headers(location), body
         if asked.method == "GET" and asked.path.startswith("/contacts/"):
-            return self._get(location, asked.path.removeprefix("/contacts/"))
+            status, body = self._directory.get(asked.path.removeprefix("/contacts/"), now)
+            return status, self._headers(location), body
         return 404, {}, {"statusCode": 404, "message": f"Cannot {asked.method} {asked.path}"}
-
-    def _search(self, location: str, body: Mapping[str, object]) -> Reply:
-        limit = body.get("pageLimit")
-        if body.get("locationId") != location or not isinstance(limit, int) or not 0 < limit <= 500:
-            return self._invalid("unreadable")
-        sort, now = body.get("sort"), self.loop.ms - start_ms
-        if sort == [{"field": "dateAdded", "direction": "asc"}]:
-            return self._page(location, body, limit)
-        filters = body.get("filters")
-        if not isinstance(filters, list) or len(filters) != 1:
-            return self._invalid("unreadable")
-        (group,) = filters
-        values = group["filters"] if group.get("group") == "OR" else filters
-        found: dict[str, Contact] = {}
-        for value in values:
-            if set(value) != {"field", "operator", "value"} or value["operator"] != "eq" or len(value["value"]) > 75:
-                return self._invalid("Invalid Operator")
-            name = (value["field"], value["value"])
-            hits = [person.found(now) for person in self._index.get((location, *name), [])]
-            found.update((person.id, person) for person in hits if person and name in named(person.id, person.fields))
-        newest = sorted(found.values(), key=lambda person: (person.updated, person.id), reverse=True)
-        return self._shown(location, newest[:limit], len(newest))
-
-    def _page(self, location: str, body: Mapping[str, object], limit: int) -> Reply:
-        """Contacts in the order in which they were added, of all, or of those that were changed since."""
-        since, now, after = "", self.loop.ms - start_ms, body.get("searchAfter")
-        if body.keys() - {"locationId", "pageLimit", "sort", "searchAfter", "filters"}:
-            return self._invalid("unreadable")
-        if "filters" in body:
-            match body["filters"]:
-                case [{"field": "dateUpdated", "operator": "range", "value": {"gte": str(since)}, **more}] if not more:
-                    pass
-                case _:
-                    return self._invalid("Invalid Operator")
-        if after is not None and location in self.highlevel_faults.cursors_refused:
-            self.faults["page refused"] += 1
-            return self._invalid("searchAfter")
-        found = [person.found(now) for person in self._all.get(location, ())]
-        there = [person for person in found if person and person.updated >= since]
-        rest = there if after is None else [person for person in there if [*place(person)] > [*after]]  # type: ignore[misc]  # JSON
-        return self._shown(location, rest[:limit], len(there))
-
-    def _shown(self, location: str, people: Iterable[Contact], total: int) -> Reply:
-        shown = [hit(person, location in self.raw_names) for person in people]
-        return 200, self._headers(location), {"contacts": shown, "total": total, "traceId": "trace-1"}
-
-    def _invalid(self, why: str) -> Reply:
-        return 422, {}, {"statusCode": 422, "message": [why], "error": "Unprocessable Entity"}
-
-    def _get(self, location: str, contact_id: str) -> Reply:
-        person = self.contacts.get(contact_id)
-        now = person.shown(self.loop.ms - start_ms) if person else None
-        if now is None:
-            message = f"Contact not found for id:{contact_id}"
-            return 400, self._headers(location), {"message": message, "error": "Bad Request", "statusCode": 400}
-        return 200, self._headers(location), {"contact": whole(now), "traceId": "trace-2"}
 
     def _day_is_spent(self, location: str) -> bool:
         """This call counts in its day, too."""
@@ -370,39 +284,3 @@ def wanted(asked: Request) -> Iterable[str]:
     filters = orjson.loads(orjson.dumps(asked.body.get("filters", [{"value": "all"}])))
     after = asked.body.get("searchAfter")
     return [str(one["value"]) for one in filters[0].get("filters", filters)] + ([f"after {after}"] if after else [])
-
-
-def named(contact_id: str, fields: Fields) -> tuple[tuple[str, str], ...]:
-    """What a search finds it by."""
-    return ("id", contact_id), ("email", fields.get("email", "").lower()), ("phone", fields.get("phone", ""))
-
-
-def place(person: Contact) -> tuple[int, str]:
-    """Where it stands among all contacts; a cursor says so."""
-    return person.added, person.id
-
-
-def common(person: Contact) -> dict[str, object]:
-    """What both payloads show alike (contract.md §4.1)."""
-    fields = person.fields
-    shown: dict[str, object] = {"id": person.id, "locationId": person.location, "dateUpdated": person.updated}
-    shown["dateAdded"] = iso(person.added)
-    theirs = {"postal_code": "postalCode", "company_name": "companyName"}
-    alike = ("email", "phone", "company_name", "website", "city", "state", "postal_code", "country")
-    return shown | {theirs.get(name, name): fields.get(name) for name in alike}
-
-
-def hit(person: Contact, raw_names: bool) -> dict[str, object]:
-    """A contact as a search shows it: names lower-cased, no time zone, the street under another name."""
-    first, last = person.fields.get("first_name", ""), person.fields.get("last_name", "")
-    shown = common(person) | {"firstName": first.lower(), "lastName": last.lower(), "firstNameLowerCase": first.lower()}
-    raw = {"firstNameRaw": first, "lastNameRaw": last} if raw_names else {}
-    told = {"address": person.fields.get("address"), "additionalEmails": [*person.others]}
-    return shown | raw | told | {"searchAfter": [*place(person)]}
-
-
-def whole(person: Contact) -> dict[str, object]:
-    """A contact as a GET shows it."""
-    fields = person.fields
-    shown = common(person) | {"firstName": fields.get("first_name"), "lastName": fields.get("last_name")}
-    return shown | {"address1": fields.get("address"), "timezone": fields.get("timezone"), "emailLowerCase": ""}

@@ -2,7 +2,7 @@
 timer.
 
 Everything that runs belongs to the world or to one process (a worker). Each callback of a process is a *step*, so each
-`await` that suspends ends at one: a process can be stopped dead there, and the loop tells it before each of its steps.
+`await` that suspends ends at one: a process can be stopped dead there, and the loop calls it before each of its steps.
 It can be frozen, too: what would have run meanwhile runs when it is thawed.
 """
 
@@ -66,8 +66,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.happened = 0  # what left a process, or came about in the world, so far
 
     def run_forever(self) -> None:
-        """What a run makes stays for its judges, and hardly any of it is a cycle: the collector looks as seldom as in
-        `app.py`."""
+        """Run with a rare garbage collector, as in `app.py`: a run's objects stay for its checkers and have few cycles."""
         usual = gc.get_threshold()
         gc.set_threshold(10_000, 20, 100)
         try:
@@ -84,7 +83,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return start_ms + round(self._seconds * 1000)
 
     def after(self, delay_ms: int, callback: Callable[[], object]) -> None:
-        """The world does this later, whoever asked for it: it happens though its asker be dead by then."""
+        """Do this later, even if the process that asked for it is dead by then."""
         self.happened += 1
         self.call_at(self._seconds + delay_ms / 1000, self._happen, callback, context=self._world)
 
@@ -146,11 +145,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Cancelled timers are dropped when their time comes."""
 
     def _write_to_self(self) -> None:
-        """Nobody sleeps in a selector, so nobody needs to be woken."""
+        """Do nothing: the loop never sleeps in a selector."""
 
 
 def settle(future: asyncio.Future[T], value: T) -> None:
-    """What was awaited comes, if anyone still waits."""
+    """Set the result, unless the wait was cancelled."""
     if not future.done():
         future.set_result(value)
 

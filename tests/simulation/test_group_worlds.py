@@ -17,24 +17,23 @@ from tests.simulation.runs.shortest import assert_no_flaws
 from tests.simulation.runs.worker_worlds import static_members, worker_group
 from tests.simulation.world.broker import Faults
 
-quarreled, called = cache(worker_group), cache(static_members)
+group_of, static_group_of = cache(worker_group), cache(static_members)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_workers_that_come_and_go_die_freeze_or_are_cut_off_keep_every_promise(seed: int) -> None:
-    """Whoever owns a partition, and whoever still believes that he does."""
-    assert_no_flaws(quarreled(seed))
+def test_workers_that_come_and_go_die_freeze_or_are_cut_off_have_no_flaw(seed: int) -> None:
+    """So do workers that still believe that they own a partition."""
+    assert_no_flaws(group_of(seed))
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_static_members_keep_every_promise(seed: int) -> None:
+def test_static_members_have_no_flaw(seed: int) -> None:
     """Though a dead one's partitions wait for it, and two may bear one instance id."""
-    assert_no_flaws(called(seed))
+    assert_no_flaws(static_group_of(seed))
 
 
 def test_a_frozen_worker_is_fenced_and_comes_back_only_when_the_group_says_so() -> None:
-    """Its successor has it all; when it goes on, nothing of it counts, and it opens nothing before a heartbeat tells it
-    where it is."""
+    """When it goes on, its successor has its partitions: it commits nothing, and opens nothing before a heartbeat."""
     starts = [GroupFault(0, "starts", 0), GroupFault(0, "starts", 1)]
     run = play_group(in_all_partitions(3, 40, 2), [*starts, GroupFault(12_345, "freezes", 0, lasts_ms=25_000)])
     frozen = next(worker for worker in run.workers if worker.name == "worker-0")
@@ -47,12 +46,11 @@ def test_a_frozen_worker_is_fenced_and_comes_back_only_when_the_group_says_so() 
 
 
 def test_a_transaction_that_takes_too_long_is_aborted_and_its_worker_begins_anew() -> None:
-    """Frozen in the midst of it, with nobody to take over: the coordinator fences it, a heartbeat lets it open
-    again."""
+    """It is frozen in a transaction, and alone: the coordinator fences it, and a heartbeat lets it open again."""
     for at in (1_000, 2_250, 4_500):
-        fates = [GroupFault(0, "starts"), GroupFault(at, "freezes", lasts_ms=45_000)]
+        faults = [GroupFault(0, "starts"), GroupFault(at, "freezes", lasts_ms=45_000)]
         run = play_group(
-            in_all_partitions(1, 40, 2, spread_ms=8_000), fates, World(Rate(90), 1, kafka_faults=Faults(slow=0.5))
+            in_all_partitions(1, 40, 2, spread_ms=8_000), faults, World(Rate(90), 1, kafka_faults=Faults(slow=0.5))
         )
 
         assert_no_flaws(run)
@@ -69,23 +67,23 @@ def test_a_broker_that_is_gone_for_a_while_costs_time_and_nothing_else() -> None
         assert_no_flaws(run)
 
 
-def test_what_befalls_a_group_includes_something() -> None:
-    """The worlds above do hold every fate, and partitions that move."""
-    runs = [quarreled(seed) for seed in range(6)]
+def test_the_worlds_of_a_group_have_every_fault() -> None:
+    """Partitions move, commits have an unknown outcome, and workers are fenced."""
+    runs = [group_of(seed) for seed in range(6)]
 
-    assert {fate.what for run in runs for fate in run.faults} == {*get_args(GroupFaultKind)}
+    assert {fault.what for run in runs for fault in run.faults} == {*get_args(GroupFaultKind)}
     assert any(run.world.kafka_faults.unknown_outcome for run in runs)
     assert all(run.group and run.group.moved for run in runs)
     assert any(note.name == "fenced" for run in runs for worker in run.workers for _, note in worker.notes)
 
 
-def test_an_answer_that_is_heard_twice_counts_once() -> None:
-    """The turn that heard it first had committed after all."""
+def test_a_response_that_is_ingested_twice_counts_once() -> None:
+    """The first turn that ingested it had committed after all."""
     assert "calls_reported" not in objecting(worker_group(181))
 
 
 def test_a_static_member_that_is_killed_and_back_at_once_moves_no_partition() -> None:
-    """Nobody else hears of it: no rebalance, and what it had is its own again."""
+    """The group doesn't rebalance, and its partitions are its own again."""
     starts = as_static_members([GroupFault(0, "starts", who) for who in range(2)])
     dies = GroupFault(12_345, "dies", 0, lasts_ms=500)
     before, run = (
@@ -114,7 +112,7 @@ def test_a_dynamic_member_that_is_killed_and_back_at_once_makes_all_of_them_join
 
 
 def test_a_static_member_that_leaves_is_waited_for() -> None:
-    """It tells nobody; what was its own lies idle until it is back, or until its session is over."""
+    """Its partitions stay idle until it is back, or until its session is over."""
     starts = as_static_members([GroupFault(0, "starts", who) for who in range(2)])
     for lasts_ms, to in ((20_000, {"worker-0.1"}), (45_000, {"worker-1", "worker-0.1"})):
         run = play_group(in_all_partitions(3, 40, 4), [*starts, GroupFault(12_345, "leaves", 0, lasts_ms)])
@@ -126,8 +124,7 @@ def test_a_static_member_that_leaves_is_waited_for() -> None:
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_static_member_whose_place_is_taken_ends_and_its_successor_stays(frozen: bool) -> None:
-    """Twins under one instance id don't replace each other for ever: whoever was there first drains, and ends, even if
-    he hears of it late."""
+    """Twins under one instance id don't replace each other for ever: the first one drains and ends, even if it is frozen."""
     starts = [GroupFault(at, "starts", who, instance="instance-0") for who, at in ((0, 0), (1, 12_345))]
     freezes = [GroupFault(12_000, "freezes", 0, lasts_ms=15_000)] if frozen else []
     run = play_group(in_all_partitions(3, 40, 2), [*starts, *freezes])
@@ -148,8 +145,8 @@ def test_of_twins_that_start_at_once_one_stays() -> None:
         assert ["replaced", "stopped"] == sorted(str(worker.task.result()) for worker in run.workers)
 
 
-def test_what_befalls_static_members_includes_twins_and_places_that_are_taken() -> None:
-    tasks = [worker.task for seed in range(6) for worker in called(seed).workers]
+def test_the_worlds_of_static_members_have_twins_and_places_that_are_taken() -> None:
+    tasks = [worker.task for seed in range(6) for worker in static_group_of(seed).workers]
     ends = {task.result() for task in tasks if not task.cancelled()}
 
     assert {"replaced", "stopped"} == ends

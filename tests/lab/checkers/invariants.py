@@ -1,4 +1,4 @@
-"""The checkers of each invariant of DESIGN §6, by name, and the purpose of the others."""
+"""The checkers of each invariant of DESIGN §6, by name, and the purpose of the others; those of the simulation included."""
 
 from collections.abc import Mapping
 from typing import Final
