@@ -123,6 +123,6 @@ class Crew:
         await asyncio.to_thread(worker.terminate)
         try:
             await worker.wait_for_exit(leaves_within_s)
-        except AssertionError as late:
+        except ProcessFailed as late:
             self.flaws.append(str(late))
             await asyncio.to_thread(worker.kill)

@@ -28,7 +28,7 @@ tick: Final = os.sysconf("SC_CLK_TCK")
 opener: Final = build_opener(ProxyHandler({}))  # all servers that are called here run on this machine
 
 
-class ProcessFailed(Exception):
+class ProcessFailed(AssertionError):
     """Raised when a process ended, or didn't do in time what it should. The message has the last lines of its log."""
 
 
@@ -160,11 +160,11 @@ def pause_process(pid: int) -> None:
 
 
 async def wait_until(reached: Callable[[], bool], within_s: float, describe: Callable[[], str]) -> None:
-    """Look now and then. Raise AssertionError with a description of how things stand when the time is over."""
+    """Look now and then. Raise ProcessFailed with a description of how things stand when the time is over."""
     deadline = time.monotonic() + within_s
     while not reached():
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within_s:.0f} s: {describe()}")
+            raise ProcessFailed(f"not within {within_s:.0f} s: {describe()}")
         await asyncio.sleep(look_every_s)
 
 
