@@ -1,4 +1,4 @@
-"""`make bench`: runs benches one after the other, each on a stage of its own. Exits 1 when a bar is missed."""
+"""Run benches one after the other, each on a testbed of its own: `make bench`. Exit 1 when a bar is missed."""
 
 import argparse
 import logging
@@ -24,11 +24,12 @@ from tests.bench import (
     sync_messages,
 )
 from tests.bench.figures import Report, show
-from tests.bench.stage import Failed, Stage, stage
+from tests.bench.testbed import Testbed, running_testbed
+from tests.lab.harness.process import ProcessFailed
 
-logging.getLogger("aiokafka").setLevel(logging.ERROR)  # that a topic so new has no leader yet is no news
+logging.getLogger("aiokafka").setLevel(logging.ERROR)  # a topic so new has no leader yet
 
-benches: Final[dict[str, tuple[Callable[[Stage, bool], Report], str]]] = {
+benches: Final[dict[str, tuple[Callable[[Testbed, bool], Report], str]]] = {
     "sync_latency": (latency.sync_latency, "a lone Sync against HighLevel: p50 ≤ 200 ms"),
     "state_latency": (latency.state_latency, "a lone change answered from state: p50 ≤ 50 ms"),
     "nothing_to_do": (cost.nothing_to_do, "changes that need nothing: ≤ 5 CPU s per 100,000"),
@@ -82,9 +83,9 @@ def main(given: Sequence[str] | None = None) -> int:
         bench, _ = benches[name]
         aside.print(f"{name}…", style="dim")
         try:
-            with stage(lambda said: aside.print(said, style="dim"), arguments.leads) as place:
-                report = bench(place, arguments.quick)
-        except Failed as why:
+            with running_testbed(lambda line: aside.print(line, style="dim"), arguments.leads) as testbed:
+                report = bench(testbed, arguments.quick)
+        except ProcessFailed as why:
             failed = True
             aside.print(f"{name}: {why}", style="bold red")
             continue

@@ -1,4 +1,4 @@
-"""What a change costs that needs no call: CPU of the worker, state, changelog and transactions included."""
+"""Measure the worker's CPU for changes that need no call: state, changelog and transactions included."""
 
 import statistics
 from collections.abc import Collection
@@ -9,7 +9,9 @@ from typing import Final
 from tests.bench.figures import Figure, Report, at_most
 from tests.bench.leads import changes, contacts, locations
 from tests.bench.profiled import top
-from tests.bench.stage import Counted, Failed, Sandbox, Stage
+from tests.bench.testbed import BenchFailed, Testbed
+from tests.lab.harness.sandbox import SandboxProcess
+from tests.lab.harness.worker import WorkerCounts
 
 where: Final = locations(48)
 warm_up: Final = 20_000  # changes: not counted
@@ -30,15 +32,15 @@ class Run:
         return self.cpu_s / self.changes * per
 
 
-def nothing_to_do(stage: Stage, quick: bool) -> Report:
-    return cost(stage, quick, "nothing_to_do", lacking=(), bar=5, results_each=0)
+def nothing_to_do(testbed: Testbed, quick: bool) -> Report:
+    return cost(testbed, quick, "nothing_to_do", lacking=(), bar=5, results_each=0)
 
 
-def from_state(stage: Stage, quick: bool) -> Report:
-    return cost(stage, quick, "from_state", lacking=("contact_id", "city"), bar=9, results_each=1)
+def from_state(testbed: Testbed, quick: bool) -> Report:
+    return cost(testbed, quick, "from_state", lacking=("contact_id", "city"), bar=9, results_each=1)
 
 
-def cost(stage: Stage, quick: bool, bench: str, lacking: Collection[str], bar: float, results_each: int) -> Report:
+def cost(testbed: Testbed, quick: bool, bench: str, lacking: Collection[str], bar: float, results_each: int) -> Report:
     leads, published = (range(20_000), warm_up + 40_000) if quick else (range(100_000), warm_up + 100_000)
     kind = "answered from state, a result each" if results_each else "of complete leads: nothing to do"
     conditions = [
@@ -46,42 +48,46 @@ def cost(stage: Stage, quick: bool, bench: str, lacking: Collection[str], bar: f
         f"{len(leads):,} known leads in {len(where)} locations, in no order, revisions growing; all changes lie in Kafka",
         "when the worker starts; its process's utime + stime, state, changelog and transactions included",
     ]
-    report = Report(bench, stage.conditions() + conditions)
+    report = Report(bench, testbed.conditions() + conditions)
     upstream = changes(where, leads, lacking, count(1))
-    with stage.sandbox(contacts(where, leads if results_each else range(0))) as sandbox:
-        stage.publish(islice(upstream, len(leads)), where)
-        with stage.worker(sandbox) as worker:
-            worker.until(lambda counted: counted.heard == len(leads), patience_s, "the leads known")
-            worker.until(lambda counted: counted.results >= len(leads) * results_each, patience_s, "the facts learned")
-        calls = sandbox.calls()
+    with testbed.sandbox(contacts(where, leads if results_each else range(0))) as sandbox:
+        testbed.publish_changes(islice(upstream, len(leads)), where)
+        with testbed.worker(sandbox) as worker:
+            worker.wait_for_counts(lambda counts: counts.events == len(leads), patience_s, "the leads known")
+            worker.wait_for_counts(
+                lambda counts: counts.results >= len(leads) * results_each, patience_s, "the facts known"
+            )
+        calls = sandbox.call_count()
         found = []
         for _ in range(runs):
-            stage.publish(islice(upstream, published), where)
-            found.append(run(stage, sandbox, published, results_each))
+            testbed.publish_changes(islice(upstream, published), where)
+            found.append(run(testbed, sandbox, published, results_each))
         report.figures += figures(found, bar)
-        stage.publish(islice(upstream, published), where)
-        samples = stage.folder / "profile"
-        with stage.worker(sandbox, profile=samples) as worker:
-            worker.until(lambda counted: counted.heard == published, patience_s, "the profiled changes heard")
+        testbed.publish_changes(islice(upstream, published), where)
+        samples = testbed.folder / "profile"
+        with testbed.worker(sandbox, profile=samples) as worker:
+            worker.wait_for_counts(
+                lambda counts: counts.events == published, patience_s, "the profiled changes ingested"
+            )
         report.profile = top(samples, 5)
-        if sandbox.calls() != calls:
-            raise Failed(f"{sandbox.calls() - calls} calls were made, and none is needed")
+        if sandbox.call_count() != calls:
+            raise BenchFailed(f"{sandbox.call_count() - calls} calls were made, and none is needed")
     return report
 
 
-def run(stage: Stage, sandbox: Sandbox, published: int, results_each: int) -> Run:
-    with stage.worker(sandbox) as worker:
-        begun = worker.until(lambda counted: counted.heard >= warm_up, patience_s, "the warm-up heard")
-        ended = worker.until(lambda counted: counted.heard >= published, patience_s, "all changes heard")
-    if (ended.heard, ended.results) != (published, published * results_each):
-        raise Failed(f"{published:,} changes: {ended.heard:,} heard, {ended.results:,} results")
-    if ended.rows < published:
-        raise Failed(f"{published:,} changes: {ended.rows:,} rows of the changelog")
+def run(testbed: Testbed, sandbox: SandboxProcess, published: int, results_each: int) -> Run:
+    with testbed.worker(sandbox) as worker:
+        begun = worker.wait_for_counts(lambda counts: counts.events >= warm_up, patience_s, "the warm-up ingested")
+        ended = worker.wait_for_counts(lambda counts: counts.events >= published, patience_s, "all changes ingested")
+    if (ended.events, ended.results) != (published, published * results_each):
+        raise BenchFailed(f"{published:,} changes: {ended.events:,} ingested, {ended.results:,} results")
+    if ended.changelog_rows < published:
+        raise BenchFailed(f"{published:,} changes: {ended.changelog_rows:,} rows of the changelog")
     return between(begun, ended)
 
 
-def between(begun: Counted, ended: Counted) -> Run:
-    return Run(ended.heard - begun.heard, ended.cpu_s - begun.cpu_s, ended.at - begun.at, ended.turns - begun.turns)
+def between(begun: WorkerCounts, ended: WorkerCounts) -> Run:
+    return Run(ended.events - begun.events, ended.cpu_s - begun.cpu_s, ended.at - begun.at, ended.turns - begun.turns)
 
 
 def figures(found: list[Run], bar: float) -> list[Figure]:

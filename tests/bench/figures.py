@@ -1,4 +1,4 @@
-"""What a bench found: its conditions, its figures, each beside the bar it is held to, and a table of them."""
+"""Hold what a bench found: its conditions, its figures, each beside its bar, and a table of them."""
 
 import math
 from collections.abc import Sequence
@@ -30,13 +30,13 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """None: it has no bar."""
+        """None if it has no bar."""
         return self.bar.met_by(self.value) if self.bar else None
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """A function, and shares of the worker's CPU: in it (and in C code that it calls), and with all that it calls."""
+class CpuShare:
+    """Hold a function's shares of the worker's CPU: its own (with C code that it calls), and with all that it calls."""
 
     where: str
     own: float
@@ -48,7 +48,7 @@ class Report:
     bench: str
     conditions: list[str]
     figures: list[Figure] = field(default_factory=list)
-    profile: list[Spent] = field(default_factory=list)
+    profile: list[CpuShare] = field(default_factory=list)
 
     @property
     def missed(self) -> bool:
@@ -73,7 +73,7 @@ def at_least(value: float) -> Bar:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that so large a share of them doesn't exceed."""
+    """Return the smallest value that so large a share of them doesn't exceed."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
@@ -107,7 +107,7 @@ def profiled(report: Report) -> Table:
 
 
 def number(value: float) -> str:
-    """Three digits that count, thousands apart."""
+    """Format with three significant digits and thousands apart."""
     if value == int(value) or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"

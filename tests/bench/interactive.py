@@ -1,4 +1,4 @@
-"""How soon a person's Sync gets its slot while the same location's changes would take every one, and whether slots go unused."""
+"""Measure how soon a person's Sync gets its slot while the location's changes want every slot, and whether slots go unused."""
 
 import asyncio
 import statistics
@@ -7,9 +7,9 @@ from typing import Final
 from tests.bench.figures import Figure, Report, at_least, at_most, percentile
 from tests.bench.latency import check
 from tests.bench.leads import changes, contacts, locations, sync
-from tests.bench.saturation import lead_in_s, use
-from tests.bench.stage import Stage
+from tests.bench.saturation import arrival_times, lead_in_s, use
 from tests.bench.steady import evenly, spread
+from tests.bench.testbed import Testbed
 
 where: Final = locations(6)
 lacking: Final = ("contact_id",)  # one search gives it
@@ -18,7 +18,7 @@ lawful_per_s: Final = 9.0
 latency_ms: Final = 50.0
 
 
-def interactive(stage: Stage, quick: bool) -> Report:
+def interactive(testbed: Testbed, quick: bool) -> Report:
     seconds = 20.0 if quick else 60.0
     backlog = len(where) * int((seconds + 3 * lead_in_s) * lawful_per_s)  # changes: more than there are slots for
     conditions = [
@@ -28,18 +28,18 @@ def interactive(stage: Stage, quick: bool) -> Report:
         f"use: arrivals at the sandbox in {seconds:.0f} s, of 9 a second; Syncs: of the same time; a window before and one "
         "after don't count",
     ]
-    report = Report("interactive", stage.conditions() + conditions)
+    report = Report("interactive", testbed.conditions() + conditions)
     syncs = list(spread(len(where), syncs_per_s, seconds + 2 * lead_in_s))
     known = range(backlog + len(syncs))
-    with stage.sandbox(contacts(where, known), latency_ms) as sandbox, stage.worker(sandbox, HYDRANT_PROBE_SIZE=1):
-        stage.publish(changes(where, range(backlog), lacking), where)
-        asked = [(after_s, sync(where[place], backlog + n, lacking)) for n, (after_s, place) in enumerate(syncs)]
-        answered = asyncio.run(evenly(stage.config, "sync.requests", asked))
+    with testbed.sandbox(contacts(where, known), latency_ms) as sandbox, testbed.worker(sandbox, HYDRANT_PROBE_SIZE=1):
+        testbed.publish_changes(changes(where, range(backlog), lacking), where)
+        events = [(after_s, sync(where[place], backlog + n, lacking)) for n, (after_s, place) in enumerate(syncs)]
+        results = asyncio.run(evenly(testbed.config, "sync.requests", events))
         totals = sandbox.report()["totals"]
-        arrivals = {location: sandbox.arrivals(location) for location in where}
-    check(answered, {"search": 1})
+        arrivals = {location: arrival_times(sandbox, location) for location in where}
+    check(results, {"search": 1})
     counted = [
-        one for one, (after_s, _) in zip(answered, asked, strict=True) if lead_in_s <= after_s < lead_in_s + seconds
+        one for one, (after_s, _) in zip(results, events, strict=True) if lead_in_s <= after_s < lead_in_s + seconds
     ]
     permits = [float(one.result["timings_ms"]["permit"]) for one in counted]
     demand = (backlog + len(syncs)) // len(where)

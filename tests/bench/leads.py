@@ -1,11 +1,11 @@
-"""Made-up leads and the contacts HighLevel has of them: a number makes both, so that they are one person. Nobody's data."""
+"""Make up leads and their contacts in HighLevel. A number makes both, so that they are one person. No data is real."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, Final
 
 from processor.events.cloudevents import encode
-from tests.lab.demo.people import highlevels
+from tests.lab.harness.rows import highlevel_names
 
 Json = Mapping[str, Any]  # a JSON object
 Published = tuple[str, bytes]  # location and value
@@ -14,7 +14,7 @@ years_ago: Final = "2024-03-01T09:30:00.000Z"  # neither a lead nor a contact is
 
 
 def locations(count: int) -> list[str]:
-    """As long as HighLevel's ids are."""
+    """Return ids as long as HighLevel's."""
     return [f"BenchLocation{number:07d}" for number in range(count)]
 
 
@@ -27,7 +27,7 @@ def lead_id(number: int) -> str:
 
 
 def person(number: int) -> dict[str, str]:
-    """All that there is to know."""
+    """Return all fields of a person."""
     return {
         "email": f"jane.mcdoe.{number}@example.com",
         "phone": f"+1555{number:07d}",
@@ -45,7 +45,7 @@ def person(number: int) -> dict[str, str]:
 
 
 def lead(location: str, number: int, revision: int, lacking: Collection[str] = ()) -> dict[str, Any]:
-    """The data of a `lead.changed`, without the fields that it lacks; they may include `contact_id`."""
+    """Return the data of a `lead.changed` without the fields that the lead lacks, perhaps `contact_id` among them."""
     known = {"contact_id": contact_id(number), **person(number), "source": "website"}
     fields = {name: value for name, value in known.items() if name not in lacking}
     return {
@@ -66,7 +66,7 @@ def change(location: str, number: int, revision: int, lacking: Collection[str] =
 def changes(
     where: Sequence[str], numbers: range, lacking: Collection[str], revisions: Iterable[int] = (1,)
 ) -> Iterator[Published]:
-    """Every lead once, in no order of their own, then every lead again: no two changes of one lead come near each other."""
+    """Yield a change of every lead in a shuffled order, once for each revision, so that no two changes of a lead are near."""
     shuffled = Random(0).sample(numbers, len(numbers))
     for revision in revisions:
         for number in shuffled:
@@ -74,7 +74,7 @@ def changes(
 
 
 def sync(location: str, number: int, lacking: Collection[str], messages: bool = False) -> Published:
-    """A Sync of a lead that nobody told of before; with its messages, too, or for the contact alone."""
+    """Return a Sync of a lead that was never published, with its messages or for the contact alone."""
     request = f"request-{number}"
     data = {
         "request_id": request,
@@ -94,9 +94,9 @@ def event(kind: str, data: Json, location: str, unique: str) -> bytes:
 
 
 def contacts(where: Sequence[str], numbers: range) -> Iterator[Json]:
-    """What the sandbox loads: each lead's contact, in the lead's location."""
+    """Yield each lead's contact, in the lead's location, as the sandbox loads it."""
     for number in numbers:
         known = person(number)
-        shown = {theirs: known[ours] for ours, theirs in highlevels.items()}
+        shown = {theirs: known[ours] for ours, theirs in highlevel_names.items()}
         contact = {"id": contact_id(number), **shown, "dateAdded": years_ago, "dateUpdated": years_ago}
         yield {"location_id": where[number % len(where)], "contact": contact}

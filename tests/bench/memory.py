@@ -1,4 +1,4 @@
-"""Whether memory grows with what is known: resident memory of one worker after few leads, and after ten times as many."""
+"""Measure the resident memory of one worker after few leads, and after ten times as many."""
 
 import time
 from collections.abc import Iterator
@@ -6,24 +6,26 @@ from typing import Final
 
 from tests.bench.figures import Figure, Report, at_most
 from tests.bench.leads import Published, change, contacts, locations
-from tests.bench.stage import Memory, Stage, Worker
+from tests.bench.testbed import Testbed
+from tests.lab.harness.process import Memory
+from tests.lab.harness.worker import WorkerProcess
 
 where: Final = locations(48)
 settle_s: Final = 15.0  # nothing is in flight by then, and status was reported once more
 patience_s: Final = 600.0
 
 
-def memory(stage: Stage, quick: bool) -> Report:
+def memory(testbed: Testbed, quick: bool) -> Report:
     few, many = (5_000, 50_000) if quick else (20_000, 200_000)
     conditions = [
         f"one worker, {len(where)} locations; every other lead lacks contact and city, the rest is complete",
         f"measured {settle_s:.0f} s after the {few:,}th and the {many:,}th lead was dealt with",
     ]
-    report = Report("memory", stage.conditions() + conditions)
-    with stage.sandbox(contacts(where, range(many))) as sandbox, stage.worker(sandbox) as worker:
+    report = Report("memory", testbed.conditions() + conditions)
+    with testbed.sandbox(contacts(where, range(many))) as sandbox, testbed.worker(sandbox) as worker:
         empty = worker.memory()
-        small = after(stage, worker, range(few), few)
-        large = after(stage, worker, range(few, many), many)
+        small = after(testbed, worker, range(few), few)
+        large = after(testbed, worker, range(few, many), many)
     report.figures += [
         Figure(f"RSS after {many:,} leads, of that after {few:,}", large.rss / small.rss, "×", at_most(1.3)),
         Figure("RSS without leads", empty.rss, "MiB"),
@@ -36,10 +38,12 @@ def memory(stage: Stage, quick: bool) -> Report:
     return report
 
 
-def after(stage: Stage, worker: Worker, numbers: range, known: int) -> Memory:
-    """`known`: leads there are then, half of which have a result."""
-    stage.publish(leads(numbers), where)
-    worker.until(lambda counted: (counted.heard, counted.results) == (known, known // 2), patience_s, "all dealt with")
+def after(testbed: Testbed, worker: WorkerProcess, numbers: range, known: int) -> Memory:
+    """Publish more leads and measure once all are done: `known` leads then, half of which have a result."""
+    testbed.publish_changes(leads(numbers), where)
+    worker.wait_for_counts(
+        lambda counts: (counts.events, counts.results) == (known, known // 2), patience_s, "all leads done"
+    )
     time.sleep(settle_s)
     return worker.memory()
 

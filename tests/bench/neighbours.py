@@ -1,4 +1,4 @@
-"""What locations notice of sick ones beside them: one that hangs, one whose every call is a 503, one that is throttled."""
+"""Measure how much sick locations disturb others: one that hangs, one whose every call is a 503, one that is throttled."""
 
 import asyncio
 import statistics
@@ -8,8 +8,9 @@ from typing import Final
 from tests.bench.figures import Figure, Report, at_most, percentile
 from tests.bench.latency import check
 from tests.bench.leads import Json, Published, change, contacts, event, lead_id, locations
-from tests.bench.stage import Failed, Sandbox, Stage
 from tests.bench.steady import evenly, spread
+from tests.bench.testbed import BenchFailed, Testbed
+from tests.lab.harness.sandbox import SandboxProcess
 
 neighbours: Final = locations(20)
 each_per_s: Final = 2.5  # leads of a neighbour
@@ -22,10 +23,10 @@ sick: Final[dict[str, Json]] = {  # location → what its every call meets
     "BenchThrottled": {"kind": "status", "status": 429, "retry_after": "seconds", "retry_after_s": 1},
 }
 backlog: Final = 500  # leads of a sick location
-calls_at_least: Final = 5  # of each sick location in a phase: else it isn't sick but silent
+calls_at_least: Final = 5  # of each sick location in a phase: fewer mean that it isn't sick but silent
 
 
-def beside_the_sick(stage: Stage, quick: bool) -> Report:
+def beside_the_sick(testbed: Testbed, quick: bool) -> Report:
     rounds, seconds = (2, 10.0) if quick else (4, 20.0)
     conditions = [
         f"{len(neighbours)} neighbours, {each_per_s} leads a second each that lack their contact, evenly: one search a lead",
@@ -36,43 +37,45 @@ def beside_the_sick(stage: Stage, quick: bool) -> Report:
         f"{settle_s:.0f} s that don't count",
         "from a change record's CreateTime until a read_committed reader has the result; medians of the phases",
     ]
-    report = Report("beside_the_sick", stage.conditions() + conditions)
+    report = Report("beside_the_sick", testbed.conditions() + conditions)
     each = int((settle_s + seconds) * each_per_s) * len(neighbours)  # leads of a phase
     alone, beside = list[list[float]](), list[list[float]]()
-    with stage.sandbox(contacts(neighbours, range(2 * rounds * each)), latency_ms) as sandbox:
-        with stage.worker(sandbox, HYDRANT_PROBE_SIZE=1):
+    with testbed.sandbox(contacts(neighbours, range(2 * rounds * each)), latency_ms) as sandbox:
+        with testbed.worker(sandbox, HYDRANT_PROBE_SIZE=1):
             for turn in range(rounds):
-                alone.append(phase(stage, 2 * turn * each, seconds))
-                places = fall_sick(stage, sandbox, turn, first=2 * rounds * each)
-                beside.append(phase(stage, (2 * turn + 1) * each, seconds))
-                leave(stage, places, first=2 * rounds * each)
-        told = sandbox.report()["locations"]
-    silent = [place for place, calls in called(told).items() if min(calls) < calls_at_least]
+                alone.append(phase(testbed, 2 * turn * each, seconds))
+                places = fall_sick(testbed, sandbox, turn, first=2 * rounds * each)
+                beside.append(phase(testbed, (2 * turn + 1) * each, seconds))
+                remove(testbed, places, first=2 * rounds * each)
+        by_location = sandbox.report()["locations"]
+    silent = [place for place, calls in calls_by_phase(by_location).items() if min(calls) < calls_at_least]
     if silent:
-        raise Failed(f"hardly any call was made for {', '.join(silent)}")
+        raise BenchFailed(f"hardly any call was made for {', '.join(silent)}")
     report.figures += figures(alone, beside)
     report.figures += [
-        Figure(f"calls of {place}, a phase", statistics.mean(calls)) for place, calls in called(told).items()
+        Figure(f"calls of {place}, a phase", statistics.mean(calls))
+        for place, calls in calls_by_phase(by_location).items()
     ]
     return report
 
 
-def phase(stage: Stage, first: int, seconds: float) -> list[float]:
-    """How long the neighbours' leads took, ms."""
-    asked = [
+def phase(testbed: Testbed, first: int, seconds: float) -> list[float]:
+    """Publish the neighbours' leads evenly. Return how long each took, ms."""
+    events = [
         (after_s, change(neighbours[place], first + number, 1, lacking))
         for number, (after_s, place) in enumerate(spread(len(neighbours), each_per_s, settle_s + seconds))
     ]
-    answered = asyncio.run(evenly(stage.config, "lead.changes", asked))
-    check(answered, {"search": 1})
-    return [one.arrived for one, (after_s, _) in zip(answered, asked, strict=True) if after_s >= settle_s]
+    results = asyncio.run(evenly(testbed.config, "lead.changes", events))
+    check(results, {"search": 1})
+    return [one.arrived for one, (after_s, _) in zip(results, events, strict=True) if after_s >= settle_s]
 
 
-def fall_sick(stage: Stage, sandbox: Sandbox, turn: int, first: int) -> list[str]:
-    """Three new locations with a backlog each. Returns their names."""
+def fall_sick(testbed: Testbed, sandbox: SandboxProcess, turn: int, first: int) -> list[str]:
+    """Let three new locations with a backlog each fail. Return their names."""
     places = {f"{place}{turn}": fault for place, fault in sick.items()}
-    sandbox.fail([{**fault, "location": place} for place, fault in places.items()])
-    stage.publish(backlogs([*places], first), [*places])
+    for place, fault in places.items():
+        sandbox.add_fault(**fault, location=place)
+    testbed.publish_changes(backlogs([*places], first), [*places])
     return [*places]
 
 
@@ -81,9 +84,9 @@ def backlogs(places: Sequence[str], first: int) -> Iterator[Published]:
         yield from (change(place, number, 1, lacking) for place in places)
 
 
-def leave(stage: Stage, places: Sequence[str], first: int) -> None:
-    """Their leads are deleted, and all work with them: what follows is alone again."""
-    stage.publish(deletions(places, first), places)
+def remove(testbed: Testbed, places: Sequence[str], first: int) -> None:
+    """Delete their leads, and all work with them, so that what follows is alone again."""
+    testbed.publish_changes(deletions(places, first), places)
 
 
 def deletions(places: Sequence[str], first: int) -> Iterator[Published]:
@@ -93,9 +96,9 @@ def deletions(places: Sequence[str], first: int) -> Iterator[Published]:
             yield place, event("lead.deleted", data, place, f"deletion-{number}")
 
 
-def called(told: Json) -> dict[str, list[int]]:
-    """Sick location → calls of each phase."""
-    return {place: [told[name]["arrivals"] for name in told if name.startswith(place)] for place in sick}
+def calls_by_phase(by_location: Json) -> dict[str, list[int]]:
+    """Return the calls of each sick location in each phase."""
+    return {place: [by_location[name]["arrivals"] for name in by_location if name.startswith(place)] for place in sick}
 
 
 def figures(alone: Sequence[Sequence[float]], beside: Sequence[Sequence[float]]) -> list[Figure]:

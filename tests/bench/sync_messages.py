@@ -1,4 +1,4 @@
-"""How soon a lone Sync is answered that imports its contact's SMS, too: from its CreateTime to its result with a reader."""
+"""Measure a lone Sync that also imports its contact's SMS, from its CreateTime until a reader has its result."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,11 +6,11 @@ from typing import Final
 
 from processor.sandbox.json_values import iso_time
 from processor.sandbox.stored_message import StoredMessage, message_json, parse_stored_message
-from tests.bench import said
+from tests.bench import message_checks
 from tests.bench.figures import Report, at_most
-from tests.bench.latency import Answered, figures, latency_ms, one_by_one, one_gap, warm_up, where
+from tests.bench.latency import TimedResult, figures, latency_ms, one_by_one, one_gap, warm_up, where
 from tests.bench.leads import Json, contact_id, contacts, lead_id, sync
-from tests.bench.stage import Failed, Stage
+from tests.bench.testbed import BenchFailed, Testbed
 
 of_each: Final = 20  # messages
 then_ms: Final = 1_750_000_000_000
@@ -18,7 +18,7 @@ apart_ms: Final = 3_600_000
 bar_ms: Final = 300
 
 
-def sync_messages(stage: Stage, quick: bool) -> Report:
+def sync_messages(testbed: Testbed, quick: bool) -> Report:
     count = 100 if quick else 200
     conditions = [
         f"a Sync of a fresh lead each, lane interactive, one at a time, n = {count} after {warm_up} to warm up",
@@ -26,35 +26,37 @@ def sync_messages(stage: Stage, quick: bool) -> Report:
         "from the request record's CreateTime until a read_committed reader has the result",
         "each message is compared, whole, with the sandbox's",
     ]
-    report = Report("sync_messages", stage.conditions() + conditions)
+    report = Report("sync_messages", testbed.conditions() + conditions)
     each = warm_up + count
     everyone = range(2 * each)
-    talk = [message for number in everyone for message in said_by(number)]
-    world: Iterator[Json] = (one for part in (contacts(where, everyone), map(in_world, talk)) for one in part)
-    with stage.sandbox(world, latency_ms) as sandbox, stage.worker(sandbox):
+    messages = [message for number in everyone for message in messages_to(number)]
+    world: Iterator[Json] = (one for part in (contacts(where, everyone), map(in_world, messages)) for one in part)
+    with testbed.sandbox(world, latency_ms) as sandbox, testbed.worker(sandbox):
         for what, lacking, calls, numbers in (
             ("contact missing, search + export", one_gap, {"search": 1, "messages": 1}, everyone[:each]),
             ("contact known, export alone", (), {"messages": 1}, everyone[each:]),
         ):
-            asked = [sync(where[number % len(where)], number, lacking, messages=True) for number in numbers]
-            answered = asyncio.run(one_by_one(stage.config, "sync.requests", asked, 1))
-            for one in answered:
+            events = [sync(where[number % len(where)], number, lacking, messages=True) for number in numbers]
+            results = asyncio.run(one_by_one(testbed.config, "sync.requests", events, 1))
+            for one in results:
                 check(one, ("updated" if lacking else "unchanged", "imported", of_each, calls))
-            report.figures += figures(what, answered, at_most(bar_ms))
+            report.figures += figures(what, results, at_most(bar_ms))
     lead_of = {contact_id(number): lead_id(number) for number in everyone}
-    expected = (said.published(message.location, lead_of[message.contact], message) for message in talk)
-    said.check_said(stage.read("lead.messages"), expected)
+    expected = (
+        message_checks.imported_message(message.location, lead_of[message.contact], message) for message in messages
+    )
+    message_checks.check_messages(testbed.records("lead.messages"), expected)
     return report
 
 
-def check(answered: Answered, expected: tuple[str, str, int, Json]) -> None:
-    """Only what was answered as it should be tells how long that takes."""
-    told = tuple(answered.result[name] for name in ("outcome", "messages", "messages_imported", "calls"))
-    if told != expected:
-        raise Failed(f"a result is {told} instead of {expected}")
+def check(results: TimedResult, expected: tuple[str, str, int, Json]) -> None:
+    """Raise BenchFailed if a result isn't as it should be: its time would mean nothing."""
+    found = tuple(results.result[name] for name in ("outcome", "messages", "messages_imported", "calls"))
+    if found != expected:
+        raise BenchFailed(f"a result is {found} instead of {expected}")
 
 
-def said_by(number: int) -> Iterator[StoredMessage]:
+def messages_to(number: int) -> Iterator[StoredMessage]:
     location, contact = where[number % len(where)], contact_id(number)
     for each in range(of_each):
         shown = {

@@ -1,4 +1,4 @@
-"""Upstream's side of Kafka: one event at a time, or as many as Kafka takes."""
+"""Publish as upstream does: one event at a time, or as many as Kafka takes."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ batch_bytes = 512 * 1024
 
 
 class Upstream:
-    """`key` and home partition of every record are its location's."""
+    """Publish each record with its location as the key, to the location's home partition."""
 
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
@@ -29,15 +29,15 @@ class Upstream:
     async def __aexit__(self, *_: object) -> None:
         await self._producer.stop()
 
-    async def one(self, topic: str, published: Published) -> int:
-        """Its CreateTime in ms, taken before anything else is done."""
+    async def publish_one(self, topic: str, published: Published) -> int:
+        """Publish one event. Return its CreateTime in ms, taken before anything else is done."""
         location, value = published
         at = now_ms()
         await self._producer.send_and_wait(self._config.prefix + topic, value, location.encode(), timestamp_ms=at)
         return at
 
     async def flood(self, topic: str, records: Iterable[Published], home: dict[str, int]) -> int:
-        """In few large batches (a send a record costs ten times as much). Returns how many."""
+        """Publish in few large batches; a send a record costs ten times as much. Return how many records."""
         name, filling, sent, count = self._config.prefix + topic, dict[int, Any](), [], 0
         for location, value in records:
             partition, entry = home[location], {"key": location.encode(), "value": value, "timestamp": now_ms()}

@@ -15,7 +15,7 @@ from processor.shard.store import OutRecord
 from processor.topics import prefixed
 from tests.conformance.log_stage import LogStage
 from tests.conformance.log_suite import LogSuite
-from tests.integration.upkeep import committed_records, until_decided, upstream_producer
+from tests.integration.topic_operations import committed_records, until_decided, upstream_producer
 from tests.lab.kafka_node import Broker
 
 pytestmark = pytest.mark.integration

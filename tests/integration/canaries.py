@@ -1,4 +1,4 @@
-"""Made-up leads whose people are canaries: what is theirs must show up nowhere but in payloads. Nobody's data."""
+"""Make up leads whose persons are canaries: their data may show up in payloads alone. No data is real."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from typing import Any, Final
 from processor.shard.store import OutRecord
 from processor.topics import home
 from tests.bench import leads
-from tests.lab.demo.people import highlevels
+from tests.lab.harness.rows import highlevel_names
 
-marks: Final = ("canary", "990042424")  # in everyone's e-mail and names, in everyone's phone
+marks: Final = ("canary", "990042424")  # in each e-mail and name, in each phone
 lacking: Final = ("contact_id", "city")  # a search gives both, so each lead costs one call
 
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """One made-up person: as upstream knows them, as HighLevel does, and so what must come of it."""
+    """Make up one person: as upstream knows it, as HighLevel knows it, and the changes that follow."""
 
     location: str
     number: int
@@ -35,14 +35,14 @@ class Lead:
 
     @property
     def gained(self) -> dict[str, str]:
-        """The `changes` of its result."""
+        """Return the `changes` of its result."""
         return {"contact_id": leads.contact_id(self.number), "city": self.person["city"]}
 
     def known(self, revision: int = 1, **more: object) -> dict[str, object]:
-        """The data of its `lead.changed`."""
-        told = {name: value for name, value in self.person.items() if name not in lacking}
+        """Return the data of its `lead.changed`."""
+        fields = {name: value for name, value in self.person.items() if name not in lacking}
         ids = {"location_id": self.location, "lead_id": self.id, "revision": revision}
-        return {**ids, "created_at": leads.years_ago, **told, **more}
+        return {**ids, "created_at": leads.years_ago, **fields, **more}
 
     def change(self, revision: int = 1, **more: object) -> OutRecord:
         data = self.known(revision, **more)
@@ -53,13 +53,13 @@ class Lead:
         return event("lead.changes", "lead.deleted", data, f"deletion-{self.number}-{revision}")
 
     def sync(self, request: str, **more: object) -> OutRecord:
-        """Without a `lead` of its own, and for no messages, unless `more` says so."""
+        """Return a Sync without a snapshot of the lead and without messages, unless `more` says otherwise."""
         ids = {"request_id": request, "location_id": self.location, "lead_id": self.id}
         data = {**ids, "include_messages": False, **more}
         return event("sync.requests", "sync.lead.requested", data, f"event-of-{request}")
 
     def contact(self) -> leads.Json:
-        shown = {theirs: self.person[ours] for ours, theirs in highlevels.items()}
+        shown = {theirs: self.person[ours] for ours, theirs in highlevel_names.items()}
         return {
             "location_id": self.location,
             "contact": {"id": leads.contact_id(self.number), **shown, "dateUpdated": leads.years_ago},
@@ -76,6 +76,6 @@ def made_up(location: str, count: int, since: int = 0) -> list[Lead]:
 
 
 def places(count: int, partitions: int) -> list[str]:
-    """Locations whose homes are partition 0, 1, 2, … in turn."""
+    """Return locations whose homes are partitions 0, 1, 2, … in turn."""
     names: Iterator[str] = (f"FaultLocation{number:07d}" for number in range(1_000_000))
     return [next(name for name in names if home(name, partitions) == each % partitions) for each in range(count)]

@@ -1,4 +1,4 @@
-"""The leads of a location and the contacts that HighLevel has: of each lead, what must come of it in a job. Nobody's data."""
+"""Make up the leads of a location, its contacts in HighLevel, and what a job must make of each lead. No data is real."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ second: Final = 1_000_000  # between the ids of a contact and of its twin
 
 @dataclass(frozen=True, slots=True)
 class Resident(Lead):
-    """A lead that upstream knows something of."""
+    """Make up a lead that lacks some fields, and its result."""
 
     @property
     def kind(self) -> Kind:
@@ -31,9 +31,9 @@ class Resident(Lead):
 
     @property
     def gained(self) -> dict[str, str]:
-        """The `changes` of its result."""
-        had = gaps.get(self.kind, lacking) if self.outcome == "updated" else ()
-        return {name: self.everything[name] for name in had}
+        """Return the `changes` of its result."""
+        lacked = gaps.get(self.kind, lacking) if self.outcome == "updated" else ()
+        return {name: self.everything[name] for name in lacked}
 
     @property
     def everything(self) -> dict[str, str]:
@@ -53,7 +53,7 @@ class Resident(Lead):
 
 @dataclass(frozen=True, slots=True)
 class Contact(Lead):
-    """What HighLevel has of a person. Twins have one e-mail, and telephones that aren't the lead's."""
+    """Make up a contact. Twins share one e-mail, and their phones aren't the lead's."""
 
     twin: int = 0
 
@@ -71,7 +71,7 @@ class Contact(Lead):
 
 @dataclass(frozen=True, slots=True)
 class Town:
-    """A location with so many leads, and so many contacts beside theirs that are nobody's lead."""
+    """Describe a location with so many leads, and so many further contacts without a lead."""
 
     location: str
     size: int
@@ -84,5 +84,5 @@ class Town:
 
     @property
     def contacts(self) -> list[Contact]:
-        nobodys = [Contact(self.location, strangers_since + self.since + each) for each in range(self.strangers)]
-        return [one for lead in self.leads for one in lead.contacts] + nobodys
+        others = [Contact(self.location, strangers_since + self.since + each) for each in range(self.strangers)]
+        return [one for lead in self.leads for one in lead.contacts] + others

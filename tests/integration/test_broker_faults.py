@@ -1,6 +1,6 @@
-"""Kafka fails under a worker, or isn't as it should be: nothing is lost, nothing comes twice, and stopping is bounded.
+"""Test that a failing or misconfigured Kafka costs time only: nothing is lost or repeated, and stopping is bounded.
 
-The node is the file's own: tests kill it, stop it and leave it running, but for the last one.
+The node is this file's own. Tests kill and stop it and leave it running, except for the last test.
 """
 
 import asyncio
@@ -20,9 +20,10 @@ from processor.kafka import KafkaConfig, KafkaLog, Tail, admin_client, create_to
 from processor.shard.store import OutRecord
 from processor.topics import home, message_max_bytes, prefixed
 from tests.integration.canaries import made_up, marks, places
-from tests.integration.processes import stand_still
-from tests.integration.stage import Stage, Worker, stage, until
-from tests.integration.upkeep import delete_records, recreate_topic
+from tests.integration.topic_operations import delete_records, recreate_topic
+from tests.integration.trial import Trial, trial
+from tests.lab.harness.process import pause_process, wait_until
+from tests.lab.harness.worker import WorkerProcess
 from tests.lab.kafka_node import Node, node
 
 stops_within_s = 12  # SIGTERM: 10 s, and a little for a busy machine
@@ -35,23 +36,23 @@ def mortal() -> Iterator[Node]:
 
 
 @pytest.fixture
-async def here(mortal: Node, topic_prefix: str, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with stage(mortal.bootstrap, topic_prefix, tmp_path, partitions=2) as made:
+async def here(mortal: Node, topic_prefix: str, tmp_path: Path) -> AsyncIterator[Trial]:
+    async with trial(mortal.bootstrap, topic_prefix, tmp_path, partitions=2) as made:
         yield made
 
 
-async def test_a_broker_that_dies_under_a_backlog_and_comes_back_costs_time_only(here: Stage, mortal: Node) -> None:
-    """By -9, while turns commit and calls are under way, with requests among them."""
+async def test_a_broker_that_dies_under_a_backlog_and_comes_back_costs_time_only(here: Trial, mortal: Node) -> None:
+    """It is killed by SIGKILL while turns commit and calls are in flight, some of them for requests."""
     leads = [lead for each, place in enumerate(places(4, 2)) for lead in made_up(place, 50, 1000 * each)]
     requests = [f"request-{lead.number}" for lead in leads[::40]]
-    worker = here.worker("only", here.highlevel(leads))
-    await here.shared(worker)
+    worker = here.start_worker("only", here.start_highlevel(leads))
+    await here.wait_until_shared(worker)
     await here.publish([lead.change() for lead in leads])
-    await here.results_are(20)
+    await here.wait_for_results(20)
     await here.publish([lead.sync(request) for lead, request in zip(leads[::40], requests, strict=True)])
     await asyncio.to_thread(mortal.kill)
     await asyncio.to_thread(mortal.start)
-    await here.answered(leads, requests)
+    await here.wait_for_leads(leads, requests)
 
     assert [] == await here.flaws(leads, requests)
 
@@ -59,8 +60,8 @@ async def test_a_broker_that_dies_under_a_backlog_and_comes_back_costs_time_only
 async def test_a_broker_that_dies_amidst_commits_has_done_all_of_each_or_nothing(
     mortal: Node, topic_prefix: str
 ) -> None:
-    """Of one it hears no end, of the other its answer isn't heard: we can't tell which is which until their logs are
-    opened anew. Then the results say the same as the changelog."""
+    """One log's commit never reaches it, and the response to the other's is lost. We can't distinguish them until both logs
+    are opened anew. Then the results agree with the changelog."""
     config, stands = KafkaConfig(mortal.bootstrap, prefix=topic_prefix), asyncio.Barrier(2)
     await create_topics(config, 2, 1)
     logs = [KafkaLog(config, partition) for partition in range(2)]
@@ -69,23 +70,23 @@ async def test_a_broker_that_dies_amidst_commits_has_done_all_of_each_or_nothing
         await log.commit(*turn(1))
     end = logs[1]._producer.commit_transaction
 
-    async def unasked() -> None:
+    async def not_received() -> None:
         await stands.wait()
         mortal.kill()
         raise errors.KafkaConnectionError
 
-    async def unheard() -> None:
+    async def not_confirmed() -> None:
         await end()
         await stands.wait()
         raise errors.KafkaConnectionError
 
-    logs[0]._producer.commit_transaction, logs[1]._producer.commit_transaction = unasked, unheard
+    logs[0]._producer.commit_transaction, logs[1]._producer.commit_transaction = not_received, not_confirmed
     failures = await asyncio.gather(*(log.commit(*turn(2)) for log in logs), return_exceptions=True)
     begin = time.monotonic()
     await asyncio.gather(*(log.close() for log in logs))
     took_s = time.monotonic() - begin
     await asyncio.to_thread(mortal.start)
-    found = [await opened_anew(config, partition, 2) for partition in range(2)]
+    found = [await reopen(config, partition, 2) for partition in range(2)]
 
     assert ["commit: KafkaConnectionError, its outcome is unknown"] * 2 == [str(failure) for failure in failures]
     assert [["turn 1"], ["turn 1", "turn 2"]] == found
@@ -96,8 +97,8 @@ async def test_a_broker_that_dies_amidst_commits_has_done_all_of_each_or_nothing
 async def test_a_broker_that_hangs_amidst_a_commit_has_done_all_of_it_or_nothing(
     mortal: Node, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it was asked for is carried out when it goes on, long after it was given up, or never."""
-    monkeypatch.setattr("processor.kafka.partition_log.commit_within_s", 1.5)
+    """It commits when it resumes, long after we gave up, or never."""
+    monkeypatch.setattr("processor.kafka.partition.commit_within_s", 1.5)
     config, pid = KafkaConfig(mortal.bootstrap, prefix=topic_prefix), mortal.pid
     assert pid is not None
     await create_topics(config, 1, 1)
@@ -107,7 +108,7 @@ async def test_a_broker_that_hangs_amidst_a_commit_has_done_all_of_it_or_nothing
     end = log._producer.commit_transaction
 
     async def hang() -> None:
-        stand_still(pid)
+        pause_process(pid)
         await end()
 
     log._producer.commit_transaction = hang
@@ -117,112 +118,112 @@ async def test_a_broker_that_hangs_amidst_a_commit_has_done_all_of_it_or_nothing
         await log.close()
     finally:
         os.kill(pid, signal.SIGCONT)
-    found = await opened_anew(config, 0, 2)
+    found = await reopen(config, 0, 2)
 
     assert found in (["turn 1"], ["turn 1", "turn 2"])
     assert [b"turn 1", b"turn 2"] == await results(config, 0)
 
 
-async def test_results_that_kafka_refuses_come_once_it_takes_them(here: Stage) -> None:
-    """A batch that fails takes its whole transaction with it; its answers are heard again, nobody is asked twice."""
+async def test_results_that_kafka_refuses_come_once_it_takes_them(here: Trial) -> None:
+    """A batch that fails takes its whole transaction with it. The responses are ingested again, and no call is repeated."""
     leads = made_up(places(1, 2)[0], 20)
-    highlevel = here.highlevel(leads)
-    worker = here.worker("only", highlevel)
-    await here.shared(worker)
+    highlevel = here.start_highlevel(leads)
+    worker = here.start_worker("only", highlevel)
+    await here.wait_until_shared(worker)
     await alter(here.config, "lead.updates", **{"max.message.bytes": "200"})
     await here.publish([lead.change() for lead in leads])
-    await until(lambda: len(worker.notes("broken")) >= 2, 60, lambda: "the worker noticed nothing")
-    refused = {note["why"] for note in worker.notes("broken")}
-    seen = [record for record in here.heard if record.topic != "location.status"]
+    await wait_until(lambda: len(worker.log_events("broken")) >= 2, 60, lambda: "the worker logged nothing")
+    refused = {note["why"] for note in worker.log_events("broken")}
+    seen = [record for record in here.outputs if record.topic != "location.status"]
     await alter(here.config, "lead.updates", **{"max.message.bytes": str(message_max_bytes)})
-    await here.answered(leads)
+    await here.wait_for_leads(leads)
 
     assert {"commit: MessageSizeTooLargeError"} == refused
     assert [] == seen
-    assert len(leads) == highlevel.calls()
+    assert len(leads) == highlevel.call_count()
     assert [] == await here.flaws(leads)
 
 
-async def test_input_that_was_cut_off_or_made_anew_is_read_from_its_start(here: Stage) -> None:
-    """And says so, for whoever did it may have thrown events away."""
+async def test_input_that_was_cut_off_or_made_anew_is_read_from_its_start(here: Trial) -> None:
+    """It also raises an alert, as events may be lost."""
     place = places(1, 2)[0]
     leads, request = made_up(place, 40), "request-1"
     before, lost, after = leads[:10], leads[10:15], leads[15:]
-    highlevel = here.highlevel(leads)
-    first = here.worker("only", highlevel)
+    highlevel = here.start_highlevel(leads)
+    first = here.start_worker("only", highlevel)
     await here.publish([*(lead.change() for lead in before), before[0].sync("request-0")])
-    await here.answered(before, ["request-0"])
-    await asyncio.to_thread(first.end)
+    await here.wait_for_leads(before, ["request-0"])
+    await asyncio.to_thread(first.close)
     await here.publish([lead.change() for lead in (*lost, *after)])
     await delete_records(here.config, "lead.changes", home(place, 2), before=15)
     await recreate_topic(here.config, "sync.requests", here.partitions)
-    second = here.worker("only", highlevel)
-    await here.shared(second)  # only then: an old position that lies within the new log isn't noticed
+    second = here.start_worker("only", highlevel)
+    await here.wait_until_shared(second)  # only then: an old position that lies within the new log isn't noticed
     await here.publish([after[0].sync(request)])
-    await here.answered([*before, *after], ["request-0", request])
+    await here.wait_for_leads([*before, *after], ["request-0", request])
 
-    told = {(note["topic"], note["partition"]) for note in second.notes("alert")}
-    assert {("lead.changes", home(place, 2)), ("sync.requests", home(place, 2))} == told
+    alerts = {(note["topic"], note["partition"]) for note in second.log_events("alert")}
+    assert {("lead.changes", home(place, 2)), ("sync.requests", home(place, 2))} == alerts
     assert [] == await here.flaws([*before, *after], ["request-0", request])
     assert {lead.id for lead in lost}.isdisjoint(one["lead_id"] for one in here.results)
 
 
-async def test_a_changelog_that_would_forget_is_refused_at_the_start(here: Stage) -> None:
-    """With `cleanup.policy=delete` it would lose whatever is a week old."""
+async def test_a_changelog_that_would_forget_is_refused_at_the_start(here: Trial) -> None:
+    """With `cleanup.policy=delete` it would lose all rows that are a week old."""
     await alter(here.config, "processor.changelog", **{"cleanup.policy": "delete"})
-    worker = here.worker("only", here.highlevel([]))
-    code = await worker.ended()
+    worker = here.start_worker("only", here.start_highlevel([]))
+    code = await worker.wait_for_exit()
 
     name = prefixed(here.config.prefix, "processor.changelog")
     assert code == 2
-    assert f"{name}: cleanup.policy is delete, not compact" in " ".join(worker.said.split())
+    assert f"{name}: cleanup.policy is delete, not compact" in " ".join(worker.everything_written.split())
 
 
-@pytest.mark.parametrize("fate", [signal.SIGSTOP, signal.SIGKILL])
+@pytest.mark.parametrize("ending", [signal.SIGSTOP, signal.SIGKILL])
 async def test_a_worker_stops_soon_though_the_broker_hangs_or_is_gone_for_good(
-    here: Stage, mortal: Node, fate: signal.Signals
+    here: Trial, mortal: Node, ending: signal.Signals
 ) -> None:
-    """Amidst commits whose end nobody will tell. The last test here: after it nobody starts the broker again."""
+    """Commits have no response. This must be the last test here, as the broker isn't started again."""
     pid = mortal.pid
     assert pid is not None
-    worker = await busy(here)
-    os.kill(pid, fate)
+    worker = await start_busy_worker(here)
+    os.kill(pid, ending)
     try:
-        took_s, code = await stopped(worker)
+        took_s, code = await stop(worker)
     finally:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
 
     assert took_s < stops_within_s
     assert code in (0, 1)
-    assert [] == [mark for mark in marks if mark in worker.said.lower()]
+    assert [] == [mark for mark in marks if mark in worker.everything_written.lower()]
 
 
-async def busy(here: Stage) -> Worker:
-    """Amidst a backlog, with calls under way and turns to commit."""
+async def start_busy_worker(here: Trial) -> WorkerProcess:
+    """Start a worker with a backlog, so that calls are in flight and turns commit."""
     leads = made_up(places(1, 2)[0], 300)
-    worker = here.worker("only", here.highlevel(leads))
-    await here.shared(worker)
+    worker = here.start_worker("only", here.start_highlevel(leads))
+    await here.wait_until_shared(worker)
     await here.publish([lead.change() for lead in leads])
-    await here.results_are(5)
+    await here.wait_for_results(5)
     return worker
 
 
-async def stopped(worker: Worker) -> tuple[float, int]:
-    """By SIGTERM: how long it took, s, and its exit code."""
+async def stop(worker: WorkerProcess) -> tuple[float, int]:
+    """Stop it by SIGTERM. Return how long that took, s, and its exit code."""
     begin = time.monotonic()
     worker.terminate()
-    code = await worker.ended(60)
+    code = await worker.wait_for_exit(60)
     return time.monotonic() - begin, code
 
 
 def turn(number: int) -> tuple[list[OutRecord], list[tuple[str, bytes | None]]]:
-    """Its result, and the row that says that it was."""
+    """Return the result of a turn, and its changelog row."""
     return [OutRecord("lead.updates", b"loc", b"turn %d" % number)], [(f"turn {number}", b"{}")]
 
 
-async def opened_anew(config: KafkaConfig, partition: int, number: int) -> list[str]:
-    """As a runner does: what the changelog says decides whether the turn is taken again. Returns what it said."""
+async def reopen(config: KafkaConfig, partition: int, number: int) -> list[str]:
+    """Open the log and repeat the turn unless the changelog has it, as a runner does. Return the rows' keys."""
     while True:
         log = KafkaLog(config, partition)
         try:
@@ -231,14 +232,14 @@ async def opened_anew(config: KafkaConfig, partition: int, number: int) -> list[
             if f"turn {number}" not in rows:
                 await log.commit(*turn(number))
             return [key for key in rows if key != "identity"]
-        except Broken:  # it isn't ready yet
+        except Broken:  # the broker isn't ready yet
             await asyncio.sleep(0.5)
         finally:
             await log.close()
 
 
 async def results(config: KafkaConfig, partition: int) -> list[bytes | None]:
-    """Of committed turns. A reader sees a commit a little later than its producer."""
+    """Return the values of committed results. A reader sees a commit a little later than its producer."""
     async with asyncio.timeout(20):
         while True:
             async with Tail(config, ["lead.updates"], partition=partition, start="start", follow=False) as tail:
@@ -251,5 +252,5 @@ async def results(config: KafkaConfig, partition: int) -> list[bytes | None]:
 async def alter(config: KafkaConfig, topic: str, **configs: str) -> None:
     name = prefixed(config.prefix, topic)
     async with admin_client(config) as admin:
-        answers = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs)])
-    assert [0] == [one[0] for answer in answers for one in answer.resources]
+        responses = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs)])
+    assert [0] == [one[0] for response in responses for one in response.resources]

@@ -1,6 +1,6 @@
-"""Jobs that something holds up: the day's share is spent, the token is refused, HighLevel answers with rubbish.
+"""Test jobs that must pause: the day's share is spent, the token is refused, HighLevel's responses are malformed.
 
-One worker plays all of it once, each in a location of its own; each test looks at its part.
+One worker runs all of them once, each in a location of its own; each test looks at its part.
 """
 
 import asyncio
@@ -16,11 +16,23 @@ import pytest
 
 from processor.events.cloudevents import Record
 from tests.integration.canaries import marks, places
-from tests.integration.job_stage import calls, named, put, tell_of, until_told, within_s, wrong_with
-from tests.integration.jobs import Course, calls_of_a_scan, course, sync_all
+from tests.integration.jobs import (
+    JobEvents,
+    calls,
+    calls_of_a_scan,
+    job_events,
+    job_flaws,
+    load_towns,
+    start_named_worker,
+    sync_all,
+    wait_for_job,
+    within_s,
+)
 from tests.integration.residents import Town
-from tests.integration.stage import HighLevel, Stage, stage, until
-from tests.lab.demo.spent import Arrival
+from tests.integration.trial import Trial, trial
+from tests.lab.harness.calls import Arrival
+from tests.lab.harness.process import wait_until
+from tests.lab.harness.sandbox import SandboxProcess
 from tests.lab.kafka_node import Broker
 
 pytestmark = pytest.mark.integration
@@ -28,11 +40,11 @@ pytestmark = pytest.mark.integration
 partitions: Final = 4
 per_day, reserve = 20, 0.5  # calls, and the share that is kept from jobs
 share: Final = 10  # so that this is theirs
-spends, refused, rubbish, fails = places(4, partitions)
+spends, refused, malformed, fails = places(4, partitions)
 towns: Final = {
     spends: Town(spends, 700, strangers=4_900),  # a scan costs more than the share
     refused: Town(refused, 45, since=10_000),
-    rubbish: Town(rubbish, 300, strangers=300, since=20_000),
+    malformed: Town(malformed, 300, strangers=300, since=20_000),
     fails: Town(fails, 300, strangers=300, since=30_000),
 }
 requests: Final = ("wanted", "later")
@@ -45,118 +57,118 @@ refusal: Final = {"kind": "status", "status": 400, "message": "Canaryname3 must 
 
 
 @dataclass(frozen=True)
-class Played:
-    told: Sequence[Record]
+class Observed:
+    records: Sequence[Record]
     flaws: Sequence[str]
     arrivals: Mapping[str, Sequence[Arrival]]  # by location
-    paused: Mapping[str, tuple[Course, Sequence[Arrival]]]  # by location: what was told, and called, by then
-    reset: float  # s since 1970, when HighLevel said that its day ends
+    paused: Mapping[str, tuple[JobEvents, Sequence[Arrival]]]  # by location: what was records, and called, by then
+    reset: float  # s since 1970, when HighLevel's day ends
 
-    def wrong_with(self, location: str) -> list[str]:
-        return wrong_with(self.told, towns[location], location)
+    def flaws_at(self, location: str) -> list[str]:
+        return job_flaws(self.records, towns[location], location)
 
 
 @pytest.fixture(scope="module")
-def played(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Played:
-    async def play() -> Played:
+def observed(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Observed:
+    async def play() -> Observed:
         folder = tmp_path_factory.mktemp("held")
-        async with stage(broker.bootstrap, f"test-{uuid4().hex[:12]}.", folder, partitions) as here:
-            return await suffer(here)
+        async with trial(broker.bootstrap, f"test-{uuid4().hex[:12]}.", folder, partitions) as here:
+            return await run_all(here)
 
     return asyncio.run(play())
 
 
-async def suffer(here: Stage) -> Played:
-    """A job's request id is its location's."""
-    highlevel = here.highlevel(one for town in towns.values() for one in town.contacts)
+async def run_all(here: Trial) -> Observed:
+    """Run all jobs. The request id of a job is its location."""
+    highlevel = here.start_highlevel(one for town in towns.values() for one in town.contacts)
     tokens = here.folder / "tokens.toml"
     write(tokens, dict.fromkeys(towns, "canary-old"))
-    put(highlevel, tokens=["canary-old"])
-    put(highlevel, location=refused, tokens=["canary-new"], refusal="revoked")
+    highlevel.change_settings(tokens=["canary-old"])
+    highlevel.change_settings(location=refused, tokens=["canary-new"], refusal="revoked")
     for fault in bad:
-        highlevel.fault(location=rubbish, times=1, **fault)
-    highlevel.fault(location=fails, **refusal)
-    put(highlevel, location=spends, day_resets_in_s=600)
+        highlevel.add_fault(location=malformed, times=1, **fault)
+    highlevel.add_fault(location=fails, **refusal)
+    highlevel.change_settings(location=spends, day_resets_in_s=600)
     reset = time.time() + 600
     settings = {"GHL_TOKEN": "", "GHL_TOKENS_FILE": tokens}
-    named(here, highlevel, GHL_REQUESTS_PER_DAY=per_day, GHL_DAILY_RESERVE=reserve, **settings)
-    await tell_of(here, *towns.values())
+    start_named_worker(here, highlevel, GHL_REQUESTS_PER_DAY=per_day, GHL_DAILY_RESERVE=reserve, **settings)
+    await load_towns(here, *towns.values())
     await here.publish([sync_all(location, location) for location in towns])
     paused = {}
     for location in (spends, refused):
-        await until_told(here, location, "paused")
-        paused[location] = course(here.heard, location), calls(highlevel, location)
+        await wait_for_job(here, location, "paused")
+        paused[location] = job_events(here.outputs, location), calls(highlevel, location)
     write(tokens, {**dict.fromkeys(towns, "canary-old"), refused: "canary-new"})
     await spend_the_rest(here, highlevel)
-    await asyncio.gather(*(until_told(here, location, "completed") for location in (spends, refused, rubbish)))
-    await until_told(here, fails, "failed")
-    told = await here.told()
-    return Played(told, here.judged(told, requests=requests), highlevel.log(), paused, reset)
+    await asyncio.gather(*(wait_for_job(here, location, "completed") for location in (spends, refused, malformed)))
+    await wait_for_job(here, fails, "failed")
+    records = await here.end_workers()
+    return Observed(records, here.flaws_in(records, requests=requests), highlevel.arrivals_by_location(), paused, reset)
 
 
-async def spend_the_rest(here: Stage, highlevel: HighLevel) -> None:
-    """A change and a Sync; then one whose answer says that the day ends soon. By then no other call counts in the next."""
+async def spend_the_rest(here: Trial, highlevel: SandboxProcess) -> None:
+    """Publish a change and a Sync, then one whose response says that the day ends soon. No other call counts in the next day."""
     changed, wanted, later = towns[spends].leads[:3]
     await here.publish([changed.change(2), wanted.sync("wanted")])
-    await here.answered([changed], ["wanted"])
+    await here.wait_for_leads([changed], ["wanted"])
     last_ms = calls(highlevel, spends)[-1].at
-    await until(lambda: time.time() * 1_000 > last_ms + 11_000, within_s, str)
-    put(highlevel, location=spends, day_resets_in_s=5)
+    await wait_until(lambda: time.time() * 1_000 > last_ms + 11_000, within_s, str)
+    highlevel.change_settings(location=spends, day_resets_in_s=5)
     await here.publish([later.sync("later")])
 
 
 def write(file: Path, tokens: Mapping[str, str]) -> None:
-    """As a careful operator does: nobody sees half of it."""
+    """Replace the file in one step, as a careful operator does."""
     fresh = file.with_suffix(".new")
     fresh.write_text("".join(f'"{location}" = "{token}"\n' for location, token in tokens.items()))
     fresh.replace(file)
 
 
-def test_nothing_personal_is_told_and_nothing_twice(played: Played) -> None:
-    """Neither by the worker's log, nor its metrics, nor in headers; and not in what screens are told of jobs and locations."""
-    on_screens = [one for one in played.told if one.topic in ("sync.progress", "location.status")]
+def test_no_personal_data_leaks_and_no_result_is_repeated(observed: Observed) -> None:
+    """The worker's log, its metrics, headers, progress and status are free of personal data."""
+    on_screens = [one for one in observed.records if one.topic in ("sync.progress", "location.status")]
 
-    assert [] == played.flaws
+    assert [] == observed.flaws
     assert [] == [one.offset for one in on_screens for mark in marks if mark in (one.value or b"").decode().lower()]
 
 
-def test_a_job_whose_day_is_spent_says_so_and_until_when(played: Played) -> None:
-    told, called = played.paused[spends]
-    kind, said = told[-1]
+def test_a_job_whose_day_is_spent_reports_that_and_its_end(observed: Observed) -> None:
+    records, called = observed.paused[spends]
+    kind, body = records[-1]
 
-    assert ("paused", "daily_budget", share, share) == (kind, said["reason"], said["calls_spent"], len(called))
-    assert abs(datetime.fromisoformat(said["paused_until"]).timestamp() - played.reset) < 5
-    assert said["paused_until"] <= said["eta"]
+    assert ("paused", "daily_budget", share, share) == (kind, body["reason"], body["calls_spent"], len(called))
+    assert abs(datetime.fromisoformat(body["paused_until"]).timestamp() - observed.reset) < 5
+    assert body["paused_until"] <= body["eta"]
 
 
-def test_meanwhile_changes_and_syncs_are_answered_and_then_it_goes_on(played: Played) -> None:
-    """They have the rest of the day; the job's next page comes with the next day."""
+def test_changes_and_syncs_go_on_and_then_the_job_resumes(observed: Observed) -> None:
+    """They use the rest of the day; the job's next page comes with the next day."""
     scan = calls_of_a_scan(len(towns[spends].contacts))
 
-    assert [] == played.wrong_with(spends)
-    assert len(played.arrivals[spends]) in (scan + 2, scan + 3)  # the change and the first Sync may share one
+    assert [] == observed.flaws_at(spends)
+    assert len(observed.arrivals[spends]) in (scan + 2, scan + 3)  # the change and the first Sync may share one
 
 
-def test_a_job_whose_token_is_refused_says_so_and_goes_on_with_a_new_one(played: Played) -> None:
-    told, called = played.paused[refused]
+def test_a_job_whose_token_is_refused_resumes_with_a_new_one(observed: Observed) -> None:
+    records, called = observed.paused[refused]
 
-    assert ["started", "paused"] == [kind for kind, _ in told]
-    assert ("unauthorized", 1) == (told[-1][1]["reason"], len(called))
-    assert [] == played.wrong_with(refused)
-    assert [401, 200] == [call.status for call in played.arrivals[refused]]
+    assert ["started", "paused"] == [kind for kind, _ in records]
+    assert ("unauthorized", 1) == (records[-1][1]["reason"], len(called))
+    assert [] == observed.flaws_at(refused)
+    assert [401, 200] == [call.status for call in observed.arrivals[refused]]
 
 
-def test_rubbish_is_asked_for_again(played: Played) -> None:
-    """Each page once more, whatever was wrong with its answer."""
-    statuses = [call.status for call in played.arrivals[rubbish]]
+def test_a_malformed_page_is_asked_for_again(observed: Observed) -> None:
+    """Each page is asked for once more, whatever was wrong with the response."""
+    statuses = [call.status for call in observed.arrivals[malformed]]
 
-    assert [] == played.wrong_with(rubbish)
+    assert [] == observed.flaws_at(malformed)
     assert [200, 500, 0] == statuses[: len(bad)]
-    assert calls_of_a_scan(len(towns[rubbish].contacts)) == len(statuses) - len(bad)
+    assert calls_of_a_scan(len(towns[malformed].contacts)) == len(statuses) - len(bad)
 
 
-def test_a_refused_page_fails_its_job_alone(played: Played) -> None:
-    told = course(played.told, fails)
+def test_a_refused_page_fails_its_job_alone(observed: Observed) -> None:
+    records = job_events(observed.records, fails)
 
-    assert [("failed", "refused")] == [(kind, said["reason"]) for kind, said in told]
-    assert [400] == [call.status for call in played.arrivals[fails]]
+    assert [("failed", "refused")] == [(kind, body["reason"]) for kind, body in records]
+    assert [400] == [call.status for call in observed.arrivals[fails]]

@@ -1,4 +1,4 @@
-"""The KRaft node serves, survives a crash with its data, and ends with its owner whatever happens to that."""
+"""Test that the KRaft node serves, keeps its data across a crash, and ends with its owner however the owner ends."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.lab.kafka_node import Node, NoKafka, leash, node
-from tests.lab.kafka_node.broker import answers
+from tests.lab.kafka_node.broker import takes_requests
 from tests.lab.kafka_node.jars import Lock, fetch, lock_file, read_lock
 from tests.lab.kafka_node.kraft import free_ports
 
@@ -36,9 +36,10 @@ def mine() -> Iterator[Node]:
 
 
 async def test_what_was_committed_survives_a_crash(mine: Node, topic_prefix: str) -> None:
-    """A transaction commits, the broker is killed, and back on the same port it shows the record to `read_committed` readers.
+    """After a restart on the same port, the broker shows a committed record to `read_committed` readers.
 
-    Killed before the transaction's marker is written, a broker must write it later (KAFKA-20734: 4.3 forgets it, one time in three).
+    A broker that is killed before a transaction's marker is written must write the marker later. (KAFKA-20734: Kafka 4.3
+    forgets it one time in three.)
     """
     topic = f"{topic_prefix}topic"
     admin = AIOKafkaAdminClient(bootstrap_servers=mine.bootstrap)
@@ -53,7 +54,7 @@ async def test_what_was_committed_survives_a_crash(mine: Node, topic_prefix: str
 
     before = mine.pid
     mine.kill()
-    assert not answers("127.0.0.1", mine.port)
+    assert not takes_requests("127.0.0.1", mine.port)
     mine.start()
 
     assert mine.pid not in (None, before)
@@ -66,18 +67,18 @@ async def test_what_was_committed_survives_a_crash(mine: Node, topic_prefix: str
     await consumer.stop()
 
 
-def test_two_nodes_get_along(mine: Node) -> None:
-    """Each has its ports and its data."""
+def test_two_nodes_run_side_by_side(mine: Node) -> None:
+    """Each has its own ports and data."""
     with node() as other:
         assert other.bootstrap != mine.bootstrap
-        assert answers("127.0.0.1", other.port)
+        assert takes_requests("127.0.0.1", other.port)
         folder, pid = other.folder, other.pid
     assert gone(pid)
     assert not folder.exists()
-    assert answers("127.0.0.1", mine.port)
+    assert takes_requests("127.0.0.1", mine.port)
 
 
-def test_a_killed_owner_takes_its_node_along() -> None:
+def test_a_node_ends_with_its_killed_owner() -> None:
     """After kill -9 of the process that started it, neither the JVM nor its folder is left."""
     with subprocess.Popen([sys.executable, "-c", owner], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -88,15 +89,15 @@ def test_a_killed_owner_takes_its_node_along() -> None:
     wait_until(lambda: gone(int(pid)) and not Path(folder).exists())
 
 
-def test_an_owner_is_missed_though_its_pipe_is_held_open(tmp_path: Path) -> None:
-    """A process forked from the owner may hold the pipe for ever; the leash looks at the owner itself, too."""
+def test_a_child_ends_with_its_owner_though_the_pipe_stays_open(tmp_path: Path) -> None:
+    """A process forked from the owner may hold the pipe for ever, so the leash looks at the owner itself, too."""
     folder, child = tmp_path / "folder", tmp_path / "child"
     folder.mkdir()
     held, pipe = os.pipe()
     start = f"""
 import os, subprocess, sys, time
 leash = subprocess.Popen(
-    [sys.executable, {leash.__file__!r}, {str(folder)!r}, str(os.getpid())], stdin={held}, stdout=subprocess.PIPE
+    [sys.executable, {leash.__file__!r}, {str(folder)!r}, str(os.getpid()), "remove"], stdin={held}, stdout=subprocess.PIPE
 )
 open({str(child)!r}, "wb").write(leash.stdout.readline())
 time.sleep(600)
@@ -112,77 +113,77 @@ time.sleep(600)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
-def test_a_killed_leash_takes_its_child_along(tmp_path: Path) -> None:
-    """Nothing runs on unheld."""
-    command = [sys.executable, leash.__file__, str(tmp_path), str(os.getpid())]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holding:
-        assert holding.stdin
-        assert holding.stdout
-        holding.stdin.write(b'run ["sleep", "600"]\n')
-        holding.stdin.flush()
-        pid = int(holding.stdout.readline().split()[1])
+def test_a_child_ends_with_its_killed_leash(tmp_path: Path) -> None:
+    """No child runs on without its leash."""
+    command = [sys.executable, leash.__file__, str(tmp_path), str(os.getpid()), "keep"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdin
+        assert holder.stdout
+        holder.stdin.write(b'run ["sleep", "600"]\n')
+        holder.stdin.flush()
+        pid = int(holder.stdout.readline().split()[1])
         assert not gone(pid)
-        holding.kill()
+        holder.kill()
 
     wait_until(lambda: gone(pid))
 
 
-def test_a_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Someone took its port: the last lines of its log are in the error."""
+def test_a_server_that_cannot_start_shows_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its port is taken; the last lines of its log are in the error."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setattr("tests.lab.kafka_node.kraft.free_ports", lambda _: [taken.getsockname()[1], *free_ports(1)])
         with pytest.raises(NoKafka) as error, node():
             pass
 
-    said = str(error.value)
-    assert said.startswith("Kafka didn't start; the last lines of its log:\n")
-    assert "Address already in use" in said
+    message = str(error.value)
+    assert message.startswith("Kafka didn't start; the last lines of its log:\n")
+    assert "Address already in use" in message
 
 
 def test_another_checksum_is_refused(tmp_path: Path) -> None:
-    """A jar that isn't the lock's isn't run, nor kept."""
-    with pytest.raises(NoKafka, match=r"^org\.jspecify:jspecify:1\.0\.0: the checksum of what was downloaded"):
+    """A jar that differs from the lock is neither run nor kept."""
+    with pytest.raises(NoKafka, match=r"^org\.jspecify:jspecify:1\.0\.0: the checksum of the download"):
         fetch(small(sha256="00" * 32), tmp_path, print)
 
     assert not list(tmp_path.rglob("*.jar"))
 
 
 def test_two_processes_may_resolve_at_once(tmp_path: Path) -> None:
-    """One downloads, the other waits and finds everything there; a spoilt jar is fetched anew."""
-    said: list[str] = []
+    """One downloads, the other waits and finds all jars; a spoilt jar is fetched anew."""
+    notes: list[str] = []
     lock = small()
     with ThreadPoolExecutor(2) as pool:
-        (first,), (second,) = pool.map(lambda _: fetch(lock, tmp_path, said.append), range(2))
+        (first,), (second,) = pool.map(lambda _: fetch(lock, tmp_path, notes.append), range(2))
 
     assert first == second
-    assert sum("resolving" in line for line in said) == 1
+    assert sum("resolving" in note for note in notes) == 1
     first.write_bytes(b"spoilt")
-    fetch(lock, tmp_path, said.append)
+    fetch(lock, tmp_path, notes.append)
     assert lock.jars[0].is_at(first)
 
 
-def test_nobody_answers() -> None:
-    """A port without a broker is not ready, and no error."""
-    assert not answers("127.0.0.1", *free_ports(1))
+def test_a_port_without_a_broker_is_not_ready() -> None:
+    """That is no error."""
+    assert not takes_requests("127.0.0.1", *free_ports(1))
 
 
 def small(sha256: str | None = None) -> Lock:
-    """The smallest jar of the lock, as if it were all of Kafka."""
+    """Return a lock with the smallest jar alone."""
     lock = read_lock(lock_file.read_text())
     jar = min(lock.jars, key=lambda jar: jar.size)
     return replace(lock, jars=[replace(jar, sha256=sha256 or jar.sha256)])
 
 
 def gone(pid: int | None) -> bool:
-    """Whether no such process runs; one that only waits to be collected doesn't."""
+    """Return True if no such process runs. A process that only waits to be collected counts as gone."""
     try:
         return pid is None or Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except FileNotFoundError:
         return True
 
 
-def wait_until(true: Callable[[], bool]) -> None:
+def wait_until(reached: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 15
-    while not true():
+    while not reached():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -15,7 +15,7 @@ from processor.kafka import KafkaConfig, KafkaLog, create_topics, publish_record
 from processor.shard.store import OutRecord
 from processor.topics import prefixed
 from tests.conformance.log_stage import polled, restored, rows_of, values
-from tests.integration.upkeep import delete_records, opened_log, upstream_producer
+from tests.integration.topic_operations import delete_records, opened_log, upstream_producer
 from tests.lab.kafka_node import node
 
 pytestmark = pytest.mark.integration

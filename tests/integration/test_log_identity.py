@@ -15,7 +15,7 @@ from processor.shard.documents.format import FORMAT
 from processor.shard.store import OutRecord
 from processor.topics import prefixed
 from tests.conformance.log_stage import restored, rows_of
-from tests.integration.upkeep import opened_log, recreate_topic, upstream_producer
+from tests.integration.topic_operations import opened_log, recreate_topic, upstream_producer
 
 pytestmark = pytest.mark.integration
 
@@ -70,7 +70,7 @@ async def test_a_changelog_deleted_and_made_anew_is_another_one(config: KafkaCon
         file = open_state(log.identity, *await log.changelog())
         position = await log.commit([], [("old", b"1")])
         assert position is not None
-        file.state.restore([("old", b"1")], position)
+        file.store.restore([("old", b"1")], position)
         file.close()
     kept = open_state(log.identity, 0, position)
     kept.close()
@@ -80,7 +80,7 @@ async def test_a_changelog_deleted_and_made_anew_is_another_one(config: KafkaCon
     async with opened_log(config) as anew:
         begin, end = await anew.changelog()
         file = open_state(anew.identity, begin, end)
-        rows = rows_of(await restored(anew, file.state.position, end))
+        rows = rows_of(await restored(anew, file.store.position, end))
         file.close()
 
     assert begin <= position <= end

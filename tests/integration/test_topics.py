@@ -18,7 +18,7 @@ from processor.kafka import (
     publish_record,
 )
 from processor.topics import TOPICS, home, mismatches
-from tests.integration.upkeep import committed_records
+from tests.integration.topic_operations import committed_records
 from tests.lab.kafka_node import Broker
 
 pytestmark = pytest.mark.integration

@@ -109,10 +109,10 @@ class Location:
         permits: list[tuple[Permit, int | None]] = []
         wake = budget.free_at(now)
         while wake <= now:
-            lanes = (interactive, *drawn.backlog) if self.waiting else drawn.backlog
+            lanes = (Lane.INTERACTIVE, *drawn.backlog) if self.waiting else drawn.backlog
             lane = budget.choose(lanes)
             permit = budget.grant(now, lane, lanes)
-            permits.append((permit, self.waiting.popleft() if lane == interactive else None))
+            permits.append((permit, self.waiting.popleft() if lane == Lane.INTERACTIVE else None))
             wake = budget.free_at(now)
         self.free_from = committed
         if not doubtful or draw() < 0.5:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import pytest
-from tests.lab.checkers.invariants import invariants, liveness, other_promises
 
 from processor.ratelimit.budget import Rate
+from tests.lab.checkers.invariants import invariants, liveness, other_promises
 from tests.lab.faults import HighLevelFaults, Outage
 from tests.lab.workload.job_workload import churning_sync_all, overtaken_backfill, small_sync_all
 from tests.lab.workload.message_workload import read_by_location, synced_twice

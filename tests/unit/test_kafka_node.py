@@ -1,4 +1,4 @@
-"""Which Kafka, which Java, which jars: chosen without a network."""
+"""Test how Kafka, its Java and its jars are chosen, without a network."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import NoReturn
 import pytest
 
 from tests.lab.kafka_node import Broker, NoKafka, java, kafka, origin
-from tests.lab.kafka_node.broker import Say, usual
+from tests.lab.kafka_node.broker import Notify, broker_settings
 from tests.lab.kafka_node.docker import environment
 from tests.lab.kafka_node.jars import Jar, Lock, cache_folder, fetch, lock_file, read_lock
 from tests.lab.kafka_node.java import Java, find_java, parse_version
@@ -29,34 +29,34 @@ kafka_line = f"{digest} 3 org.apache.kafka:kafka_2.13:4.3.1"
     ],
 )
 def test_origin(environ: Mapping[str, str], docker: bool, expected: str) -> None:
-    """One that is there already goes before Docker's, and that before a node of our own."""
+    """A given broker goes before Docker's, and Docker's before a node of our own."""
     assert origin(environ, lambda: docker) == expected
 
 
-def test_docker_is_not_asked_in_vain() -> None:
-    """An engine that hangs delays nobody who has a broker."""
-    assert origin({"KAFKA_BOOTSTRAP_SERVERS": "a:9092"}, lambda: pytest.fail("asked")) == "environment"
+def test_docker_is_not_called_when_a_broker_is_given() -> None:
+    """An engine that hangs must not delay a run that has a broker."""
+    assert origin({"KAFKA_BOOTSTRAP_SERVERS": "a:9092"}, lambda: pytest.fail("Docker was called")) == "environment"
 
 
-def test_an_engine_that_cannot_run_it_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_serves_where_docker_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
     """Docker answers, but can't pull the image: a node of our own serves."""
-    said: list[str] = []
+    notes: list[str] = []
     ours = Broker("127.0.0.1:1", "kraft node")
 
-    def refuse(say: Say) -> NoReturn:
+    def refuse(notify: Notify) -> NoReturn:
         raise NoKafka("Docker can't run Kafka: ImageNotFound")
 
-    monkeypatch.setattr("tests.lab.kafka_node.engine_answers", lambda: True)
+    monkeypatch.setattr("tests.lab.kafka_node.docker_available", lambda: True)
     monkeypatch.setattr("tests.lab.kafka_node.container", refuse)
-    monkeypatch.setattr("tests.lab.kafka_node.node", lambda say, environ: nullcontext(ours))
-    with kafka(said.append, {}) as broker:
+    monkeypatch.setattr("tests.lab.kafka_node.node", lambda notify, environ: nullcontext(ours))
+    with kafka(notes.append, {}) as broker:
         assert broker is ours
 
-    assert said == ["Docker can't run Kafka: ImageNotFound; doing without"]
+    assert notes == ["Docker can't run Kafka: ImageNotFound; doing without"]
 
 
-def test_a_broker_that_is_there_is_used_as_it_is() -> None:
-    """Nothing is started, nothing said."""
+def test_a_given_broker_is_used_as_it_is() -> None:
+    """Nothing is started or noted."""
     with kafka(pytest.fail, {"KAFKA_BOOTSTRAP_SERVERS": "a:9092,b:9092"}) as broker:
         assert broker == Broker("a:9092,b:9092", "environment")
 
@@ -66,18 +66,18 @@ def no_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(java, "packaged", lambda: None)
 
 
-def install(home: Path, says: str) -> Path:
-    """A java that only tells its version."""
+def install(home: Path, version: str) -> Path:
+    """Install a java that only prints its version."""
     path = home / "bin" / "java"
     path.parent.mkdir(parents=True)
-    path.write_text(f"#!/bin/sh\necho '{says}' >&2\n")
+    path.write_text(f"#!/bin/sh\necho '{version}' >&2\n")
     path.chmod(0o755)
     return path
 
 
 @pytest.mark.usefixtures("no_package")
 def test_java_home_goes_before_path(tmp_path: Path) -> None:
-    """Both would do."""
+    """Both are new enough."""
     chosen = install(tmp_path / "home", 'openjdk version "21.0.2" 2024-01-16')
     other = install(tmp_path / "other", 'openjdk version "25" 2025-09-16')
 
@@ -87,7 +87,7 @@ def test_java_home_goes_before_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_package")
-def test_an_old_java_is_passed_over(tmp_path: Path) -> None:
+def test_an_old_java_is_skipped(tmp_path: Path) -> None:
     """JAVA_HOME is too old for Kafka 4, PATH's isn't."""
     install(tmp_path / "old", 'java version "1.8.0_402"')
     new = install(tmp_path / "new", 'openjdk version "17.0.15" 2025-04-15')
@@ -110,8 +110,8 @@ def test_the_package_is_the_last_resort(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_package")
-def test_no_java_says_what_was_tried(tmp_path: Path) -> None:
-    """And what helps."""
+def test_without_java_the_error_lists_what_was_tried(tmp_path: Path) -> None:
+    """The error also says what helps."""
     old = install(tmp_path / "old", 'openjdk version "11.0.2" 2019-01-15')
 
     with pytest.raises(NoKafka) as error:
@@ -124,7 +124,7 @@ def test_no_java_says_what_was_tried(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("output", "expected"),
     [
         ('openjdk version "17.0.15" 2025-04-15', 17),
         ('openjdk version "25" 2025-09-16', 25),
@@ -134,13 +134,13 @@ def test_no_java_says_what_was_tried(tmp_path: Path) -> None:
         ("command not found", None),
     ],
 )
-def test_parse_version(told: str, expected: int | None) -> None:
-    """Of every spelling that there has been."""
-    assert parse_version(told) == expected
+def test_parse_version(output: str, expected: int | None) -> None:
+    """Java has spelled its version in several ways."""
+    assert parse_version(output) == expected
 
 
 def test_read_lock() -> None:
-    """A line a jar; comments and empty lines are skipped."""
+    """Each line is a jar; comments and empty lines are skipped."""
     jar = Jar(digest, 3, "org.apache.kafka", "kafka_2.13", "4.3.1")
 
     assert read_lock(f"# made by …\n\n{kafka_line}\n") == Lock("4.3.1", [jar])
@@ -159,13 +159,13 @@ def test_read_lock() -> None:
     ],
 )
 def test_a_wrong_lock_is_refused(text: str, reason: str) -> None:
-    """Never half read."""
+    """A lock is never half read."""
     with pytest.raises(ValueError, match=f"^jars.lock: {re.escape(reason)}"):
         read_lock(text)
 
 
-def test_our_lock_is_one_kafka() -> None:
-    """Each jar once, and all of Kafka's own of one version."""
+def test_our_lock_has_one_kafka() -> None:
+    """The lock names each jar once, and all of Kafka's own in one version."""
     lock = read_lock(lock_file.read_text())
 
     assert len({jar.name for jar in lock.jars}) == len(lock.jars)
@@ -173,7 +173,7 @@ def test_our_lock_is_one_kafka() -> None:
 
 
 def test_a_whole_cache_needs_no_network(tmp_path: Path) -> None:
-    """Nothing is said, nothing fetched; the class path is in the lock's order."""
+    """Nothing is noted or fetched; the class path has the lock's order."""
     content = b"jar"
     lock = Lock("1", [Jar(sha256(content).hexdigest(), len(content), "g", name, "1") for name in "ba"])
     folder = tmp_path / "kafka-1"
@@ -184,15 +184,15 @@ def test_a_whole_cache_needs_no_network(tmp_path: Path) -> None:
     assert fetch(lock, tmp_path, pytest.fail) == [folder / "b-1.jar", folder / "a-1.jar"]
 
 
-def test_the_cache_is_the_users() -> None:
-    """XDG_CACHE_HOME, else ~/.cache."""
+def test_the_cache_belongs_to_the_user() -> None:
+    """It lies in XDG_CACHE_HOME, else in ~/.cache."""
     assert cache_folder({"XDG_CACHE_HOME": "/c"}) == Path("/c/hydrant")
     assert cache_folder({"XDG_CACHE_HOME": ""}) == Path.home() / ".cache" / "hydrant"
 
 
-def test_the_image_is_set_as_the_node_is() -> None:
+def test_docker_has_the_settings_of_the_node() -> None:
     """Docker's broker behaves like ours."""
     given = environment()
 
-    for name, value in usual.items():
+    for name, value in broker_settings.items():
         assert given[f"KAFKA_{name.upper().replace('.', '_')}"] == value

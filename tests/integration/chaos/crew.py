@@ -1,4 +1,4 @@
-"""The workers, their broker, network and HighLevel, and how each event of a schedule befalls them."""
+"""Run the workers of chaos, with their broker, network and HighLevel, and inject each event of a schedule."""
 
 import asyncio
 import shutil
@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.bench.stage import Failed
 from tests.integration.chaos import schedule
 from tests.integration.chaos.load import where
 from tests.integration.chaos.proxy import Proxy
 from tests.integration.chaos.schedule import Event
-from tests.integration.stage import HighLevel, Stage, Worker
+from tests.integration.trial import Trial
+from tests.lab.harness.process import ProcessFailed
+from tests.lab.harness.sandbox import SandboxProcess
+from tests.lab.harness.worker import WorkerProcess
 from tests.lab.kafka_node import Node
 
 look_every_s: Final = 0.5
@@ -22,21 +24,21 @@ leaves_within_s: Final = 20  # SIGTERM: 10 s, and as much for a busy machine
 
 @dataclass
 class Crew:
-    here: Stage
-    highlevel: HighLevel
+    here: Trial
+    highlevel: SandboxProcess
     broker: Node
     proxies: Mapping[str, Proxy]  # by worker
     say: Callable[[str], None]
-    flaws: list[str] = field(default_factory=list)  # processes that ended, or didn't, though they should (not) have
-    now: dict[str, Worker] = field(default_factory=dict)  # who should run
+    flaws: list[str] = field(default_factory=list)  # processes that ended, or didn't, against the schedule
+    now: dict[str, WorkerProcess] = field(default_factory=dict)  # workers that should run
     _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     def start(self, whom: str) -> None:
         name = {"KAFKA_GROUP_INSTANCE_ID": whom} if whom == schedule.named else {}
-        self.now[whom] = self.here.worker(whom, self.highlevel, GHL_BASE_URL=self.proxies[whom].url, **name)
+        self.now[whom] = self.here.start_worker(whom, self.highlevel, GHL_BASE_URL=self.proxies[whom].url, **name)
 
     async def keep(self) -> None:
-        """As an orchestrator does: whoever ends by itself is started again."""
+        """Restart each worker that ends by itself, as an orchestrator does."""
         while True:
             await asyncio.sleep(look_every_s)
             for whom in [*self.now]:
@@ -44,32 +46,32 @@ class Crew:
                     self._revive(whom)
 
     def _revive(self, whom: str) -> None:
-        """It may have ended where it found no Kafka when it started."""
+        """Restart a worker that has ended. It may do so only if it found no Kafka when it started."""
         worker = self.now[whom]
         if worker.exit_code is not None:
-            if "Kafka can't be reached" not in worker.last_words():
-                self.flaws.append(f"{whom} ended by itself, {worker.exit_code}: {worker.last_words()}")
+            if "Kafka can't be reached" not in worker.last_lines():
+                self.flaws.append(f"{whom} ended by itself, {worker.exit_code}: {worker.last_lines()}")
             self.start(whom)
 
     async def end(self) -> None:
-        """All that ever ran."""
+        """End all workers that were ever started."""
         for worker in self.here.workers:
             try:
-                await asyncio.to_thread(worker.end)
-            except Failed as late:
+                await asyncio.to_thread(worker.close)
+            except ProcessFailed as late:
                 self.flaws.append(f"{worker.name}: {late}")
 
-    async def befall(self, event: Event, begin: float) -> None:
-        """`begin`: of the schedule, by the monotonic clock."""
+    async def inject(self, event: Event, begin: float) -> None:
+        """Inject an event when it is due. `begin` is the start of the schedule, by the monotonic clock."""
         await asyncio.sleep(begin + event.at_s - time.monotonic())
         kind = "network" if event.kind in schedule.network else ""
-        async with self._turns[kind + event.whom]:  # what came before may have taken longer than planned
+        async with self._turns[kind + event.whom]:  # the event before may have taken longer than planned
             self.say(f"{time.monotonic() - begin:6.1f} s  {event.whom}: {event.kind} ({event.lasts_s} s)")
             if not kind and event.whom in self.now:
                 self._revive(event.whom)
-            await self._befall(event)
+            await self._inject(event)
 
-    async def _befall(self, event: Event) -> None:
+    async def _inject(self, event: Event) -> None:
         match event.kind:
             case "killed" | "killed, state lost":
                 await self._kill(event.whom, forget=event.kind != "killed")
@@ -93,9 +95,9 @@ class Crew:
                 await self._leave(event.whom)
             case "stands still" | "stands still past its session":
                 worker = self.now[event.whom]
-                await asyncio.to_thread(worker.stand_still)
+                await asyncio.to_thread(worker.pause)
                 await asyncio.sleep(event.lasts_s)
-                worker.go_on()
+                worker.resume()
             case "broker killed":
                 await asyncio.to_thread(self.broker.kill)
                 await asyncio.sleep(event.lasts_s)
@@ -104,23 +106,23 @@ class Crew:
                 self.proxies[event.whom].cut()
                 await asyncio.sleep(event.lasts_s)
                 self.proxies[event.whom].heal(deliver=event.kind == "stalled")
-            case ailment:
-                row = {**schedule.rows[ailment], "location": where[event.whom]}
-                number = await asyncio.to_thread(lambda: self.highlevel.fault(**row))
+            case fault:
+                row = {**schedule.rows[fault], "location": where[event.whom]}
+                number = await asyncio.to_thread(lambda: self.highlevel.add_fault(**row))
                 await asyncio.sleep(event.lasts_s)
-                await asyncio.to_thread(self.highlevel.cure, number)
+                await asyncio.to_thread(self.highlevel.clear_faults, number)
 
     async def _kill(self, whom: str, forget: bool) -> None:
-        """`forget`: its state is lost, too."""
+        """Kill a worker; with `forget` its state is lost, too."""
         await asyncio.to_thread(self.now[whom].kill)
         if forget:
-            shutil.rmtree(self.here.state(whom), ignore_errors=True)
+            shutil.rmtree(self.here.state_folder(whom), ignore_errors=True)
 
     async def _leave(self, whom: str) -> None:
         worker = self.now.pop(whom)
         await asyncio.to_thread(worker.terminate)
         try:
-            await worker.ended(leaves_within_s)
-        except AssertionError as late:
+            await worker.wait_for_exit(leaves_within_s)
+        except ProcessFailed as late:
             self.flaws.append(str(late))
             await asyncio.to_thread(worker.kill)

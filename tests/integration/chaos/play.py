@@ -9,19 +9,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 import orjson
 
 from processor.events.cloudevents import Record
-from processor.kafka import KafkaRefused, Tail, KafkaUnreachable
+from processor.kafka import KafkaRefused, KafkaUnreachable
 from processor.topics import TOPICS
 from tests.integration.chaos.crew import Crew
 from tests.integration.chaos.load import load, marks, partitions
 from tests.integration.chaos.proxy import proxy
 from tests.integration.chaos.schedule import Event, crew, guest, schedule
-from tests.integration.stage import Stage, stage
+from tests.integration.trial import Trial, trial
 from tests.lab.checkers import flaws_by_checker
 from tests.lab.checkers.calls import busiest
 from tests.lab.checkers.invariants import invariants
@@ -67,16 +67,6 @@ class ChaosOutcome:
         return f"seed {self.seed}: {sum(self.events.values())} events, {done}, {calls}; {found}; done {self.took_s:.0f} s later"
 
 
-@dataclass(frozen=True, slots=True)
-class WorldRow:
-    """A row of the simulator's world, as a stage takes it."""
-
-    row: Mapping[str, Any]
-
-    def contact(self) -> Mapping[str, Any]:
-        return self.row
-
-
 def quiet(_: str) -> None:
     pass
 
@@ -87,14 +77,14 @@ async def run(
     """Play a seed. Logs go to `folder`, and so do the records, where there are flaws. `broker` is killed and restarted."""
     async with AsyncExitStack() as stack:
         prefix = f"chaos-{seed}-{uuid4().hex[:8]}."
-        here = await stack.enter_async_context(stage(broker.bootstrap, prefix, folder, partitions))
+        here = await stack.enter_async_context(trial(broker.bootstrap, prefix, folder, partitions))
         workload, events = load(seed, seconds), schedule(seed, seconds)
-        highlevel = here.highlevel(map(WorldRow, world_rows(workload)), latency_ms)  # type: ignore[arg-type]  # their rows
+        highlevel = here.start_sandbox(world_rows(workload), latency_ms)
         proxies = {whom: await stack.enter_async_context(proxy(highlevel.url)) for whom in (*crew, guest)}
         workers = Crew(here, highlevel, broker, proxies, say)
         for whom in crew:
             workers.start(whom)
-        await here.shared(*workers.now.values())
+        await here.wait_until_shared(*workers.now.values())
         began_ms = round(time.time() * 1_000)
         async with asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(workers.keep(), name="keep")
@@ -102,11 +92,11 @@ async def run(
             took_s = await done(here, workload, workers.flaws, say)
             keeping.cancel()
         await workers.end()
-        await here.told()
-        records = await all_records(here)
-        history = history_of(workload, records, highlevel.log(), began_ms, kills=True, prefix=prefix)
+        await here.end_workers()
+        records = await here.read(*TOPICS)
+        history = history_of(workload, records, highlevel.arrivals_by_location(), began_ms, kills=True, prefix=prefix)
         refused = highlevel.report()["totals"]["refused"]
-        logs = {f"{one.name}, {number}": one.said for number, one in enumerate(here.workers)}
+        logs = {f"{one.name}, {number}": one.everything_written for number, one in enumerate(here.workers)}
         outcome = judged(seed, events, history, refused, [*workers.flaws, *no_leak(history, logs, marks)], took_s)
         if outcome.flaws:
             keep(folder, outcome, records, history)
@@ -130,10 +120,10 @@ async def disturb(workers: Crew, workload: Workload, events: Sequence[Event]) ->
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(publish(workers.here, workload, begin), name="upstream")
         for event in events:
-            tasks.create_task(workers.befall(event, begin), name=f"{event.whom}: {event.kind}")
+            tasks.create_task(workers.inject(event, begin), name=f"{event.whom}: {event.kind}")
 
 
-async def publish(here: Stage, workload: Workload, begin: float) -> None:
+async def publish(here: Trial, workload: Workload, begin: float) -> None:
     """Publish leads before the requests that name them. Records that Kafka may not have taken are published again."""
     waiting = list(workload.publications)
     while waiting:
@@ -151,10 +141,10 @@ async def publish(here: Stage, workload: Workload, begin: float) -> None:
                     await asyncio.sleep(publish_every_s)
 
 
-async def done(here: Stage, workload: Workload, flaws: list[str], say: Callable[[str], None]) -> float:
+async def done(here: Trial, workload: Workload, flaws: list[str], say: Callable[[str], None]) -> float:
     """Wait until nothing is unfinished, and return how many s that took."""
     begin = reported = time.monotonic()
-    while missing := await asyncio.to_thread(lambda: [*unfinished(history_of(workload, list(here.heard), {}, 0))]):
+    while missing := await asyncio.to_thread(lambda: [*unfinished(history_of(workload, list(here.outputs), {}, 0))]):
         now = time.monotonic()
         if now - reported > report_every_s:
             reported = now
@@ -164,12 +154,6 @@ async def done(here: Stage, workload: Workload, flaws: list[str], say: Callable[
             break
         await asyncio.sleep(look_every_s)
     return time.monotonic() - begin
-
-
-async def all_records(here: Stage) -> list[Record]:
-    """Return the records of all topics, inputs and the changelog included."""
-    async with Tail(here.config, TOPICS, start="start", follow=False) as tail:
-        return [record async for record in tail]
 
 
 def judged(

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.chaos.play import run
 from tests.integration.chaos.schedule import seeds_in_test
-from tests.lab.demo.spent import server_limit
+from tests.lab.harness.calls import server_limit
 from tests.lab.kafka_node import Node, node
 
 seconds: Final = 60

@@ -1,6 +1,5 @@
-"""The demo: Hydrant on real Kafka against a simulated HighLevel, judged by what the generator of the data knows.
+"""Show Hydrant on real Kafka against a simulated HighLevel, and compare what it publishes with the workload's ground truth.
 
-`world` makes up leads, contacts and the truth (`kinds` is the table of what may be the matter with a lead, `sync_all` the
-location that is synced as a whole) · `stage` holds the processes · `run` publishes and listens · `kill` takes a worker away
-halfway · `seen` is what came · `report`, `job` and `spent` judge it · `view` shows it: `progress` as it goes, then `summary`.
+`run` starts everything, publishes, kills a worker and waits · `progress` follows what comes out · `verdict` lets the lab's
+checkers judge · `view` shows the run as it goes, then `summary` its tables.
 """

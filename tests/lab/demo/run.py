@@ -1,226 +1,238 @@
-"""The run itself: the script is published at an even pace, halfway a worker is killed, and what comes out is heard and shown."""
+"""Run the demo on a broker: start everything, publish at an even pace, kill a worker halfway, wait, and judge."""
 
 import asyncio
+import signal
 import time
-from collections.abc import AsyncIterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Final
+from pathlib import Path
+from secrets import token_hex
+from typing import Final
 
-from processor.kafka import Publisher
-from processor.shard.store import OutRecord
+from processor.kafka import Publisher, Tail
 from processor.topics import DEFAULT_PARTITIONS, home
-from tests.lab.demo.kill import Kill, kill_one
-from tests.lab.demo.progress import JobNow, Progress
-from tests.lab.demo.report import due
-from tests.lab.demo.seen import Record, Seen
-from tests.lab.demo.stage import HighLevel, Worker
-from tests.lab.demo.sync_all import SyncAll
-from tests.lab.demo.truth import Message
-from tests.lab.demo.view import Running, View
-from tests.lab.demo.world import World
+from tests.lab.demo.progress import Progress
+from tests.lab.demo.verdict import judge
+from tests.lab.demo.view import View
+from tests.lab.harness.deployment import Deployment, output_topics
+from tests.lab.harness.process import held_folder
+from tests.lab.harness.rows import contact_row, out_of, world_rows
+from tests.lab.harness.sandbox import SandboxProcess
+from tests.lab.harness.worker import WorkerProcess
+from tests.lab.kafka_node import Broker
+from tests.lab.workload.large import Size, large
 
-events_per_s: Final = 800  # so that there is something to watch
-publishing_at_least_s: Final = 3.0
-settle_s: Final = 3.0  # after the last thing that must come, so that whatever is superfluous shows
-load_at_once: Final = 500  # leads that are brought in by one publication
-ask_for_all_after_s: Final = 1.0  # while changes flow
+latency_ms: Final = 50
+sandbox_options: Final = ("--jitter-ms", "20", "--index-lag-s", "10")  # young leads are looked up again after 15 s
+over_after_s: Final = 165.0  # what is left of 3 minutes is for the verdict
+settle_s: Final = 3.0  # after all has come, so that superfluous records show
+dead_for_s: Final = 1.0
+load_at_once: Final = 500
+publish_every_s: Final = 0.05
 show_every_s: Final = 0.25
 report_every_s: Final = 1.0
+complaints_shown: Final = 5  # lines of a worker's log
 
 
-@dataclass(slots=True)
-class Run:
-    """How far the demo has come. Times are monotonic, s."""
-
-    truth: World
-    since: float
-    seen: Seen = field(default_factory=Seen)
-    report: Mapping[str, Any] = field(default_factory=dict)  # the simulator's last one
-    published: int = 0
-    pressed: dict[str, float] = field(default_factory=dict)  # request id → when
-    kill: Kill = field(default_factory=Kill)
-    asked_at: float | None = None  # when the Sync All was asked for
-
-    @property
-    def job_s(self) -> float | None:
-        """From asking for the Sync All to its end in the topic."""
-        ends = [one.seen_at for one in self.seen.told if one.is_end]
-        return ends[0] - self.asked_at if ends and self.asked_at is not None else None
-
-    @property
-    def job_disturbed(self) -> bool:
-        """Whether a worker was dead at some moment of it; it may have been the other one."""
-        return self.asked_at is not None and self.kill.disturbs(self.asked_at, self.asked_at + (self.job_s or 0))
-
-    @property
-    def latencies_ms(self) -> list[float]:
-        """From pressing Sync to the answer in the topic, ascending; without leads that must be waited for."""
-        return self._latencies_ms(disturbed=False)
-
-    @property
-    def disturbed_ms(self) -> list[float]:
-        """The same of Syncs that waited while one of the workers was dead, whether or not the lead was its own."""
-        return self._latencies_ms(disturbed=True)
-
-    def _latencies_ms(self, disturbed: bool) -> list[float]:
-        quick = {sync.request_id for sync in self.truth.syncs if not sync.waits} & self.pressed.keys()
-        told = {answer.request_id: answer.seen_at for answer in reversed(self.seen.answers)}  # the first answer counts
-        waits = ((self.pressed[request], told[request]) for request in quick & told.keys())
-        return sorted((end - begin) * 1_000 for begin, end in waits if disturbed == self.kill.disturbs(begin, end))
+async def run_demo(view: View, broker: Broker, size: Size, keep: bool) -> bool:
+    """Return True if everything came out right."""
+    if task := asyncio.current_task():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with held_folder("hydrant-demo-") as folder:
+        demo = Demo(view, broker, size, folder)
+        try:
+            return await demo.run(keep)
+        finally:
+            await asyncio.to_thread(demo.deployment.close)
+            if broker.origin == "environment":  # others use it, too
+                await demo.deployment.delete_topics()
 
 
-async def perform(
-    view: View,
-    run: Run,
-    upstream: Publisher,
-    highlevel: HighLevel,
-    workers: Sequence[Worker],
-    records: AsyncIterable[Record],
-    over: float,
-) -> bool:
-    """Publish, kill a worker, and watch what comes out. Whether all that must come came before `over`."""
-    tasks: list[asyncio.Task[None]] = []
-    try:
-        with view.running() as running:
-            publishing = asyncio.create_task(publish(run, upstream, highlevel), name="publish")
-            killing = asyncio.create_task(kill(run, view, workers), name="kill")
-            tasks += [publishing, killing]
-            tasks.append(asyncio.create_task(ask_for_all(run, upstream), name="ask for all"))
-            tasks.append(asyncio.create_task(read(run, records), name="read"))
-            tasks.append(asyncio.create_task(look(run, highlevel), name="look"))
-            return await watch(run, running, publishing, killing, tasks, over)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+class Demo:
+    def __init__(self, view: View, broker: Broker, size: Size, folder: Path) -> None:
+        self.view = view
+        self.deployment = Deployment(broker.bootstrap, f"demo-{token_hex(3)}.", folder, DEFAULT_PARTITIONS)
+        self.tokens = folder / "tokens.toml"  # a call for a contact that is gone is attributed by its token
+        self.workload = large(size)
+        self.progress = Progress(self.workload, time.monotonic())
+        self.workers: list[WorkerProcess] = []  # those that should run
+        self.sandbox: SandboxProcess
 
+    async def run(self, keep: bool) -> bool:
+        since = time.monotonic()
+        await self.deployment.create_topics()
+        self.view.phase(since, f"topics {self.deployment.prefix}… are made, of {DEFAULT_PARTITIONS} partitions each")
+        await self._start()
+        async with (
+            Publisher(self.deployment.config) as self.upstream,
+            Tail(self.deployment.config, output_topics, start="start") as tail,
+        ):
+            await self._load()
+            complete = await self._perform(tail)
+        self.view.print("Reading all topics and checking them…", "dim")
+        verdict = await judge(self.deployment, self.progress, self.began_ms, complete)
+        self.view.show_verdict(self.progress, verdict)
+        if not verdict.passed:
+            self._show_complaints()
+        if keep:
+            await self._linger()
+        return verdict.passed
 
-async def watch(
-    run: Run,
-    running: Running,
-    publishing: "asyncio.Task[None]",
-    killing: "asyncio.Task[None]",
-    tasks: "Sequence[asyncio.Task[None]]",
-    over: float,
-) -> bool:
-    wanted = due(run.truth)
-    patient = {f"event {cause}" for case in run.truth.cases if case.kind.startswith("young") for cause in case.causes}
-    complete_since: float | None = None
-    while (now := time.monotonic()) < over:
-        for task in tasks:
-            if task.done():
-                task.result()  # raises what went wrong
-        left = wanted - run.seen.met
-        if not publishing.done():
-            doing = "publishing"
-        elif left:
-            doing = f"{len(left):,} still to come" + (
-                ": new leads, looked for again after a minute" if left <= patient else ""
+    async def _start(self) -> None:
+        since = time.monotonic()
+        tokens = {location: f"token-of-{location}" for location in {lead.location for lead in self.workload.leads}}
+        self.tokens.write_text("".join(f'"{location}" = "{token}"\n' for location, token in tokens.items()))
+        options = [*sandbox_options, *(f"--token={location}={token}" for location, token in tokens.items())]
+        rows = world_rows(self.workload)
+        self.sandbox = await asyncio.to_thread(self.deployment.start_sandbox, rows, latency_ms, options)
+        for location in tokens.keys() - self.workload.raw_names:
+            await asyncio.to_thread(self.sandbox.change_settings, location=location, raw_names=False)
+        contacts = f"{len(self.workload.contacts):,} contacts, {len(self.workload.messages):,} messages"
+        self.view.phase(since, f"HighLevel's simulator is up at {self.sandbox.url}, with {contacts}")
+        self.view.note("it allows a location 100 calls in any 10 s, and takes 50 to 70 ms for a call")
+        since = time.monotonic()
+        self.workers = [self._start_worker(f"worker {number}") for number in (1, 2)]
+        await self.deployment.wait_until_shared(*self.workers)
+        self.view.phase(since, f"2 workers are ready and share the partitions, {self._shares()}")
+
+    def _start_worker(self, name: str) -> WorkerProcess:
+        return self.deployment.start_worker(name, self.sandbox, GHL_TOKEN="", GHL_TOKENS_FILE=self.tokens)
+
+    def _shares(self) -> str:
+        return " and ".join(str(len(worker.owned)) for worker in self.workers)
+
+    async def _load(self) -> None:
+        """Publish the leads of the Sync All, and wait until the workers have ingested them."""
+        since = time.monotonic()
+        leads = [lead for lead in self.workload.leads if lead.truth.job]
+        self.loaded = {one.event for lead in leads for one in lead.publications}
+        records = [out_of(self.workload, one) for lead in leads for one in lead.publications]
+        for first in range(0, len(records), load_at_once):
+            await self.upstream.publish(records[first : first + load_at_once])
+        self.progress.published = len(records)
+        while await self._ingested() < len(records):  # noqa: ASYNC110  # a count of other processes
+            await asyncio.sleep(show_every_s)
+        if leads:
+            self.view.phase(since, f"{len(leads):,} leads of {leads[0].location} are loaded")
+
+    async def _ingested(self) -> int:
+        return sum([(await asyncio.to_thread(worker.counts)).events for worker in self.workers])
+
+    async def _perform(self, tail: Tail) -> bool:
+        """Publish, kill a worker and follow the outputs. Return True if all that must come came in time."""
+        self.progress.since = time.monotonic()
+        self.began_ms = time.time_ns() // 1_000_000
+        tasks = {
+            name: asyncio.create_task(work, name=name)
+            for name, work in (
+                ("publish", self._publish()),
+                ("kill", self._kill_one()),
+                ("read", self._read(tail)),
+                ("report", self._report()),
             )
-        elif not killing.done():
-            doing = "all has come but the new worker"
-        else:
-            doing = "all has come; anything superfluous?"
-            complete_since = complete_since or now
-            if now > complete_since + settle_s:
-                return True
-        running.show(progress(run, len(left), doing))
-        await asyncio.sleep(show_every_s)
-    return False
+        }
+        try:
+            return await self._watch(tasks)
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
 
+    async def _watch(self, tasks: "dict[str, asyncio.Task[None]]") -> bool:
+        progress, complete_since = self.progress, float("inf")
+        with self.view.running() as show:
+            while (now := time.monotonic()) < progress.since + over_after_s:
+                for task in tasks.values():
+                    if task.done():
+                        task.result()  # raises what went wrong
+                if not tasks["publish"].done():
+                    progress.phase = "publishing"
+                elif progress.left:
+                    young = ": new leads, looked up again after a minute" if progress.left_is_young else ""
+                    progress.phase = f"{progress.left:,} still to come{young}"
+                elif progress.busy:
+                    progress.phase = f"all has come but the last status of {len(progress.busy)} locations"
+                elif not tasks["kill"].done():
+                    progress.phase = "all has come but the new worker"
+                else:
+                    progress.phase = "all has come; waiting for superfluous records"
+                    complete_since = min(complete_since, now)
+                    if now > complete_since + settle_s:
+                        return True
+                show(progress)
+                await asyncio.sleep(show_every_s)
+        return False
 
-async def kill(run: Run, view: View, workers: Sequence[Worker]) -> None:
-    """One of them, once half of the leads have their results; over when another one has taken its place."""
-    leads = {name for name in due(run.truth) if name.startswith("event ")}
-    while 2 * len(leads & run.seen.met) < len(leads):  # noqa: ASYNC110  # what was seen is a plain value
-        await asyncio.sleep(show_every_s)
-    async for story in kill_one(run.kill, workers, DEFAULT_PARTITIONS):
-        view.say(f"{time.monotonic() - run.since:6.1f} s  {story}", "yellow")
+    async def _publish(self) -> None:
+        """Publish each record when it is due, and add contacts that come into being."""
+        every = [one for one in self.workload.publications if one.event not in self.loaded]
+        publications = [one for one in every if one.transaction != "aborted"]
+        late = sorted((one for one in self.workload.contacts.values() if one.since), key=lambda one: one.since)
+        while publications:
+            now = time.monotonic()
+            ms = (now - self.progress.since) * 1_000
+            due = [one for one in publications[:load_at_once] if one.at <= ms]
+            publications = publications[len(due) :]
+            if added := [contact for contact in late if contact.since <= ms]:
+                late = late[len(added) :]
+                rows = [(contact.location, contact_row(contact)) for contact in added]
+                await asyncio.to_thread(self.sandbox.add_contacts, rows)
+            await self.upstream.publish([out_of(self.workload, one) for one in due])
+            for one in due:
+                self.progress.add_publication(one, now)
+            await asyncio.sleep(publish_every_s)
 
+    async def _kill_one(self) -> None:
+        """Kill the worker of the Sync All once half of the leads have results, and start another one in its place."""
+        progress = self.progress
+        while 2 * len(progress.leads_left) > progress.leads_due:  # noqa: ASYNC110  # a plain value
+            await asyncio.sleep(show_every_s)
+        at = home(self.workload.jobs[0].location or "", DEFAULT_PARTITIONS) if self.workload.jobs else 0
+        victim, other = sorted(self.workers, key=lambda worker: at not in worker.owned)
+        owned = len(victim.owned)
+        await asyncio.to_thread(victim.kill)
+        progress.killed, progress.killed_at = victim.name, time.monotonic()
+        self._announce(f"half the leads are done: {victim.name} is killed (-9), with {owned} partitions")
+        await asyncio.sleep(dead_for_s)
+        successor = self._start_worker(victim.name)
+        self.workers = [successor if worker is victim else worker for worker in self.workers]
+        self._announce(f"a new {victim.name} starts; Kafka must first miss the dead one")
+        await self.deployment.wait_until_shared(successor, other)
+        progress.replaced_at = time.monotonic()
+        took_s = progress.replaced_at - progress.killed_at
+        self._announce(f"the new {victim.name} took over: {self._shares()} partitions, {took_s:.1f} s after the kill")
 
-def out(message: Message) -> OutRecord:
-    """As a record, in its location's home or, astray, next to it."""
-    partition = (home(message.location, DEFAULT_PARTITIONS) + message.astray) % DEFAULT_PARTITIONS
-    return OutRecord(message.topic, message.location.encode(), message.value, message.headers, partition)
+    def _announce(self, text: str) -> None:
+        self.view.print(f"{time.monotonic() - self.progress.since:6.1f} s  {text}", "yellow")
 
+    async def _read(self, tail: Tail) -> None:
+        async for record in tail:
+            self.progress.add(record, time.monotonic())
 
-async def publish(run: Run, upstream: Publisher, highlevel: HighLevel) -> None:
-    """The script, at an even pace."""
-    total = sum(len(step.changes) for step in run.truth.script)
-    pace = max(publishing_at_least_s / max(1, total), 1 / events_per_s)  # s for each event
-    pressed = {sync.message: sync.request_id for sync in run.truth.syncs}
-    for step in run.truth.script:
-        if step.late:
-            await highlevel.add(step.late)
-        await upstream.publish([out(one) for one in step.changes])
-        run.published += len(step.changes)
-        await asyncio.sleep(run.since + run.published * pace - time.monotonic())
-        if step.sync:
-            run.pressed.setdefault(pressed[step.sync], time.monotonic())
-            await upstream.publish([out(step.sync)])
+    async def _report(self) -> None:
+        while True:
+            self.progress.report = await asyncio.to_thread(self.sandbox.report)
+            await asyncio.sleep(report_every_s)
 
+    def _show_complaints(self) -> None:
+        for worker in self.deployment.workers:
+            events = [one for one in worker.log_events() if one.get("level") != "info" and one.get("note") != "buried"]
+            if events:
+                self.view.print(f"\n{worker.name} logged {len(events)} warnings and errors, the last ones:", "yellow")
+                for event in events[-complaints_shown:]:
+                    self.view.note(str(event))
 
-async def bring_in(job: SyncAll, upstream: Publisher) -> None:
-    """The existing leads of a location, as fast as it goes."""
-    messages = [out(message) for case in job.cases for message in case.messages]
-    for first in range(0, len(messages), load_at_once):
-        await upstream.publish(messages[first : first + load_at_once])
-
-
-async def ask_for_all(run: Run, upstream: Publisher) -> None:
-    """The Sync All, soon after the changes have begun."""
-    if job := run.truth.sync_all:
-        await asyncio.sleep(ask_for_all_after_s)
-        run.asked_at = time.monotonic()
-        await upstream.publish([out(job.request)])
-
-
-async def read(run: Run, records: AsyncIterable[Record]) -> None:
-    async for record in records:
-        run.seen.hear(record, time.monotonic())
-
-
-async def look(run: Run, highlevel: HighLevel) -> None:
-    while True:
-        run.report = await highlevel.report()
-        await asyncio.sleep(report_every_s)
-
-
-def progress(run: Run, left: int, doing: str) -> Progress:
-    return Progress(
-        elapsed_s=time.monotonic() - run.since,
-        published=run.published,
-        to_publish=sum(len(step.changes) for step in run.truth.script),
-        outcomes=run.seen.outcomes,
-        messages=len(run.seen.messages),
-        buried=len(run.seen.buried),
-        syncs=len(run.pressed),
-        to_sync=len(run.truth.syncs),
-        answered=len(run.seen.answers),
-        latencies_ms=run.latencies_ms,
-        disturbed_ms=run.disturbed_ms,
-        killed=run.kill.told(time.monotonic()),
-        report=run.report,
-        statuses=run.seen.statuses,
-        waiting=left,
-        doing=doing,
-        job=job_now(run, time.time() * 1_000),
-    )
-
-
-def job_now(run: Run, now_ms: float) -> JobNow | None:
-    """`now_ms`: since 1970; workers tell times of day."""
-    job = run.truth.sync_all
-    if job is None:
-        return None
-    told = run.seen.told[-1] if run.seen.told else None
-    eta = told.data.get("eta") if told else None
-    return JobNow(
-        leads=len(job.cases),
-        asked=run.asked_at is not None,
-        state=told.kind if told else "",
-        said=told.data if told else {},
-        eta_s=max(0.0, datetime.fromisoformat(eta).timestamp() - now_ms / 1_000) if eta else None,
-        took_s=run.job_s,
-    )
+    async def _linger(self) -> None:
+        """Show how to look around, and keep everything running until Ctrl-C."""
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        lead, config = self.workload.leads[0], self.deployment.config
+        self.view.print("\nEverything keeps running until Ctrl-C. In another terminal:")
+        self.view.print(f"  export KAFKA_BOOTSTRAP_SERVERS={config.bootstrap} KAFKA_TOPIC_PREFIX={config.prefix}")
+        self.view.print("  hydrant status")
+        self.view.print(f"  hydrant sync {lead.location} {lead.id}")
+        for job in self.workload.jobs:
+            self.view.print(f"  hydrant sync-all {job.location} --watch")
+        self.view.print(f"  curl {self.sandbox.url}/_sandbox/report")
+        for worker in self.workers:
+            self.view.print(f"  curl {worker.url}/metrics  # of {worker.name}, which logs into {worker.log}")
+        await stop.wait()

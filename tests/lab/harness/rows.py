@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from processor.events.cloudevents import Record
 from processor.shard.store import OutRecord
+from tests.lab.harness.calls import Arrival
 from tests.lab.history import CallArrival, History, of_topics
 from tests.lab.workload.contact import Contact
 from tests.lab.workload.message import Message
@@ -27,17 +28,6 @@ highlevel_names: Final[Mapping[str, str]] = {
     "country": "country",
     "timezone": "timezone",
 }  # by our names (contract.md §4.3)
-
-
-class LoggedArrival(Protocol):
-    """A call in the log of the simulator."""
-
-    @property
-    def at(self) -> float: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def status(self) -> int: ...
 
 
 def world_rows(workload: Workload) -> Iterator[Mapping[str, Any]]:
@@ -82,7 +72,7 @@ def out_of(workload: Workload, publication: Publication) -> OutRecord:
 def history_of(
     workload: Workload,
     records: Iterable[Record],
-    arrivals: Mapping[str, Sequence[LoggedArrival]],
+    arrivals: Mapping[str, Sequence[Arrival]],
     began_ms: int,
     **more: Any,
 ) -> History:

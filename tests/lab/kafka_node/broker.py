@@ -1,4 +1,4 @@
-"""What serves as Kafka, how each broker of ours is set, and how one is asked whether it is ready."""
+"""Describe a Kafka broker, the settings of a broker of our own, and the check that a broker takes requests."""
 
 import socket
 import struct
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Origin = Literal["environment", "docker", "kraft node"]
-Say = Callable[[str], None]  # hears what takes a while
+Notify = Callable[[str], None]  # is called with a line about each step that takes a while
 
 
 class NoKafka(Exception):
-    """Nothing here can serve as Kafka. The message says what was tried, and what helps."""
+    """Raised where nothing can serve as Kafka. The message names what was tried, and what helps."""
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Broker:
     origin: Origin
 
 
-usual: Final[Mapping[str, str]] = {
+broker_settings: Final[Mapping[str, str]] = {
     "node.id": "1",
     "process.roles": "broker,controller",
     "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
@@ -31,7 +31,7 @@ usual: Final[Mapping[str, str]] = {
     "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
     "transaction.state.log.num.partitions": "5",
-    "group.initial.rebalance.delay.ms": "0",  # a group of one needn't wait for company
+    "group.initial.rebalance.delay.ms": "0",  # a group of one needn't wait for others
     "group.min.session.timeout.ms": "1000",  # tests kill members and don't want to wait for 6 s
     "auto.create.topics.enable": "false",  # a misspelt topic is an error
     "broker.session.timeout.ms": "4000",  # a killed broker can't register anew before, 9 s by default
@@ -40,12 +40,12 @@ usual: Final[Mapping[str, str]] = {
 }
 
 
-def quiet(_: str) -> None:
+def ignore_note(_: str) -> None:
     pass
 
 
-def answers(host: str, port: int, within_s: float = 2.0) -> bool:
-    """Whether a broker takes requests there: KRaft's does once it is registered and unfenced."""
+def takes_requests(host: str, port: int, within_s: float = 2.0) -> bool:
+    """Return True if a broker takes requests there. KRaft's broker does once it is registered and unfenced."""
     api_versions, version, correlation, no_client = 18, 0, 7, -1
     request = struct.pack(">hhih", api_versions, version, correlation, no_client)
     try:

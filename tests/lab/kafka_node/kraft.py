@@ -1,13 +1,10 @@
-"""A single KRaft node on this machine: broker and controller in one JVM, data in a folder of its own, both gone with their owner."""
+"""Run a single KRaft node on this machine: broker and controller in one JVM, with a folder that is removed when its owner ends."""
 
 import base64
-import json
 import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -16,10 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from tests.lab.kafka_node import leash
-from tests.lab.kafka_node.broker import Broker, NoKafka, Say, answers, quiet, usual
+from tests.lab.kafka_node.broker import Broker, NoKafka, Notify, broker_settings, ignore_note, takes_requests
 from tests.lab.kafka_node.jars import cache_folder, fetch, lock_file, read_lock
 from tests.lab.kafka_node.java import find_java
+from tests.lab.kafka_node.leash import Leash, LeashBroken
 
 ports: Final = range(15_000, 32_000)  # below those of outgoing connections: one could take the port of a killed node
 format_within_s: Final = 60.0
@@ -38,7 +35,7 @@ jvm: Final = (
 
 
 class Node(Broker):
-    """`kill`, `stop`, then `start` again, for fault tests: same data, same port. They block, so call them in a thread."""
+    """Run a node that a test may `kill` or `stop`, and `start` again with the same data and port. They block: use a thread."""
 
     def __init__(self, folder: Path, java: Path, class_path: Sequence[Path]) -> None:
         self.port, controller = free_ports(2)
@@ -48,18 +45,11 @@ class Node(Broker):
         self._java = [str(java), *jvm, "-cp", os.pathsep.join(map(str, class_path))]
         self._properties = folder / "server.properties"
         self._properties.write_text(
-            "".join(f"{name}={value}\n" for name, value in {**usual, **self._places(controller)}.items())
+            "".join(f"{name}={value}\n" for name, value in {**broker_settings, **self._addresses(controller)}.items())
         )
-        with self._log.open("wb") as log:
-            self._leash = subprocess.Popen(
-                [sys.executable, "-I", "-S", leash.__file__, str(folder), str(os.getpid())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C is the owner's to handle
-            )
+        self._leash = Leash(folder, self._log)
 
-    def _places(self, controller: int) -> Mapping[str, str]:
+    def _addresses(self, controller: int) -> Mapping[str, str]:
         return {
             "listeners": f"CLIENT://{self.bootstrap},CONTROLLER://127.0.0.1:{controller}",
             "advertised.listeners": f"CLIENT://{self.bootstrap}",
@@ -69,26 +59,25 @@ class Node(Broker):
 
     @property
     def pid(self) -> int | None:
-        """Of its JVM, while that runs."""
-        how, _, which = self._ask("look").partition(" ")
-        return int(which) if how == "running" else None
+        """Return the process id of its JVM while that runs."""
+        return self._leash.pid
 
     def format(self) -> None:
-        """Once, before its first start."""
+        """Format its storage, once, before its first start."""
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # with "=": one cluster id in 64 begins with a dash
         self._run("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(self._properties))
         deadline = time.monotonic() + format_within_s
-        while (standing := self._ask("look")) != "ended 0":
-            if not standing.startswith("running") or time.monotonic() > deadline:
+        while (code := self._leash.exit_code) != 0:
+            if code is not None or time.monotonic() > deadline:
                 raise self._failed("Kafka couldn't format its storage")
             time.sleep(look_every_s)
 
     def start(self) -> None:
-        """Returns once it takes requests; after a kill its old registration must run out first, 4 s. Raises NoKafka."""
+        """Start it and return once it takes requests. After a kill its old registration must run out first, 4 s. Raise NoKafka."""
         self._run("kafka.Kafka", str(self._properties))
         deadline = time.monotonic() + ready_within_s
-        while not answers("127.0.0.1", self.port):
+        while not takes_requests("127.0.0.1", self.port):
             if self.pid is None:
                 raise self._failed("Kafka didn't start")
             if time.monotonic() > deadline:
@@ -96,32 +85,22 @@ class Node(Broker):
             time.sleep(look_every_s)
 
     def stop(self) -> None:
-        """In good order."""
-        self._ask(f"end {signal.SIGTERM:d}")
+        """End it in good order."""
+        self._leash.end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """As by a crash: SIGKILL."""
-        self._ask(f"end {signal.SIGKILL:d}")
+        """End it as a crash does, by SIGKILL."""
+        self._leash.end(signal.SIGKILL)
 
     def close(self) -> None:
-        """For good: its JVM is killed, its folder removed."""
-        self._leash.communicate()
+        """Kill its JVM and remove its folder."""
+        self._leash.close()
 
     def _run(self, *command: str) -> None:
-        self._ask(f"run {json.dumps([*self._java, *command])}")
-
-    def _ask(self, question: str) -> str:
-        assert self._leash.stdin
-        assert self._leash.stdout
         try:
-            self._leash.stdin.write(f"{question}\n".encode())
-            self._leash.stdin.flush()
-            answer = self._leash.stdout.readline().decode()
-        except BrokenPipeError:
-            answer = ""
-        if not answer:
-            raise self._failed("the process that holds Kafka has ended")
-        return answer.strip()
+            self._leash.run(*self._java, *command)
+        except LeashBroken:
+            raise self._failed("the process that holds Kafka has ended") from None
 
     def _failed(self, what: str) -> NoKafka:
         last = self._log.read_text(errors="replace").splitlines()[-20:] if self._log.exists() else []
@@ -129,12 +108,12 @@ class Node(Broker):
 
 
 @contextmanager
-def node(say: Say = quiet, environ: Mapping[str, str] = os.environ) -> Iterator[Node]:
-    """A node of our own until the end of the block; any number of them get along on one machine. Raises NoKafka."""
+def node(notify: Notify = ignore_note, environ: Mapping[str, str] = os.environ) -> Iterator[Node]:
+    """Run a node until the end of the block. Any number of them can run on one machine. Raise NoKafka."""
     java = find_java(environ)
     lock = read_lock(lock_file.read_text())
-    class_path = fetch(lock, cache_folder(environ), say)
-    say(f"starting Kafka {lock.version} on Java {java.version}…")
+    class_path = fetch(lock, cache_folder(environ), notify)
+    notify(f"starting Kafka {lock.version} on Java {java.version}…")
     running = Node(Path(tempfile.mkdtemp(prefix="hydrant-kafka-")), java.path, class_path)
     try:
         running.format()
@@ -145,7 +124,7 @@ def node(say: Say = quiet, environ: Mapping[str, str] = os.environ) -> Iterator[
 
 
 def free_ports(wanted: int) -> Sequence[int]:
-    """Different ones that nothing listens on."""
+    """Return different ports that nothing listens on."""
     free: set[int] = set()
     while len(free) < wanted:
         port = random.choice(ports)

@@ -1,7 +1,7 @@
-"""`python -m tests.lab.kafka_node.lock VERSION > jars.lock` pins the jars of another Kafka.
+"""Pin the jars of another Kafka: `python -m tests.lab.kafka_node.lock VERSION > jars.lock`.
 
-Not of 4.3.0 to 4.4.0: when a partition is without a leader for a moment, as after a crash of a lone broker, they drop the markers
-of a committed transaction, and `read_committed` readers wait for ever (KAFKA-20734). `test_kafka_node.py` kills one and looks.
+Don't pin 4.3.0 to 4.4.0. When a partition is without a leader for a moment, as after a crash of a lone broker, they drop the
+markers of a committed transaction, and `read_committed` readers wait for ever (KAFKA-20734). `test_kafka_node.py` tests that.
 """
 
 import hashlib
@@ -13,21 +13,25 @@ from typing import Final
 
 from jgo.maven import MavenContext
 
-from tests.lab.kafka_node.jars import answer_within_s, server
+from tests.lab.kafka_node.jars import response_within_s, server_artifact
 
-logging: Final = "org.slf4j:slf4j-simple:1.7.36"  # of the slf4j-api that Kafka asks for; its warnings are all we want
+logging_artifact: Final = (
+    "org.slf4j:slf4j-simple:1.7.36"  # of the slf4j-api that Kafka asks for; we only want its warnings
+)
 
 
 def lock(version: str, repository: Path) -> Iterator[str]:
-    """A line a jar, the server's first: all that Kafka needs to run."""
-    context = MavenContext(repo_cache=repository, timeout=answer_within_s)
-    asked = [context.create_dependency(coordinate) for coordinate in (f"{server}:{version}", logging)]
-    first, further = context.resolver.resolve(asked)
+    """Yield a line for each jar that Kafka needs to run, the server's first."""
+    context = MavenContext(repo_cache=repository, timeout=response_within_s)
+    wanted = [
+        context.create_dependency(coordinate) for coordinate in (f"{server_artifact}:{version}", logging_artifact)
+    ]
+    first, further = context.resolver.resolve(wanted)
     yield f"# The jars of Kafka {version}: SHA-256, bytes, coordinate. Made by `python -m {__spec__.name} {version}`."
-    for one in [*first, *sorted((one for one in further if one.scope in ("compile", "runtime")), key=str)]:
-        jar = one.artifact.resolve().read_bytes()
+    for entry in [*first, *sorted((entry for entry in further if entry.scope in ("compile", "runtime")), key=str)]:
+        jar = entry.artifact.resolve().read_bytes()
         digest = hashlib.sha256(jar).hexdigest()
-        yield f"{digest} {len(jar):>8} {one.groupId}:{one.artifactId}:{one.version}"
+        yield f"{digest} {len(jar):>8} {entry.groupId}:{entry.artifactId}:{entry.version}"
 
 
 if __name__ == "__main__":

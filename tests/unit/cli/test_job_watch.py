@@ -31,7 +31,7 @@ def kafka(monkeypatch: pytest.MonkeyPatch) -> KafkaInMemory:
     log = KafkaInMemory()
     monkeypatch.setattr(operations, "describe_topics", log.describe_topics)
     monkeypatch.setattr(job_watch, "Tail", log.tail)
-    monkeypatch.setattr(operations, "publish", log.publish)
+    monkeypatch.setattr(operations, "publish_record", log.publish_record)
     monkeypatch.setattr(job_watch, "tick_s", 0)
     return log
 

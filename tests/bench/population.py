@@ -1,7 +1,7 @@
-"""A location's leads, made from the synthetic contacts that the sandbox holds of it, and what must become of each of them.
+"""Make up a location's leads from the synthetic contacts that the sandbox holds of it, and the ground truth of each lead.
 
-Upstream knows each lead by its contact's e-mail, some by another e-mail or by phone alone, few of them as nobody HighLevel
-knows. Nobody's data.
+Upstream knows each lead by its contact's e-mail, some by another e-mail or by phone alone. HighLevel doesn't know a few of them.
+No data is real.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,8 +20,8 @@ aliased: Final = 2  # of contacts with a second e-mail one in so many is known t
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A lead as upstream tells of it, and its fields that must be found; none: HighLevel doesn't know it."""
+class KnownLead:
+    """Hold a lead as upstream publishes it, and the changes of its result: none if HighLevel doesn't know it."""
 
     lead: Mapping[str, Any]
     changes: Mapping[str, str]
@@ -32,25 +32,25 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
-    """`leads` of a location of so many `contacts`, evenly from all of them."""
+class Population:
+    """Make so many leads of a location, taken evenly from all of its contacts."""
 
     location: str
     leads: int
     contacts: int
     by_second_email: bool = True  # a scan finds those, a search doesn't
 
-    def __iter__(self) -> Iterator[Told]:
+    def __iter__(self) -> Iterator[KnownLead]:
         every = self.contacts // self.leads
         for number, contact in enumerate(islice(synthetic_contacts(self.location, self.leads * every), 0, None, every)):
-            yield told(self.location, number, contact, self.by_second_email)
+            yield known_lead(self.location, number, contact, self.by_second_email)
 
-    def newcomers(self, count: int) -> list[Told]:
-        """Leads that lack nothing but their contact, of contacts that come after these: of the next `2 * count` such as have
+    def newcomers(self, count: int) -> list[KnownLead]:
+        """Return leads that lack their contact alone. Their contacts come after these: those of the next `2 * count` that have
         an e-mail."""
         everyone = synthetic_contacts(self.location, self.contacts + 2 * count)
         after = enumerate(islice(everyone, self.contacts, None), self.contacts)
-        known = (fresh(self.location, number, contact) for number, contact in after if contact.email)
+        known = (newcomer(self.location, number, contact) for number, contact in after if contact.email)
         return list(islice(known, count))
 
     def loading(self) -> Iterator[Published]:
@@ -58,45 +58,45 @@ class Crowd:
             yield self.location, event("lead.changed", {**one.lead, "loading": True}, self.location, f"load-{one.id}")
 
 
-def told(location: str, number: int, contact: StoredContact, by_second_email: bool) -> Told:
+def known_lead(location: str, number: int, contact: StoredContact, by_second_email: bool) -> KnownLead:
     email, phone, found = contact.email, contact.phone, True
     if by_second_email and contact.additional_emails and number % aliased == 0:
         email = contact.additional_emails[0]
     if email and number % phoneless == 0:
         phone = None
     if not email and not phone:
-        email, found = f"nobody.{number}@example.com", False
-    known = {"email": email and written(email, number), "phone": phone, "address": "1 Main St", "country": "US"}
+        email, found = f"unknown.{number}@example.com", False
+    known = {"email": email and as_spelled(email, number), "phone": phone, "address": "1 Main St", "country": "US"}
     names = {
         "first_name": None if contact.first_name or not found else "Jane",
         "last_name": None if contact.last_name or not found else "McDoe",
     }
-    return Told(
+    return KnownLead(
         lead(location, number, {**known, **names, "website": "https://mcdoe.example.com"}),
         changes(contact, known | names) if found else {},
     )
 
 
-def fresh(location: str, number: int, contact: StoredContact) -> Told:
+def newcomer(location: str, number: int, contact: StoredContact) -> KnownLead:
     others = dict.fromkeys((*lacking, "address", "country", "website"), "known")
-    return Told(
+    return KnownLead(
         lead(location, number, {**others, "email": contact.email, "phone": contact.phone}), {"contact_id": contact.id}
     )
 
 
 def lead(location: str, number: int, fields: Mapping[str, str | None]) -> dict[str, Any]:
-    """The data of a `lead.changed`. Ids are in no order: neighbours among the contacts are none among the leads."""
+    """Return the data of a `lead.changed`. Ids are shuffled, so that neighbours among contacts are far apart among leads."""
     id = f"lead-{number * 2_654_435_761 % 2**32:010d}"
     data = {"location_id": location, "lead_id": id, "revision": 1, "created_at": years_ago, "source": "website"}
     return {**data, **{name: value for name, value in fields.items() if value}}
 
 
 def changes(contact: StoredContact, known: Mapping[str, str | None]) -> dict[str, str]:
-    """What of the contact a search shows and the lead lacks."""
+    """Return the contact's fields that a search shows and the lead lacks."""
     values = {name: getattr(contact, name) for name in given_by_search}
     return {"contact_id": contact.id} | {name: value for name, value in values.items() if value and not known.get(name)}
 
 
-def written(email: str, number: int) -> str:
-    """As upstream has it: now and then otherwise than HighLevel."""
+def as_spelled(email: str, number: int) -> str:
+    """Return the e-mail as upstream spells it, which now and then differs from HighLevel."""
     return (email, email.upper(), email.lower())[number % 3]
