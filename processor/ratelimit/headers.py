@@ -1,4 +1,4 @@
-"""What HighLevel says of our limits in an answer's headers (contract.md §2). Nothing here raises, whatever comes."""
+"""The rate limits in a response's headers (contract.md §2). Nothing here raises, whatever comes."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-retry_after_ms: Final = (1_000, 3_600_000)  # DESIGN §6.1: what a Retry-After is clamped to
+retry_after_ms: Final = (1_000, 3_600_000)  # DESIGN §6.1: a Retry-After is clamped to these
 interval_at_most_ms: Final = 3_600_000
 day_ms: Final = 86_400_000
 number_form: Final = re.compile(r"[0-9]{1,15}")
@@ -16,28 +16,26 @@ seconds_form: Final = re.compile(r"([0-9]{1,15})(\.[0-9]{1,15})?")
 
 @dataclass(frozen=True, slots=True)
 class RateHeaders:
-    """What is absent or insane is None."""
+    """These are a response's rate-limit headers; an absent or insane header is None."""
 
     limit: int | None = None
     remaining: int | None = None
     interval_ms: int | None = None
-    daily_limit: int | None = None
     daily_remaining: int | None = None
-    daily_reset_ms: int | None = None  # [?] contract.md §2: from now, not since 1970, as users saw it
+    daily_reset_ms: int | None = None  # [?] contract.md §2: from now, not since 1970, as users report
 
 
 def rate_headers(headers: Mapping[str, str]) -> RateHeaders | None:
-    """`headers` by names in lower case. None: it says nothing."""
+    """Return the rate limits in `headers`, whose names are in lower case; None if there are none."""
 
     def number(name: str, least: int = 0, most: int = 1_000_000_000) -> int | None:
-        said = headers.get(f"x-ratelimit-{name}", "").strip()
-        return int(said) if number_form.fullmatch(said) and least <= int(said) <= most else None
+        text = headers.get(f"x-ratelimit-{name}", "").strip()
+        return int(text) if number_form.fullmatch(text) and least <= int(text) <= most else None
 
     read = RateHeaders(
         limit=number("max", least=1),
         remaining=number("remaining"),
         interval_ms=number("interval-milliseconds", least=1, most=interval_at_most_ms),
-        daily_limit=number("limit-daily", least=1),
         daily_remaining=number("daily-remaining"),
         daily_reset_ms=number("daily-reset", least=1, most=day_ms),
     )
@@ -45,12 +43,15 @@ def rate_headers(headers: Mapping[str, str]) -> RateHeaders | None:
 
 
 def retry_after(headers: Mapping[str, str], now_ms: int) -> int | None:
-    """[?] contract.md §2: no 429 was ever captured, so both of HTTP's forms are read, and neither is counted on."""
-    said = headers.get("retry-after", "").strip()
-    if seconds := seconds_form.fullmatch(said):
-        part = 1_000 if seconds[2] else 0  # of a second is a whole one: rather late than early
-        ms = int(seconds[1]) * 1_000 + part
-    elif (at := _date_ms(said)) is None:
+    """Return the wait in ms that a 429 asks for, clamped to 1 s … 1 h; None if it names none.
+
+    [?] contract.md §2: no 429 was ever captured, so both forms of HTTP are read and neither is relied on.
+    """
+    text = headers.get("retry-after", "").strip()
+    if seconds := seconds_form.fullmatch(text):
+        rest = 1_000 if seconds[2] else 0  # a part of a second counts as a whole one: better late than early
+        ms = int(seconds[1]) * 1_000 + rest
+    elif (at := _date_ms(text)) is None:
         return None
     else:
         sent = _date_ms(headers.get("date", ""))  # by the same clock

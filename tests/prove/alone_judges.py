@@ -10,7 +10,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from tests.unit.highlevel.servers import FirstHit, FixedWindow, Gcra, Server, SlidingCounter, SlidingLog, TokenBucket
+from tests.unit.ratelimit.servers import FirstHit, FixedWindow, Gcra, Server, SlidingCounter, SlidingLog, TokenBucket
 
 from .adversities import Adversities
 

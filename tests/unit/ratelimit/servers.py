@@ -24,7 +24,7 @@ class Server(Protocol):
 
 
 class SlidingLog:
-    """Calls in the last 10 s."""
+    """Count the calls in the last 10 s."""
 
     __slots__ = ("_log", "limit", "worst")
 
@@ -47,7 +47,7 @@ class SlidingLog:
 
 
 class FixedWindow:
-    """Calls since the last multiple of 10 s, plus the phase."""
+    """Count the calls since the last multiple of 10 s, plus the phase."""
 
     __slots__ = ("_count", "_ends", "limit", "phase_ms", "worst")
 
@@ -72,7 +72,7 @@ class FixedWindow:
 
 
 class FirstHit(FixedWindow):
-    """Calls since the first one after the last window ended: that call starts the next window."""
+    """Count the calls since the first one after the last window ended: that call starts the next window."""
 
     __slots__ = ()
 
@@ -81,7 +81,7 @@ class FirstHit(FixedWindow):
 
 
 class TokenBucket:
-    """Tokens missing from a bucket that holds `limit` and refills evenly in 10 s."""
+    """Count the tokens missing from a bucket that holds `limit` and refills evenly in 10 s."""
 
     __slots__ = ("_last", "_missing", "limit", "worst")
 
@@ -103,7 +103,7 @@ class TokenBucket:
 
 
 class Gcra:
-    """The generic cell rate algorithm: the lead of the theoretical arrival time, in calls; a burst of `limit`."""
+    """Run the generic cell rate algorithm with a burst of `limit`. Its load is how many calls the expected arrival leads."""
 
     __slots__ = ("_expected", "limit", "worst")
 
@@ -124,7 +124,7 @@ class Gcra:
 
 
 class SlidingCounter:
-    """The last window's count, weighed by the share of it within the last 10 s, plus this window's count."""
+    """Add this window's count to the share of the last window's count that still lies in the last 10 s."""
 
     __slots__ = ("_before", "_began", "_count", "limit", "phase_ms", "worst")
 

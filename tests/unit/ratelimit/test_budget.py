@@ -5,12 +5,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from random import Random
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.ratelimit import budget as room
-from processor.ratelimit.budget import Budget, Rate, change, interactive, job
+from processor.ratelimit.budget import Budget, Lane, Rate
 from processor.ratelimit.headers import RateHeaders
 
 from .servers import FixedWindow, Server, SlidingLog, TokenBucket, worst
@@ -21,7 +21,7 @@ location = "location-1"
 
 @dataclass
 class Network:
-    """How long a request travels, how long its answer does, and whether an answer comes at all."""
+    """A network delays requests and responses, and loses some responses."""
 
     out_ms: int = 50
     back_ms: int = 50
@@ -30,7 +30,7 @@ class Network:
 
 @dataclass
 class Drive:
-    """One location under demand: it grants whenever the budget allows, and a server counts what arrives."""
+    """A drive puts one location under demand. It grants whenever the budget allows, and a server counts the arrivals."""
 
     random: Random
     network: Network
@@ -49,26 +49,26 @@ class Drive:
         now, end, skew, crashes = start, start + seconds * 1000, 0, 0
         budget = Budget(location, self.rate, "worker 0")
         demand, queue = deque(self._demand(seconds)), deque[int]()
-        answers: list[tuple[int, int]] = []
+        responses: list[tuple[int, int]] = []
         crash_at = now + self.crash_every_ms if self.crash_every_ms else end
         while now < end:
             if now >= crash_at:
                 crash_at, crashes = now + self.random.randint(1, 2 * self.crash_every_ms), crashes + 1
                 skew = self.random.randint(-500, 500)
                 ledger = budget.encode() if self.hand_over else None
-                answers.clear()
+                responses.clear()
                 budget = Budget.decode(ledger, location, self.rate, f"worker {crashes}", now + skew)
             while demand and demand[0] <= now:
                 queue.append(demand.popleft())
-            while answers and answers[0][0] <= now:
-                budget.land(heapq.heappop(answers)[1], now + skew, answered=True)
+            while responses and responses[0][0] <= now:
+                budget.complete(heapq.heappop(responses)[1], now + skew, responded=True)
             while (queue or self.backlog) and budget.free_at(now + skew) <= now + skew:
-                waiting = [lane for lane, waits in ((interactive, queue), (change, self.backlog)) if waits]
+                waiting = [lane for lane, waits in ((Lane.INTERACTIVE, queue), (Lane.CHANGE, self.backlog)) if waits]
                 lane = budget.choose(waiting)
                 permit = budget.grant(now + skew, lane, waiting)
                 self.granted.append((now, lane))
-                self._travel(now, permit.slot, answers)
-                if lane == interactive:
+                self._travel(now, permit.slot, responses)
+                if lane == Lane.INTERACTIVE:
                     self.waits.append(now - queue.popleft())
             now = max(now + 1, min(budget.free_at(now + skew) - skew, crash_at)) + self.random.randint(0, self.late_ms)
         self.arrivals.sort()
@@ -83,13 +83,13 @@ class Drive:
             return [start + int((n + self.random.random()) * gap) for n in range(count)]
         return sorted(start + self.random.randrange(seconds * 1000) for _ in range(count))
 
-    def _travel(self, now: int, slot: int, answers: list[tuple[int, int]]) -> None:
+    def _travel(self, now: int, slot: int, responses: list[tuple[int, int]]) -> None:
         sent = now + self.random.randint(0, min(2_000, self.network.out_ms))
         arrived = sent + self.random.randint(0, self.network.out_ms)
         self.arrivals.append(arrived)
-        answered = arrived + self.random.randint(0, self.network.back_ms)
-        if self.random.random() >= self.network.lost and answered <= now + 10_000:
-            heapq.heappush(answers, (answered, slot))
+        responded = arrived + self.random.randint(0, self.network.back_ms)
+        if self.random.random() >= self.network.lost and responded <= now + 10_000:
+            heapq.heappush(responses, (responded, slot))
 
     @property
     def use(self) -> float:
@@ -145,7 +145,7 @@ def test_without_the_ledger_a_successor_overspends() -> None:
 def test_slots_freed_at_the_grant_let_the_server_see_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """The guard proved: 100 granted per 10 s is not 100 arrivals per 10 s."""
     monkeypatch.setattr(Rate, "ceiling", property(lambda self: 10_000))
-    monkeypatch.setattr(room, "in_flight_limit", 10_000)
+    monkeypatch.setattr("processor.ratelimit.budget.in_flight_limit", 10_000)
     drive = Drive(Random(1), Network(out_ms=4_000), Rate(100)).run(60)
 
     assert worst(SlidingLog(), drive.arrivals) > 100
@@ -175,8 +175,8 @@ def test_a_waiting_lower_lane_gets_one_call_in_twenty() -> None:
     drive = Drive(Random(4), Network(), interactive_per_s=30).run(120)
     lanes = [lane for _, lane in drive.granted]
 
-    assert all(change in lanes[at : at + 20] for at in range(0, len(lanes) - 20, 20))
-    assert lanes.count(change) / len(lanes) == pytest.approx(1 / 20, abs=0.01)
+    assert all(Lane.CHANGE in lanes[at : at + 20] for at in range(0, len(lanes) - 20, 20))
+    assert lanes.count(Lane.CHANGE) / len(lanes) == pytest.approx(1 / 20, abs=0.01)
 
 
 def test_every_lower_lane_is_served_in_turn() -> None:
@@ -184,45 +184,45 @@ def test_every_lower_lane_is_served_in_turn() -> None:
     now, served = start, []
     for _ in range(60):
         now = budget.free_at(now)
-        lane = budget.choose([interactive, change, job])
-        budget.grant(now, lane, [interactive, change, job])
+        lane = budget.choose([Lane.INTERACTIVE, Lane.CHANGE, Lane.JOB])
+        budget.grant(now, lane, [Lane.INTERACTIVE, Lane.CHANGE, Lane.JOB])
         served.append(lane)
 
-    assert {change, job} <= set(served[:21])
-    assert served.count(interactive) >= 52
+    assert {Lane.CHANGE, Lane.JOB} <= set(served[:21])
+    assert served.count(Lane.INTERACTIVE) >= 52
 
 
-def test_ten_seconds_after_its_answer_a_slot_is_free() -> None:
+def test_a_slot_is_free_ten_seconds_after_its_response() -> None:
     budget = Budget(location, Rate(1), "w")
-    permit = budget.grant(start, change)
-    budget.land(permit.slot, start + 700, answered=True)
+    permit = budget.grant(start, Lane.CHANGE)
+    budget.complete(permit.slot, start + 700, responded=True)
 
     assert budget.free_at(start + 1_000) == start + 10_700
 
 
-def test_a_slot_without_an_answer_is_held_to_its_end() -> None:
-    """Send deadline, 8 s for the answer, and 10 s in which the server may still count it."""
+def test_a_slot_without_a_response_is_held_to_its_end() -> None:
+    """The send deadline, 8 s for the response, and 10 s in which the server may still count the call."""
     budget = Budget(location, Rate(1), "w")
-    budget.grant(start, change)
+    budget.grant(start, Lane.CHANGE)
 
     assert budget.free_at(start + 19_000) == start + 20_000
 
 
 def test_a_permit_must_be_used_within_two_seconds() -> None:
-    permit = Budget(location, Rate(), "w").grant(start, change)
+    permit = Budget(location, Rate(), "w").grant(start, Lane.CHANGE)
 
     assert (permit.location, permit.granted, permit.send_by) == (location, start, start + 2_000)
 
 
 def test_a_slot_can_not_be_taken_when_none_is_free() -> None:
     budget = Budget(location, Rate(1), "w")
-    budget.grant(start, change)
+    budget.grant(start, Lane.CHANGE)
 
     with pytest.raises(ValueError, match="no slot"):
-        budget.grant(start + 1, change)
+        budget.grant(start + 1, Lane.CHANGE)
 
 
-def test_told_to_wait_nothing_is_granted_before() -> None:
+def test_nothing_is_granted_before_a_freeze_ends() -> None:
     budget = Budget(location, Rate(), "w")
     budget.freeze(start + 7_000)
     budget.freeze(start + 3_000)
@@ -235,7 +235,7 @@ def test_a_hanging_location_holds_no_more_than_twenty_calls() -> None:
     budget, now = Budget(location, Rate(), "w"), start
     for _ in range(20):
         now = budget.free_at(now)
-        budget.grant(now, change)
+        budget.grant(now, Lane.CHANGE)
 
     assert budget.in_flight(now) == 20
     assert budget.free_at(now) == start + 10_000
@@ -245,18 +245,28 @@ def test_the_ledger_comes_back_as_it_was() -> None:
     budget, now, random = Budget(location, Rate(), "w"), start, Random(5)
     for _ in range(80):
         now = budget.free_at(now) + random.randint(0, 50)
-        permit = budget.grant(now, random.choice([interactive, change]), [interactive, change])
+        permit = budget.grant(now, random.choice([Lane.INTERACTIVE, Lane.CHANGE]), [Lane.INTERACTIVE, Lane.CHANGE])
         if random.random() < 0.8:
-            budget.land(permit.slot, now + 40, answered=True)
+            budget.complete(permit.slot, now + 40, responded=True)
 
     again = Budget.decode(budget.encode(), location, Rate(), "w", now)
     assert again == budget
     assert len(budget.encode()) < 1_200
 
 
+def test_unknown_keys_of_a_ledger_are_written_back() -> None:
+    """A neighbouring version may keep more in it: the ledger passes between them."""
+    budget = Budget(location, Rate(), "w")
+    budget.grant(start, Lane.CHANGE)
+    stored = orjson.loads(budget.encode())
+    ledger = orjson.dumps(stored | {"later": {"a": [1]}, "later_too": None})
+
+    assert ledger == Budget.decode(ledger, location, Rate(), "w", start).encode()
+
+
 def test_slots_of_another_clock_count_a_second_longer() -> None:
     budget = Budget(location, Rate(1), "w")
-    budget.land(budget.grant(start, change).slot, start + 100, answered=True)
+    budget.complete(budget.grant(start, Lane.CHANGE).slot, start + 100, responded=True)
     ledger = budget.encode()
 
     assert Budget.decode(ledger, location, Rate(1), "other", start + 5_000).free_at(start + 5_000) == start + 11_100
@@ -264,10 +274,10 @@ def test_slots_of_another_clock_count_a_second_longer() -> None:
 
 
 def test_no_stored_time_lies_further_ahead_than_it_could_have_been_set() -> None:
-    """A ledger written by a clock that ran a day ahead parks nobody for a day."""
+    """A ledger written by a clock that ran a day ahead parks no location for a day."""
     ahead = start + 24 * 3_600_000
     budget = Budget(location, Rate(1), "w")
-    budget.grant(ahead, change)
+    budget.grant(ahead, Lane.CHANGE)
 
     assert Budget.decode(budget.encode(), location, Rate(1), "other", start).free_at(start) <= start + 21_000
     budget.freeze(ahead)
@@ -278,33 +288,33 @@ def test_a_lowered_rate_holds_at_once() -> None:
     budget, now = Budget(location, Rate(90), "w"), start
     for _ in range(60):
         now = budget.free_at(now)
-        budget.land(budget.grant(now, change).slot, now + 10, answered=True)
+        budget.complete(budget.grant(now, Lane.CHANGE).slot, now + 10, responded=True)
 
     lower = Budget.decode(budget.encode(), location, Rate(22), "w", now)
     assert lower.free_at(now) > now + 4_000
 
 
-def test_the_days_share_is_kept_from_jobs() -> None:
-    """With 10 calls a day and half of them kept, a job spends 5, and a change what is left."""
+def test_the_days_reserve_is_kept_from_jobs() -> None:
+    """With 10 calls a day and half of them reserved, a job gets 5 and a change the rest."""
     rate = Rate(per_window=100, per_day=10, reserve=0.5)
     budget, now = Budget(location, rate, "w"), start
     for _ in range(5):
-        now = budget.free_at(now, job)
-        budget.grant(now, job)
+        now = budget.free_at(now, Lane.JOB)
+        budget.grant(now, Lane.JOB)
 
-    assert budget.free_at(now, job) > now + 24 * 3_600_000 - 3_600_000
-    assert budget.free_at(now + 200, change) == now + 200
+    assert budget.free_at(now, Lane.JOB) > now + 24 * 3_600_000 - 3_600_000
+    assert budget.free_at(now + 200, Lane.CHANGE) == now + 200
     assert budget.left_today(now) == 5
 
 
-# what HighLevel's headers say
+# rate-limit headers
 
 
-def spent(budget: Budget, calls: int, now: int = start) -> int:
-    """So many calls, each answered 10 ms later. Returns when the last one was."""
+def make_calls(budget: Budget, calls: int, now: int = start) -> int:
+    """Make so many calls, each with a response 10 ms later. Return the time of the last one."""
     for _ in range(calls):
         now = budget.free_at(now)
-        budget.land(budget.grant(now, change).slot, now + 10, answered=True)
+        budget.complete(budget.grant(now, Lane.CHANGE).slot, now + 10, responded=True)
     return now + 10
 
 
@@ -314,21 +324,23 @@ def last(budget: Budget) -> int:
 
 def test_headers_that_count_our_own_calls_alone_change_nothing() -> None:
     budget = Budget(location, Rate(), "w")
-    now = spent(budget, 30)
+    now = make_calls(budget, 30)
 
-    assert not budget.hear(last(budget), RateHeaders(limit=100, remaining=70), now)
+    assert not budget.observe_headers(last(budget), RateHeaders(limit=100, remaining=70), now)
     assert budget.free_at(now + 200) == now + 200
 
 
-def test_what_others_spend_is_left_to_them_for_one_interval() -> None:
+def test_calls_of_others_are_left_to_them_for_one_interval() -> None:
     """30 of ours and 60 of others: (100 - 60) × 9/10 = 36 of ours may be counted at a time, for 10 s."""
     budget = Budget(location, Rate(), "w")
-    now = spent(budget, 30)
+    now = make_calls(budget, 30)
 
-    assert budget.hear(last(budget), RateHeaders(limit=100, remaining=10), now)
-    held = spent(budget, 6, now)
+    assert budget.observe_headers(last(budget), RateHeaders(limit=100, remaining=10), now)
+    held = make_calls(budget, 6, now)
     assert start + 10_010 <= budget.free_at(held) <= now + 10_000
-    assert not budget.hear(last(budget), RateHeaders(limit=100, remaining=90), held)  # headers only tighten
+    assert not budget.observe_headers(
+        last(budget), RateHeaders(limit=100, remaining=90), held
+    )  # headers can only lower the limit
     assert start + 10_010 <= budget.free_at(held) <= now + 10_000
     assert budget.free_at(now + 10_000) == now + 10_000
 
@@ -336,37 +348,37 @@ def test_what_others_spend_is_left_to_them_for_one_interval() -> None:
 def test_a_lower_limit_of_highlevels_is_obeyed() -> None:
     """A test account's 25 in 10 s, with our rate left at 90."""
     budget = Budget(location, Rate(), "w")
-    now = spent(budget, 1)
-    assert budget.hear(last(budget), RateHeaders(limit=25, remaining=24, interval_ms=10_000), now)
+    now = make_calls(budget, 1)
+    assert budget.observe_headers(last(budget), RateHeaders(limit=25, remaining=24, interval_ms=10_000), now)
 
     server = SlidingLog(limit=25)
     server.arrive(start)
     while now < start + 60_000:
         now = budget.free_at(now)
-        slot = budget.grant(now, change).slot
+        slot = budget.grant(now, Lane.CHANGE).slot
         load = server.arrive(now)
         now += 10
-        budget.land(slot, now, answered=True)
-        budget.hear(slot, RateHeaders(limit=25, remaining=max(0, 25 - load)), now)
+        budget.complete(slot, now, responded=True)
+        budget.observe_headers(slot, RateHeaders(limit=25, remaining=max(0, 25 - load)), now)
     assert 23 <= server.worst <= 25
 
 
-def test_a_header_parks_nobody() -> None:
+def test_a_header_parks_no_location() -> None:
     """An interval of an hour with nothing left holds for a minute, then a call asks again."""
     budget = Budget(location, Rate(), "w")
-    now = spent(budget, 1)
-    budget.hear(last(budget), RateHeaders(limit=1, remaining=0, interval_ms=3_600_000), now)
+    now = make_calls(budget, 1)
+    budget.observe_headers(last(budget), RateHeaders(limit=1, remaining=0, interval_ms=3_600_000), now)
 
     assert now < budget.free_at(now) <= now + 60_000
 
 
-def test_a_tightened_ceiling_is_handed_over() -> None:
+def test_an_external_cap_is_handed_over() -> None:
     budget = Budget(location, Rate(), "w")
-    now = spent(budget, 30)
-    budget.hear(last(budget), RateHeaders(limit=100, remaining=10), now)
+    now = make_calls(budget, 30)
+    budget.observe_headers(last(budget), RateHeaders(limit=100, remaining=10), now)
 
     successor = Budget.decode(budget.encode(), location, Rate(), "other", now)
-    assert (36, now + 11_000) == (successor.tight, successor.tight_until)
+    assert (36, now + 11_000) == (successor.external_cap, successor.external_cap_until)
 
 
 def test_a_lost_call_is_in_flight_no_more_but_keeps_its_slot() -> None:
@@ -374,9 +386,9 @@ def test_a_lost_call_is_in_flight_no_more_but_keeps_its_slot() -> None:
     now = start
     for _ in range(20):
         now = budget.free_at(now)
-        budget.grant(now, change)
+        budget.grant(now, Lane.CHANGE)
     assert budget.free_at(now + 200) == start + 10_000
 
-    budget.land(0, now, answered=False)
+    budget.complete(0, now, responded=False)
     assert budget.free_at(now + 200) == now + 200
     assert budget.slots[0].until == start + 20_000

@@ -1,19 +1,19 @@
-"""The circuit breaker alone."""
+"""The circuit breaker opens after five failures in a row and closes on a success."""
 
 from processor.ratelimit.circuit_breaker import CircuitBreaker
 
 start = 1_700_000_000_000
 
 
-def opened() -> Breaker:
-    breaker = Breaker()
+def opened() -> CircuitBreaker:
+    breaker = CircuitBreaker()
     for _ in range(5):
         breaker.fail(start, start + 1_000)
     return breaker
 
 
 def test_five_failures_in_a_row_open_it() -> None:
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     seen = []
     for _ in range(5):
         seen.append(breaker.open)
@@ -23,8 +23,8 @@ def test_five_failures_in_a_row_open_it() -> None:
     assert (True, start + 1_000) == (breaker.open, breaker.probe_at)
 
 
-def test_an_answer_in_between_begins_the_row_anew() -> None:
-    breaker = Breaker()
+def test_a_success_in_between_begins_the_row_anew() -> None:
+    breaker = CircuitBreaker()
     for number in range(20):
         breaker.fail(start, start + 1_000)
         if number % 4 == 3:
@@ -34,7 +34,7 @@ def test_an_answer_in_between_begins_the_row_anew() -> None:
 
 
 def test_only_probes_make_the_next_one_later() -> None:
-    """Twenty calls were under way when it opened: their failures tell nothing new."""
+    """Twenty calls were under way when it opened: their failures are no news."""
     breaker = opened()
     for _ in range(15):
         breaker.fail(start + 900, start + 9_000)
@@ -57,15 +57,15 @@ def test_closed_it_is_as_new() -> None:
     breaker = opened()
     breaker.close()
 
-    assert Breaker() == breaker
+    assert CircuitBreaker() == breaker
 
 
-def test_every_other_probe_is_of_no_leads() -> None:
-    breaker, nobodys = opened(), []
+def test_every_other_probe_is_a_probe_query() -> None:
+    breaker, due = opened(), []
     for _ in range(5):
-        nobodys.append(breaker.probe_query_due)
+        due.append(breaker.probe_query_due)
         breaker.fail(breaker.probe_at, breaker.probe_at + 1_000)
 
-    assert [False, True, False, True, False] == nobodys
+    assert [False, True, False, True, False] == due
     breaker.close()
     assert not breaker.probe_query_due

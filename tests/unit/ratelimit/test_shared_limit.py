@@ -1,4 +1,4 @@
-"""Other programs spend the same limit: HighLevel's headers keep the budget clear of 429s."""
+"""Other programs use the same limit: HighLevel's headers keep the budget clear of 429s."""
 
 import heapq
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.ratelimit.budget import Budget, Rate, change
+from processor.ratelimit.budget import Budget, Lane, Rate
 from processor.ratelimit.headers import RateHeaders
 
 from .servers import SlidingLog
@@ -19,7 +19,7 @@ start = 1_700_000_000_000
 
 @dataclass
 class Shared:
-    """A location with a limit that others spend as well, evenly. The server counts each arrival that it doesn't refuse."""
+    """A location with a limit that others use as well, evenly. The server counts each arrival that it doesn't refuse."""
 
     others: int  # calls in 10 s
     latency_ms: int = 50  # out, and back, each up to so much
@@ -54,13 +54,13 @@ class Shared:
                     back, left = at + random.randint(1, self.latency_ms), max(0, self.limit - load)
                     later(back, "response" if load <= self.limit else "429", slot, left)
                 else:
-                    budget.land(slot, at, answered=True)
+                    budget.complete(slot, at, responded=True)
                     if kind == "429":
                         budget.freeze(at + 10_000)
                     if self.observes:
-                        budget.hear(slot, RateHeaders(limit=self.limit, remaining=remaining), at)
+                        budget.observe_headers(slot, RateHeaders(limit=self.limit, remaining=remaining), at)
             if budget.free_at(now) <= now:
-                later(now + random.randint(1, self.latency_ms), "arrival", budget.grant(now, change).slot)
+                later(now + random.randint(1, self.latency_ms), "arrival", budget.grant(now, Lane.CHANGE).slot)
             now = max(now + 1, min([budget.free_at(now), *(at for at, *_ in events[:1])]))
         return self
 
@@ -110,12 +110,12 @@ def test_headers_only_lower_the_limit_and_never_for_long(
     for limit, remaining, interval, left in received:
         now = max(now, observing.free_at(now))
         assert blind.free_at(now) <= observing.free_at(now)
-        slot = observing.grant(now, change).slot
-        blind.grant(now, change)
+        slot = observing.grant(now, Lane.CHANGE).slot
+        blind.grant(now, Lane.CHANGE)
         now += 20
         for budget in (observing, blind):
-            budget.land(slot, now, answered=True)
-        observing.hear(slot, RateHeaders(limit, remaining, interval, None, left), now)
+            budget.complete(slot, now, responded=True)
+        observing.observe_headers(slot, RateHeaders(limit, remaining, interval, left), now)
         assert blind.free_at(now) <= observing.free_at(now)
 
     assert observing.free_at(now + 60_000) == now + 60_000
