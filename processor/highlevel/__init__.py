@@ -1,1 +1,1 @@
-"""HighLevel as values (calls, contact), what a location may spend (budget), and the one door (client, tokens)."""
+"""HighLevel as values: `requests` the calls, `responses` their outcomes, `contact` and `message` its data in our shape."""

@@ -1,7 +1,7 @@
-"""HighLevel's contact → ours: what a payload truly says, and nothing that it only seems to say.
+"""Contacts of HighLevel as values. Only values that a payload truly gives are read, none that it only seems to give.
 
 Search and GET name the same things differently, and search lower-cases names (contract.md §4.1, §4.3). No field is
-promised: absent, null, "" and what isn't text count as unknown.
+promised: absent, null, "" and values that aren't text count as unknown.
 """
 
 import re
@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 Payload = Mapping[str, object]  # a JSON object of HighLevel's
-Cursor = tuple[str | int | float, ...]  # the sort values of a hit, and its id
-Origin = Literal["search", "scan", "contact"]  # scan: a page of all contacts, which look as in any search
+Cursor = tuple[str | int | float, ...]  # the sort values of a contact, and its id; continues a listing after it
+Origin = Literal["search", "scan", "contact"]  # scan: a page of all contacts, in the shape of a search
 
 value_limit: Final = 75  # characters a search filter can compare (contract.md §4.1)
 field_limit: Final = 1_024  # characters; a longer field counts as unknown (DESIGN §3)
-others_limit: Final = 50  # additional e-mails or phones kept of one contact
+additional_limit: Final = 50  # additional e-mails or phones kept of one contact
 cursor_limit: Final = 4  # values of a searchAfter: two sort fields and a tie-breaker need three
 
 in_both: Final = {  # our field → theirs
@@ -31,7 +31,7 @@ in_both: Final = {  # our field → theirs
 }
 in_search: Final = in_both | {
     # [?] contract.md §4.1: users read names as entered from these two. Never firstName or firstNameLowerCase, which are
-    # lower-cased; nor contactName: where in it the last name begins can't be told. Absent: a GET gives the names.
+    # lower-cased, nor contactName, which doesn't show where the last name begins. Absent: a GET gives the names.
     "first_name": "firstNameRaw",
     "last_name": "lastNameRaw",
     "address": "address",
@@ -43,7 +43,7 @@ in_contact: Final = in_both | {
     "timezone": "timezone",
 }
 
-epoch: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_epoch: Final = datetime(1970, 1, 1, tzinfo=UTC)
 id_form: Final = re.compile(r"[\x21-\x7e]{1,128}")
 e164_form: Final = re.compile(r"\+[0-9]{8,15}")
 phone_dressing: Final = re.compile(r"[\s.\-\u2010-\u2015()\[\]]")  # spaces, dots, dashes, brackets
@@ -52,7 +52,7 @@ not_digits: Final = re.compile(r"[^0-9]")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Contact:
-    """A contact as one payload shows it. Times in ms since 1970; e-mails trimmed and lower-cased, phones as given."""
+    """A contact as one payload shows it. Times are ms since 1970; e-mails are trimmed and lower-cased, phones as given."""
 
     id: str
     location: str | None
@@ -61,27 +61,25 @@ class Contact:
     phone: str | None
     other_phones: tuple[str, ...]
     updated: int | None
-    added: int | None
-    fields: Mapping[str, str]  # hydratable field → its value as given; only what this payload truly gives
+    fields: Mapping[str, str]  # hydratable field → its value as given by this payload
     origin: Origin
-    search_after: Cursor | None  # the cursor that continues a search after this contact
 
     def __repr__(self) -> str:
         return f"Contact({self.id}, from {self.origin})"  # the rest is personal
 
 
 def from_search(payload: Payload, origin: Origin = "search") -> Contact | None:
-    """A hit of POST /contacts/search; None if it is deleted or has no usable id."""
+    """Return a contact of POST /contacts/search; None if it is deleted or has no usable id."""
     return _contact(payload, in_search, origin)
 
 
 def from_contact(payload: Payload) -> Contact | None:
-    """The contact of GET /contacts/{id}, without its wrapping; None if it is deleted or has no usable id."""
+    """Return the contact of GET /contacts/{id}, unwrapped; None if it is deleted or has no usable id."""
     return _contact(payload, in_contact, "contact")
 
 
 def normal_email(text: str) -> str | None:
-    """The e-mail in the form that is searched for and compared; None if no search can find it."""
+    """Return the e-mail in the form for searching and comparing; None if no search can find it."""
     email = text.strip().lower()
     name, _, host = email.partition("@")
     usable = name and host and "@" not in host and " " not in email and email.isprintable()
@@ -89,19 +87,19 @@ def normal_email(text: str) -> str | None:
 
 
 def e164(text: str) -> str | None:
-    """The phone as `+15551234567`; None where the country code would have to be guessed."""
+    """Return the phone as `+15551234567`; None where the country code would have to be guessed."""
     phone = phone_dressing.sub("", text)
     return phone if e164_form.fullmatch(phone) else None
 
 
 def digits(text: str) -> str:
-    """What is compared of a phone."""
+    """Return the digits of a phone, for comparing."""
     return not_digits.sub("", text)
 
 
 def as_time(ms: int) -> str:
-    """Ms since 1970 as HighLevel writes a time."""
-    return f"{(epoch + timedelta(milliseconds=ms)).isoformat(timespec='milliseconds')[:23]}Z"
+    """Return ms since 1970 as HighLevel writes a time."""
+    return f"{(_epoch + timedelta(milliseconds=ms)).isoformat(timespec='milliseconds')[:23]}Z"
 
 
 def _contact(payload: Payload, names: Mapping[str, str], origin: Origin) -> Contact | None:
@@ -117,18 +115,17 @@ def _contact(payload: Payload, names: Mapping[str, str], origin: Origin) -> Cont
         id=contact_id,
         location=short_text(payload.get("locationId")),
         email=email,
-        other_emails=tuple(other for other in emails if other != email)[:others_limit],
+        other_emails=tuple(other for other in emails if other != email)[:additional_limit],
         phone=phone,
-        other_phones=tuple(other for other in phones if other != phone)[:others_limit],
-        updated=moment(payload.get("dateUpdated")),
-        added=moment(payload.get("dateAdded")),
+        other_phones=tuple(other for other in phones if other != phone)[:additional_limit],
+        updated=parse_time(payload.get("dateUpdated")),
         fields=fields,
         origin=origin,
-        search_after=cursor(payload),
     )
 
 
 def short_text(value: object) -> str | None:
+    """Return the trimmed text; None if it is no text, empty or too long."""
     if not isinstance(value, str):
         return None
     text = value.strip()
@@ -136,25 +133,26 @@ def short_text(value: object) -> str | None:
 
 
 def _several(values: object, name: str) -> Iterator[str]:
-    """Texts of a list: strings in search, objects in GET (contract.md §4.1; [?] objects of phones, taken alike)."""
+    """Yield the texts of a list: strings in search, objects in GET (contract.md §4.1; [?] so are phones)."""
     for value in values if isinstance(values, list) else ():
         if text := short_text(value.get(name) if isinstance(value, dict) else value):
             yield text
 
 
-def moment(value: object) -> int | None:
+def parse_time(value: object) -> int | None:
+    """Return an ISO 8601 time as ms since 1970; None if it is unreadable or before 1970."""
     if (text := short_text(value)) is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-        since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - epoch
+        time = datetime.fromisoformat(text)
+        since = (time if time.tzinfo else time.replace(tzinfo=UTC)) - _epoch
     except (ValueError, OverflowError):
         return None
     return ms if (ms := since // timedelta(milliseconds=1)) >= 0 else None
 
 
-def cursor(payload: Payload) -> Cursor | None:
-    """What continues a search after this hit (contract.md §4.1: `searchAfter`)."""
+def cursor_after(payload: Payload) -> Cursor | None:
+    """Return the cursor that continues a search after this contact (contract.md §4.1: `searchAfter`)."""
     value = payload.get("searchAfter")
     if not isinstance(value, list) or not 0 < len(value) <= cursor_limit:
         return None

@@ -1,6 +1,6 @@
-"""HighLevel's message → ours: one shape, whatever brought it (contract.md §5.4, DESIGN §3 `lead.message.imported`).
+"""Messages of HighLevel as values, in one shape for every source (contract.md §5.4, DESIGN §3 `lead.message.imported`).
 
-Only the SMS family is kept; a type that nobody knows yet is kept as data. No field is promised: absent, null and what is
+Only the SMS family is kept; a type that no document names is kept as data. No field is promised: absent, null and values
 of another type count as unknown.
 """
 
@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from processor.highlevel.contact import id_form, moment, short_text
+from processor.highlevel.contact import id_form, parse_time, short_text
 
-body_limit: Final = 64 * 1024  # bytes as UTF-8 (DESIGN §3); a longer one is cut
+message_body_limit: Final = 64 * 1024  # bytes as UTF-8 (DESIGN §3); a longer one is cut
 attachments_limit: Final = 50
-other_families: Final = frozenset(  # contract.md §5.4 and the enum of messageType: known, and none of the SMS family
+other_families: Final = frozenset(  # contract.md §5.4 and the enum of messageType: known, and not of the SMS family
     f"TYPE_{name}"
     for name in (
         *("CALL", "EMAIL", "WEBCHAT", "VOICEMAIL", "GMB", "REVIEW", "FACEBOOK", "INSTAGRAM", "WHATSAPP", "TIKTOK"),
@@ -22,12 +22,12 @@ other_families: Final = frozenset(  # contract.md §5.4 and the enum of messageT
         "FORM_SUBMISSION",
     )
 )
-activity: Final = "TYPE_ACTIVITY_"
+activity_prefix: Final = "TYPE_ACTIVITY_"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Message:
-    """A message as one payload shows it. `sent` in ms since 1970."""
+class SmsMessage:
+    """A message as one payload shows it. `sent` is ms since 1970."""
 
     id: str
     contact: str
@@ -42,30 +42,30 @@ class Message:
     user: str | None
 
     def __repr__(self) -> str:
-        return f"Message({self.id})"  # the rest is personal
+        return f"SmsMessage({self.id})"  # the rest is personal
 
 
-def from_export(payload: Mapping[str, object], location: str) -> Message | None:
-    """A message of an export. None: another family or location, or without what it takes to tell it from others."""
-    identity, contact, sent = payload.get("id"), payload.get("contactId"), moment(payload.get("dateAdded"))
+def from_export(payload: Mapping[str, object], location: str) -> SmsMessage | None:
+    """Return a message of an export. None: it is of another family or location, or lacks its id, contact or time."""
+    identity, contact, sent = payload.get("id"), payload.get("contactId"), parse_time(payload.get("dateAdded"))
     if not (isinstance(identity, str) and id_form.fullmatch(identity)):
         return None
     if not (isinstance(contact, str) and id_form.fullmatch(contact)) or sent is None:
         return None
     if payload.get("locationId") not in (None, location):
         return None
-    kind = spelled(short_text(payload.get("messageType")))
-    if kind in other_families or (kind or "").startswith(activity):
+    kind = _type_name(short_text(payload.get("messageType")))
+    if kind in other_families or (kind or "").startswith(activity_prefix):
         return None
     attachments = payload.get("attachments")
-    urls = [url for one in attachments if (url := short_text(one))] if isinstance(attachments, list) else None
-    return Message(
+    urls = [url for item in attachments if (url := short_text(item))] if isinstance(attachments, list) else None
+    return SmsMessage(
         identity,
         contact,
         sent,
         short_text(payload.get("direction")),
         kind,
-        cut(payload.get("body")),
+        _cut_body(payload.get("body")),
         short_text(payload.get("status")),
         short_text(payload.get("conversationId")),
         None if urls is None else tuple(urls[:attachments_limit]),
@@ -74,16 +74,16 @@ def from_export(payload: Mapping[str, object], location: str) -> Message | None:
     )
 
 
-def spelled(kind: str | None) -> str | None:
-    """In HighLevel's TYPE_ spelling, which its own example and its webhooks leave out (contract.md §5.4, §9)."""
+def _type_name(kind: str | None) -> str | None:
+    """Return the type with HighLevel's TYPE_ prefix, which its example and webhooks omit (contract.md §5.4, §9)."""
     if kind is None or kind.startswith("TYPE_"):
         return kind
     return f"TYPE_{kind.upper()}"
 
 
-def cut(body: object) -> str | None:
-    """At most 64 KiB, whole characters; unknown when it is no text or holds none."""
+def _cut_body(body: object) -> str | None:
+    """Return at most 64 KiB of the text, in whole characters; None if it is no text or empty."""
     if not isinstance(body, str) or not body:
         return None
-    said = body.encode("utf-8", "replace")
-    return said[:body_limit].decode("utf-8", "ignore") or None
+    encoded = body.encode("utf-8", "replace")
+    return encoded[:message_body_limit].decode("utf-8", "ignore") or None

@@ -16,7 +16,7 @@ import orjson
 
 from processor.engine.ports import Clock
 from processor.highlevel.requests import Call, ExportMessages, HttpRequest, ListContacts, http_request
-from processor.highlevel.responses import Lost, Response, Throttled, Unauthorized, Unsent, parse
+from processor.highlevel.responses import Lost, Response, Throttled, Unauthorized, Unsent, parse_response
 
 from .conversations import Conversations
 from .loop import Process, VirtualLoop, settle, start_ms
@@ -342,7 +342,7 @@ class Api:
         loop.after(out, arrives)
 
     def _parse(self, call: Call, status: int, headers: Mapping[str, str], body: bytes, token: str) -> Response:
-        answer = parse(call, status, headers, body, self.clock.now())
+        answer = parse_response(call, status, headers, body, self.clock.now())
         return replace(answer, token=token) if isinstance(answer.outcome, Unauthorized) else answer
 
     def _alive(self) -> None:

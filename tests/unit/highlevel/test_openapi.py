@@ -1,4 +1,4 @@
-"""Our requests and our reading of answers against HighLevel's OpenAPI documents, which lie beside the repository."""
+"""Requests and responses against HighLevel's OpenAPI documents, which lie beside the repository."""
 
 import json
 import re
@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from processor.highlevel.requests import Call, ExportMessages, GetContact, Search, http_request
-from processor.highlevel.responses import Exported, Found, Outcome, Refused, Unauthorized, parse
+from processor.highlevel.requests import Call, ExportMessages, GetContact, Question, QuestionKind, Search, http_request
+from processor.highlevel.responses import Exported, Found, Refused, ResponseOutcome, Unauthorized, parse_response
 from processor.ratelimit.budget import Permit
 
 folder = Path(__file__).parents[3] / ".." / "shared" / "highlevel" / "openapi"
@@ -31,7 +31,7 @@ registry: Registry[Any] = Registry().with_resources(
     (root + name, DRAFT202012.create_resource(document)) for name, document in documents.items()
 )
 permit = Permit("502goXVW3lIExEQPOnd3", 0, 0, 2_000)
-search = Call(permit, Search("502goXVW3lIExEQPOnd3", (("email", "john@example.com"),)), ())
+search = Call(permit, Search("502goXVW3lIExEQPOnd3", (Question(QuestionKind.EMAIL, "john@example.com"),)), ())
 export = Call(
     permit, ExportMessages("502goXVW3lIExEQPOnd3", "ve9EPM428h8vShlRW1KT", since=1_700_000_000_000, cursor="eyJ9"), ()
 )
@@ -44,15 +44,15 @@ def validate(name: str, schema: str, value: object) -> None:
 
 
 def example(name: str, schema: str) -> dict[str, Any]:
-    """An object of the schema's own examples, kept where they fit their own types."""
+    """Return an object of the schema's own examples, without those that don't fit their own types."""
     properties = documents[name]["components"]["schemas"][schema]["properties"]
-    given = {field: about["example"] for field, about in properties.items() if "example" in about}
-    fits = {field: Draft202012Validator(properties[field]).is_valid(value) for field, value in given.items()}
-    return {field: value for field, value in given.items() if fits[field]}
+    examples = {field: about["example"] for field, about in properties.items() if "example" in about}
+    fits = {field: Draft202012Validator(properties[field]).is_valid(value) for field, value in examples.items()}
+    return {field: value for field, value in examples.items() if fits[field]}
 
 
 def operation(method: str, path: str) -> tuple[dict[str, Any], list[str]]:
-    """The operation that a path belongs to, and the values of its path parameters."""
+    """Return the operation that a path belongs to, and the values of its path parameters."""
     paths = documents["v2/contacts.json"]["paths"] | documents["v2/conversations.json"]["paths"]
     for template, operations in paths.items():
         form = re.sub(r"\\\{\w+\\\}", "([^/?#]+)", re.escape(template))
@@ -67,9 +67,9 @@ def operation(method: str, path: str) -> tuple[dict[str, Any], list[str]]:
 )
 def test_a_request_is_an_operation_of_highlevels(call: Call, operation_id: str, values: list[str]) -> None:
     """Its method and path exist, its version is one of the enum, and nothing that is required is missing."""
-    asked = request(call.request)
+    asked = http_request(call.request)
     found, in_path = operation(asked.method, asked.path)
-    required = {(one["in"], one["name"]): one["schema"] for one in found["parameters"] if one["required"]}
+    required = {(field["in"], field["name"]): field["schema"] for field in found["parameters"] if field["required"]}
 
     assert (operation_id, values) == (found["operationId"], in_path)
     assert asked.version in required.pop(("header", "Version"))["enum"]
@@ -79,8 +79,8 @@ def test_a_request_is_an_operation_of_highlevels(call: Call, operation_id: str, 
 
 
 def test_the_body_of_a_search_fits() -> None:
-    """The schema is an empty object: all there is to be wrong is that it isn't one."""
-    validate("v2/contacts.json", "SearchBodyV2DTO", request(search.what).body)
+    """The schema is an empty object: only another type than an object would fail."""
+    validate("v2/contacts.json", "SearchBodyV2DTO", http_request(search.request).body)
 
 
 def test_a_typed_reply_of_a_search_is_read() -> None:
@@ -88,10 +88,10 @@ def test_a_typed_reply_of_a_search_is_read() -> None:
     reply = {"contacts": [contact], "total": 1}
     validate("history/contacts-search-2025-08-26.json", "SearchContactSuccessResponseDto", reply)
 
-    said = outcome(search, 200, reply)
+    result = outcome(search, 200, reply)
 
-    assert isinstance(said, Found)
-    (read,) = said.contacts
+    assert isinstance(result, Found)
+    (read,) = result.contacts
     assert ("102goXVW3lIExEQPOnd3", "502goXVW3lIExEQPOnd3", "john@example.com") == (read.id, read.location, read.email)
     assert ("jane@example.com",) == read.other_emails
     assert ("123456789", "987654321") == read.other_phones
@@ -113,10 +113,10 @@ def test_a_typed_reply_of_a_get_is_read() -> None:
     validate("v2/contacts.json", "ContactsByIdSuccessfulResponseDto", {"contact": contact})
     its = Call(permit, GetContact(contact["locationId"], contact["id"]), ())
 
-    said = outcome(its, 200, {"contact": contact})
+    result = outcome(its, 200, {"contact": contact})
 
-    assert isinstance(said, Found)
-    (read,) = said.contacts
+    assert isinstance(result, Found)
+    (read,) = result.contacts
     assert {
         "email": "rubika@deos.com",
         "phone": "+18832327657",
@@ -141,27 +141,27 @@ def test_a_typed_reply_of_a_get_is_read() -> None:
         (422, "UnprocessableDTO", Refused(422)),
     ],
 )
-def test_an_error_is_read(status: int, schema: str, expected: Outcome) -> None:
+def test_an_error_is_read(status: int, schema: str, expected: ResponseOutcome) -> None:
     reply = example("common/common-schemas.json", schema)
     validate("common/common-schemas.json", schema, reply)
 
     assert expected == outcome(get, status, reply)
 
 
-def outcome(call: Call, status: int, reply: object) -> Outcome:
-    return parse(call, status, {}, orjson.dumps(reply), 0).outcome
+def outcome(call: Call, status: int, reply: object) -> ResponseOutcome:
+    return parse_response(call, status, {}, orjson.dumps(reply), 0).outcome
 
 
 def test_an_export_is_an_operation_of_highlevels() -> None:
     """Its query holds what is required, and nothing that isn't one of the parameters, in their forms."""
-    asked = request(export.what)
+    asked = http_request(export.request)
     found, _ = operation(asked.method, asked.path)
-    parameters = {one["name"]: one for one in found["parameters"] if one["in"] == "query"}
-    [version] = [one for one in found["parameters"] if one["in"] == "header"]
+    parameters = {field["name"]: field for field in found["parameters"] if field["in"] == "query"}
+    [version] = [field for field in found["parameters"] if field["in"] == "header"]
 
     assert found["operationId"] == "export-messages-by-location"
     assert asked.version in version["schema"]["enum"]
-    assert {name for name, one in parameters.items() if one["required"]} <= asked.query.keys() <= parameters.keys()
+    assert {name for name, field in parameters.items() if field["required"]} <= asked.query.keys() <= parameters.keys()
     for name, value in asked.query.items():
         schema = parameters[name]["schema"]
         Draft202012Validator(schema).validate(int(value) if schema["type"] == "number" else value)
@@ -180,7 +180,9 @@ def test_a_typed_reply_of_an_export_is_read() -> None:
     validate("v2/conversations.json", "GetMessageResponseDto", message)
     reply = {"messages": [message], "total": 1, "nextCursor": None}
     validate("v2/conversations.json", "ExportMessagesResponseDto", {"messages": [message], "total": 1})
-    said = parse(export, 200, {}, orjson.dumps(reply), 0).outcome
+    result = parse_response(export, 200, {}, orjson.dumps(reply), 0).outcome
 
-    assert isinstance(said, Exported)
-    assert [(one.id, one.type, one.body) for one in said.messages] == [(message["id"], "TYPE_SMS", message["body"])]
+    assert isinstance(result, Exported)
+    assert [(read.id, read.type, read.body) for read in result.messages] == [
+        (message["id"], "TYPE_SMS", message["body"])
+    ]

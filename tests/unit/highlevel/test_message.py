@@ -1,4 +1,4 @@
-"""HighLevel's message → ours: whatever a payload holds, one shape, and nothing that isn't SMS."""
+"""Messages of HighLevel as values: one shape for every payload, and only SMS."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.highlevel.message import Message, body_limit, from_export
+from processor.highlevel.message import SmsMessage, from_export, message_body_limit
 
 payload: dict[str, Any] = {
     "id": "m-1",
@@ -26,12 +26,12 @@ payload: dict[str, Any] = {
 }
 
 
-def read(**changes: Any) -> Message | None:
+def read(**changes: Any) -> SmsMessage | None:
     return from_export({name: value for name, value in {**payload, **changes}.items() if value is not ...}, "loc-1")
 
 
 def test_a_whole_message() -> None:
-    assert read() == Message(
+    assert read() == SmsMessage(
         "m-1",
         "c-1",
         1_711_563_229_250,
@@ -47,7 +47,7 @@ def test_a_whole_message() -> None:
 
 
 @pytest.mark.parametrize("absent", ["body", "status", "direction", "attachments", "source", "userId", "conversationId"])
-def test_what_is_absent_or_no_text_is_unknown(absent: str) -> None:
+def test_an_absent_value_or_one_that_is_no_text_is_unknown(absent: str) -> None:
     names = {"userId": "user", "conversationId": "conversation"}
     values: list[Any] = [..., None, "", 7, {}]
     for value in values:
@@ -58,26 +58,26 @@ def test_what_is_absent_or_no_text_is_unknown(absent: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("value", "kind"),
     [
         ("SMS", "TYPE_SMS"),
         ("TYPE_CAMPAIGN_SMS", "TYPE_CAMPAIGN_SMS"),
         ("TYPE_SMS_REACTION", "TYPE_SMS_REACTION"),
         ("TYPE_RCS", "TYPE_RCS"),
-        ("TYPE_NOBODY_KNOWS", "TYPE_NOBODY_KNOWS"),
+        ("TYPE_UNKNOWN", "TYPE_UNKNOWN"),
         (..., None),
     ],
 )
-def test_all_of_the_sms_family_and_unknown_types_are_kept(said: Any, kind: str | None) -> None:
-    found = read(messageType=said)
+def test_all_of_the_sms_family_and_unknown_types_are_kept(value: Any, kind: str | None) -> None:
+    found = read(messageType=value)
 
     assert found is not None
     assert found.type == kind
 
 
-@pytest.mark.parametrize("said", ["TYPE_CALL", "TYPE_EMAIL", "Email", "TYPE_ACTIVITY_CONTACT", "TYPE_WHATSAPP"])
-def test_other_families_are_not(said: str) -> None:
-    assert read(messageType=said) is None
+@pytest.mark.parametrize("value", ["TYPE_CALL", "TYPE_EMAIL", "Email", "TYPE_ACTIVITY_CONTACT", "TYPE_WHATSAPP"])
+def test_other_families_are_dropped(value: str) -> None:
+    assert read(messageType=value) is None
 
 
 @pytest.mark.parametrize(
@@ -91,19 +91,19 @@ def test_other_families_are_not(said: str) -> None:
         {"locationId": "loc-2"},
     ],
 )
-def test_what_cannot_be_told_from_others_is_dropped(flaw: dict[str, Any]) -> None:
+def test_a_message_without_id_contact_or_time_is_dropped(flaw: dict[str, Any]) -> None:
     assert read(**flaw) is None
 
 
 def test_a_longer_body_is_cut_between_characters() -> None:
-    found = read(body="ä" * body_limit)
+    found = read(body="ä" * message_body_limit)
 
     assert found is not None
-    assert found.body == "ä" * (body_limit // 2)
+    assert found.body == "ä" * (message_body_limit // 2)
 
 
 def test_nothing_personal_shows_in_a_repr() -> None:
-    assert repr(read()) == "Message(m-1)"
+    assert repr(read()) == "SmsMessage(m-1)"
 
 
 @pytest.mark.slow
