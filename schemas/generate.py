@@ -1,4 +1,4 @@
-"""What others read of the contract, made from its models and topics: `python -m schemas.generate schemas/`."""
+"""Write the contract's schemas and its table of topics: `python -m schemas.generate schemas/`."""
 
 import json
 import sys
@@ -9,17 +9,18 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema
 
 from processor.events.cloudevents import SCHEMAS
-from processor.events.contract import EVENT_ID_MAX, EVENTS, SERVED, Input
+from processor.events.contract import EVENTS, SERVED, InputData
+from processor.events.fields import EVENT_ID_MAX
 from processor.topics import DEFAULT_PARTITIONS, TOPICS
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-KEPT_OUTSIDE: Final = ("description", "default")  # of an optional field, whatever its value may be
+KEPT_OUTSIDE: Final = ("description", "default")  # they hold for every value of an optional field
 
 Schema = dict[str, Any]  # JSON
 
 
 class Generate(GenerateJsonSchema):
-    """As pydantic does, without titles, and with what inputs call unknown: null and "" for every optional field."""
+    """Generate schemas as pydantic does, but without titles, and with null and "" for every optional field of an input."""
 
     def field_title_should_be_set(self, schema: object) -> bool:
         return False
@@ -27,32 +28,33 @@ class Generate(GenerateJsonSchema):
     def model_schema(self, schema: Any) -> Schema:  # pydantic's own description of a model
         made = super().model_schema(schema)
         del made["title"]
-        if issubclass(schema["cls"], Input):
-            needed = made["required"]
-            fields = made["properties"]
-            made["properties"] = {name: said if name in needed else optional(said) for name, said in fields.items()}
+        if issubclass(schema["cls"], InputData):
+            required, fields = made["required"], made["properties"]
+            made["properties"] = {
+                name: field if name in required else optional(field) for name, field in fields.items()
+            }
         return made
 
 
 def optional(field: Schema) -> Schema:
-    """The schema of a field of an input that may also be null or ""."""
+    """Return the schema of an input's field that may also be null or ""."""
     outside = {name: field[name] for name in KEPT_OUTSIDE if field.get(name) is not None}
-    inside = {name: said for name, said in field.items() if name not in KEPT_OUTSIDE}
+    inside = {name: value for name, value in field.items() if name not in KEPT_OUTSIDE}
     if "anyOf" in inside:
-        [inside] = [one for one in inside["anyOf"] if one.get("type") != "null"]
+        [inside] = [schema for schema in inside["anyOf"] if schema.get("type") != "null"]
     if inside.keys() == {"type", "maxLength"}:  # a text: it may be empty anyway
         return {"type": ["string", "null"], "maxLength": inside["maxLength"]} | outside
     return {"anyOf": [inside, {"type": "null"}, {"const": ""}]} | outside
 
 
 def event_schema(kind: str) -> Schema:
-    """The JSON Schema of an event's `data`."""
+    """Return the JSON Schema of an event's `data`."""
     made = EVENTS[kind].model_json_schema(schema_generator=Generate)
     return {"$schema": DIALECT, "$id": SCHEMAS[kind], "title": kind} | made
 
 
 def envelope_schema() -> Schema:
-    """Of the whole event, as read: what Hydrant doesn't look at is described, not constrained."""
+    """Return the JSON Schema of a whole event as it is read. It constrains only what Hydrant looks at."""
     attribute = {"type": "string", "minLength": 1}
     return {
         "$schema": DIALECT,
@@ -63,7 +65,7 @@ def envelope_schema() -> Schema:
         "properties": {
             "specversion": {"const": "1.0"},
             "id": attribute | {"maxLength": EVENT_ID_MAX, "description": "Unique per source."},
-            "source": attribute | {"description": "Who says so: hydrant/{location} for events of ours."},
+            "source": attribute | {"description": "The publisher; hydrant/{location} for events of ours."},
             "type": attribute | {"examples": list(EVENTS)},
             "time": {"description": "RFC 3339. Written, not looked at when read."},
             "subject": {"description": "Lead or request id. Written, not looked at when read."},
@@ -77,7 +79,7 @@ def envelope_schema() -> Schema:
 
 
 def topics() -> Schema:
-    """The table of topics; `served`: the inputs that this version acts on."""
+    """Return the table of topics. `served` are the inputs that this version acts on."""
     return {
         "key": "location id; its partition by Kafka's default partitioner (murmur2) is the location's home",
         "partitions": f"the same number for all topics, final once created; {DEFAULT_PARTITIONS} by default",
@@ -95,7 +97,7 @@ def topics() -> Schema:
 
 
 def published() -> Mapping[str, str]:
-    """Path below the schemas' folder → content."""
+    """Return the content of each file by its path below the schemas' folder."""
     documents = {f"events/{kind}.schema.json": event_schema(kind) for kind in EVENTS}
     documents |= {"envelope.schema.json": envelope_schema(), "topics.json": topics()}
     return {path: json.dumps(document, indent=2, ensure_ascii=False) + "\n" for path, document in documents.items()}

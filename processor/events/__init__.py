@@ -1,1 +1,1 @@
-"""The published contract: `contract` the data of every event, `wire` bytes ↔ event, `schemas` what others read."""
+"""The published contract: `contract` and `outputs` the data of every event, `fields` its scalars, `cloudevents` bytes ↔ event."""

@@ -1,4 +1,4 @@
-"""Bytes ↔ event, or what is wrong with them. Whatever the bytes, nothing here raises, and no reason tells a value.
+"""Bytes ↔ event. Whatever the bytes, `decode` doesn't raise, and no reason shows a value.
 
 CloudEvents 1.0 as JSON: structured and binary mode are read, structured mode is written (DESIGN §2, §3).
 """
@@ -14,7 +14,6 @@ import orjson
 from pydantic import ValidationError
 
 from processor.events.contract import (
-    EVENT_ID_MAX,
     EVENTS,
     INPUTS,
     SERVED,
@@ -23,18 +22,18 @@ from processor.events.contract import (
     SyncLeadRequested,
     SyncLocationRequested,
 )
-from processor.events.fields import ID_PATTERN, rfc3339
+from processor.events.fields import EVENT_ID_MAX, ID_PATTERN, rfc3339
 
 VALUE_MAX: Final = 1024 * 1024  # bytes
-ROUTING_MAX: Final = 64 * 1024  # bytes of key and headers: with them a buried value still fits a message of 2 MiB
-FLAWS_MAX: Final = 3  # named in a detail
+ROUTING_MAX: Final = 64 * 1024  # bytes of key and headers: with them a dead letter still fits a message of 2 MiB
+FLAWS_MAX: Final = 3  # flaws that a detail names
 
 SCHEMAS: Final[Mapping[str, str]] = {kind: f"urn:hydrant:schema:{kind}" for kind in EVENTS}
 REQUESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "sync.lead.requested": ("request_id", "location_id", "lead_id"),
     "sync.location.requested": ("request_id", "location_id"),
     "sync.backfill.requested": ("request_id",),
-}  # the ids it takes to answer it; a cancel is no question
+}  # the ids that an answer needs; a cancel gets no answer
 FLAWS: Final[Mapping[str, str]] = {
     "missing": "missing",
     "string_type": "not a string",
@@ -50,14 +49,14 @@ FLAWS: Final[Mapping[str, str]] = {
     "dict_type": "not an object",
     "list_type": "not an array",
     "value_error": "{error}",
-}  # by pydantic's error type; ours are the value errors
+}  # by pydantic's error type; the value errors are ours
 
 is_id: Final = re.compile(ID_PATTERN.removesuffix("$")).fullmatch  # Python's $ would let a newline pass
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as it came from the log. What is personal in it shows in no repr, so in no log and no traceback."""
+    """A record of a topic. Nothing personal shows in its repr, and so in no log and no traceback."""
 
     topic: str  # without prefix
     partition: int
@@ -70,18 +69,18 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An input that this version acts on."""
+    """An event is a valid input that this version acts on."""
 
     id: str
     type: str
     data: Served = field(repr=False)
     record: Record
-    changes_end: int | None = None  # of a request: next offset of lead.changes as of its arrival
+    changes_end: int | None = None  # of a request: the next offset of lead.changes when it arrived
 
 
 @dataclass(frozen=True, slots=True)
 class RequestIds:
-    """What it takes to answer a request. No lead: a job; no location either: a backfill."""
+    """An answer to a request needs these ids. A job has no lead, a backfill no location either."""
 
     request_id: str
     location_id: str | None
@@ -91,51 +90,51 @@ class RequestIds:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """What no retry cures. `reason` is a code of DESIGN §2, `detail` says which field and why, never its value."""
+    """A record that no retry cures. `reason` is a code of DESIGN §2; `detail` names the field and why, never its value."""
 
     reason: str
     detail: str
     record: Record
-    request: RequestIds | None  # answered though it is buried
+    request: RequestIds | None  # answered although it is dead-lettered
 
 
 class NotJson(ValueError):
-    """Bury it; the text says why, and no value."""
+    """The record must be dead-lettered. The text says why, without a value."""
 
 
 def decode(record: Record) -> Event | Malformed | None:
-    """The event of a record of an input topic; None for a null value, which is skipped."""
+    """Return the event of an input topic's record, or why it is malformed. None: a null value, which is skipped."""
     value = record.value
     if value is None:
         return None
     if len(value) > VALUE_MAX:
         return Malformed("too_large", f"value: more than {VALUE_MAX:,} bytes", record, None)
-    if routing_bytes(record) > ROUTING_MAX:
+    if _routing_bytes(record) > ROUTING_MAX:
         return Malformed("too_large", f"key and headers: more than {ROUTING_MAX:,} bytes", record, None)
     try:
-        document = parse(value)
+        document = _strict_json(value)
     except NotJson as error:
         return Malformed("not_json", f"value: {error}", record, None)
-    attributes: Mapping[str, Any] | None = binary(record.headers) if record.headers else None
+    attributes: Mapping[str, Any] | None = _binary_attributes(record.headers) if record.headers else None
     data = document
     if attributes is None:
         if not isinstance(document, dict):
             return Malformed("not_cloudevent", "value: not an object", record, None)
         attributes, data = document, document.get("data")
     if flaw := envelope_flaw(attributes, data):
-        return Malformed(*flaw, record, ids_of(attributes.get("type"), data, attributes.get("id")))
+        return Malformed(*flaw, record, _readable_ids(attributes.get("type"), data, attributes.get("id")))
     kind, event_id = attributes["type"], attributes["id"]
     try:
         return Event(event_id, kind, SERVED[kind].__pydantic_validator__.validate_python(data), record)
     except ValidationError as error:
-        detail = f"{kind}: {data_flaws(error)}"
-    return Malformed("invalid_field", detail, record, ids_of(kind, data, event_id))
+        detail = f"{kind}: {_data_flaws(error)}"
+    return Malformed("invalid_field", detail, record, _readable_ids(kind, data, event_id))
 
 
 def encode(
     type: str, data: Mapping[str, object], *, id: str, source: str, subject: str, location: str, time_ms: int
 ) -> bytes:
-    """The value of a record: an event of ours, in structured mode. KeyError on a type that isn't in the contract."""
+    """Return an event of ours as a record's value, in structured mode. Raise KeyError for a type outside the contract."""
     return orjson.dumps(
         {
             "specversion": "1.0",
@@ -155,19 +154,19 @@ def encode(
 def dead_letter(
     malformed: Malformed, full_topic: str, time_ms: int
 ) -> tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]:
-    """Key, value and headers of its dead letter.
+    """Return key, value and headers of a record's dead letter.
 
-    The record as it came, so that it can be replayed; of its headers those of ours give way to the reason. Of what is
-    too large only size and digest are kept.
+    It is the record as it came, so that it can be replayed; only its `hydrant-` headers are replaced by the reason. Of
+    a value that is too large, only size and digest are kept.
     """
     record = malformed.record
     key, value = record.key, record.value
-    kept = [(name, said) for name, said in record.headers if not name.startswith("hydrant-")]
+    kept = [(name, content) for name, content in record.headers if not name.startswith("hydrant-")]
     if malformed.reason == "too_large":
         value = orjson.dumps({"size": len(value or b""), "sha256": hashlib.sha256(value or b"").hexdigest()})
-        if routing_bytes(record) > ROUTING_MAX:
+        if _routing_bytes(record) > ROUTING_MAX:
             key, kept = None, []
-    why = {
+    added = {
         "reason": malformed.reason,
         "detail": malformed.detail,
         "topic": full_topic,
@@ -175,11 +174,11 @@ def dead_letter(
         "offset": record.offset,
         "time": rfc3339(time_ms),
     }
-    return key, value, (*kept, *((f"hydrant-{name}", str(said).encode()) for name, said in why.items()))
+    return key, value, (*kept, *((f"hydrant-{name}", str(content).encode()) for name, content in added.items()))
 
 
 def request_ids(event: Event) -> RequestIds | None:
-    """Whom to answer should the event have to be buried; None when it asks nothing."""
+    """Return the ids to answer an event that is dead-lettered after all; None if it is no request."""
     data = event.data
     match data:
         case SyncLeadRequested():
@@ -191,40 +190,40 @@ def request_ids(event: Event) -> RequestIds | None:
     return None
 
 
-def parse(value: bytes) -> Any:  # JSON is untyped
-    """Strict JSON: no NaN, no name given twice in an object, no deeper than 250 or so. Raises NotJson."""
+def _strict_json(value: bytes) -> Any:  # JSON is untyped
+    """Return a strict JSON document: without NaN, repeated names or more than about 250 levels. Raise NotJson."""
     try:
         document = orjson.loads(value)
     except ValueError:
         raise NotJson("not JSON in UTF-8") from None
     try:
-        colons = orjson.dumps(document).count(b":")  # one a member, and those within strings
+        colons = orjson.dumps(document).count(b":")  # one for each member, and those in strings
     except TypeError:
         raise NotJson("nested too deeply") from None
     if colons != value.count(b":") or b"\\u003" in value:  # a member was lost, or a colon is escaped
         try:
-            json.loads(value, object_pairs_hook=unique, parse_int=len)  # no digits are too many to count
+            json.loads(value, object_pairs_hook=_refuse_repeated, parse_int=len)  # int() would refuse very many digits
         except NotJson:
             raise NotJson("a name is given twice in an object") from None
     return document
 
 
-def unique(members: list[tuple[str, Any]]) -> None:
+def _refuse_repeated(members: list[tuple[str, Any]]) -> None:
     if len({name for name, _ in members}) < len(members):
         raise NotJson
 
 
-def binary(headers: Sequence[tuple[str, bytes]]) -> Mapping[str, Any] | None:
-    """The attributes of an event in binary mode; None for structured mode, which may repeat them in headers."""
-    said = dict(headers)
-    if "ce_specversion" not in said:
+def _binary_attributes(headers: Sequence[tuple[str, bytes]]) -> Mapping[str, Any] | None:
+    """Return the attributes of an event in binary mode; None in structured mode, which may repeat them in headers."""
+    by_name = dict(headers)
+    if "ce_specversion" not in by_name:
         return None
-    if (said.get("content-type") or b"").lower().startswith(b"application/cloudevents"):
+    if (by_name.get("content-type") or b"").lower().startswith(b"application/cloudevents"):
         return None
-    return {name[3:]: text(value) for name, value in said.items() if name.startswith("ce_")}
+    return {name[3:]: _text(value) for name, value in by_name.items() if name.startswith("ce_")}
 
 
-def text(value: bytes | None) -> str | None:
+def _text(value: bytes | None) -> str | None:
     try:
         return value.decode() if value is not None else None
     except UnicodeDecodeError:
@@ -232,16 +231,16 @@ def text(value: bytes | None) -> str | None:
 
 
 def envelope_flaw(attributes: Mapping[str, Any], data: object) -> tuple[str, str] | None:
-    """Why this is no event that this version acts on, whatever its data: reason and detail."""
+    """Return reason and detail if the envelope makes it no event that this version acts on, whatever its data."""
     if attributes.get("specversion") != "1.0":
         return "not_cloudevent", "specversion: not 1.0"
     for name in ("id", "source", "type"):
-        if not isinstance(said := attributes.get(name), str) or not said:
+        if not isinstance(value := attributes.get(name), str) or not value:
             return "not_cloudevent", f"{name}: missing, empty or not a string"
     kind = attributes["type"]
     if kind not in SERVED:
         if kind not in EVENTS:
-            return "unknown_type", "type: not one of the contract"  # it may say anything, so it isn't told
+            return "unknown_type", "type: not one of the contract"  # it may hold anything, so it isn't shown
         return "unknown_type", f"{kind}: {'not served by this version' if kind in INPUTS else 'not an input'}"
     if len(attributes["id"]) > EVENT_ID_MAX:
         return "invalid_field", f"{kind}: id: longer than {EVENT_ID_MAX} characters"
@@ -250,27 +249,27 @@ def envelope_flaw(attributes: Mapping[str, Any], data: object) -> tuple[str, str
     return None
 
 
-def data_flaws(error: ValidationError) -> str:
-    """Which fields are wrong and why. Names are the models' own, reasons ours: nothing of the input."""
-    said = []
+def _data_flaws(error: ValidationError) -> str:
+    """Return the fields that are wrong and why. Names are the models', reasons ours: nothing comes from the input."""
+    flaws = []
     for flaw in error.errors(include_url=False, include_input=False)[:FLAWS_MAX]:
         why = FLAWS.get(flaw["type"], flaw["type"]).format_map(flaw.get("ctx", {}))
-        said.append(": ".join([".".join(map(str, flaw["loc"])), why] if flaw["loc"] else [why]))
-    return "; ".join(said)
+        flaws.append(": ".join([".".join(map(str, flaw["loc"])), why] if flaw["loc"] else [why]))
+    return "; ".join(flaws)
 
 
-def ids_of(kind: object, data: object, event_id: object) -> RequestIds | None:
-    """Whom to answer, as far as it can be read."""
-    wanted = REQUESTS.get(kind) if isinstance(kind, str) else None
-    if wanted is None or not isinstance(data, dict):
+def _readable_ids(kind: object, data: object, event_id: object) -> RequestIds | None:
+    """Return the ids to answer a malformed request; None if it is none or they can't be read."""
+    names = REQUESTS.get(kind) if isinstance(kind, str) else None
+    if names is None or not isinstance(data, dict):
         return None
-    ids = {name: said for name in wanted if isinstance(said := data.get(name), str) and is_id(said)}
-    if len(ids) < len(wanted):
+    ids = {name: value for name in names if isinstance(value := data.get(name), str) and is_id(value)}
+    if len(ids) < len(names):
         return None
-    known = event_id if isinstance(event_id, str) and 0 < len(event_id) <= EVENT_ID_MAX else None
-    return RequestIds(ids["request_id"], ids.get("location_id"), ids.get("lead_id"), known)
+    readable = event_id if isinstance(event_id, str) and 0 < len(event_id) <= EVENT_ID_MAX else None
+    return RequestIds(ids["request_id"], ids.get("location_id"), ids.get("lead_id"), readable)
 
 
-def routing_bytes(record: Record) -> int:
+def _routing_bytes(record: Record) -> int:
     headers = sum(len(name) + len(value or b"") for name, value in record.headers) if record.headers else 0
     return len(record.key or b"") + headers

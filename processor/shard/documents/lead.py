@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Self
 
-from processor.events.contract import HYDRATABLE
+from processor.events.fields import HYDRATABLE
 from processor.highlevel.contact import Contact, digits, e164, normal_email
 from processor.highlevel.requests import Question, QuestionKind
 from processor.ratelimit.budget import Lane

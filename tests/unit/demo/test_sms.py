@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from processor.events.contract import LeadMessageImported
+from processor.events.outputs import LeadMessageImported
 from processor.sandbox.directory import Directory
 from processor.sandbox.json_values import parse_time_ms
 from processor.sandbox.message_export import export_page, parse_export

@@ -1,4 +1,4 @@
-"""Bytes ↔ event. Whatever comes in, nothing raises and no reason tells a value."""
+"""Bytes ↔ event. No bytes make `decode` raise, and no reason shows a value."""
 
 import hashlib
 from dataclasses import replace
@@ -9,8 +9,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from processor.events import cloudevents as wire
-from processor.events.cloudevents import Event, Malformed, Record, RequestIds, dead_letter, decode, encode, request_ids
+from processor.events.cloudevents import (
+    ROUTING_MAX,
+    VALUE_MAX,
+    Event,
+    Malformed,
+    Record,
+    RequestIds,
+    dead_letter,
+    decode,
+    encode,
+    request_ids,
+)
 from processor.events.contract import LeadChanged
 
 Json = dict[str, Any]
@@ -21,8 +31,8 @@ time_ms = 1_769_848_200_000
 
 
 def event(kind: str = "lead.changed", data: object = lead, **attributes: object) -> Json:
-    said = {"specversion": "1.0", "id": "event-1", "source": "crm", "type": kind, "data": data} | attributes
-    return {name: value for name, value in said.items() if value is not ...}
+    envelope = {"specversion": "1.0", "id": "event-1", "source": "crm", "type": kind, "data": data} | attributes
+    return {name: value for name, value in envelope.items() if value is not ...}
 
 
 def record(value: bytes | Json | None, *headers: tuple[str, bytes], topic: str = "lead.changes") -> Record:
@@ -30,7 +40,7 @@ def record(value: bytes | Json | None, *headers: tuple[str, bytes], topic: str =
     return Record(topic, 3, 17, time_ms, b"location-1", content, headers)
 
 
-def binary(kind: bytes = b"lead.changed") -> tuple[tuple[str, bytes], ...]:
+def binary_headers(kind: bytes = b"lead.changed") -> tuple[tuple[str, bytes], ...]:
     return (("ce_specversion", b"1.0"), ("ce_id", b"event-1"), ("ce_source", b"crm"), ("ce_type", kind))
 
 
@@ -52,29 +62,29 @@ def test_an_event_in_structured_mode() -> None:
 
 
 def test_an_event_in_binary_mode() -> None:
-    came = record(lead, *binary(), ("content-type", b"application/json"))
+    came = record(lead, *binary_headers(), ("content-type", b"application/json"))
 
     assert decode(came) == Event("event-1", "lead.changed", LeadChanged.model_validate(lead), came)
 
 
 def test_structured_mode_may_repeat_its_attributes_in_headers() -> None:
-    """As the Kafka binding of CloudEvents allows (§3.3.3)."""
-    came = record(event(), *binary(), ("content-type", b"Application/CloudEvents+JSON; charset=UTF-8"))
+    """The Kafka binding of CloudEvents allows that (§3.3.3)."""
+    came = record(event(), *binary_headers(), ("content-type", b"Application/CloudEvents+JSON; charset=UTF-8"))
 
     assert isinstance(decode(came), Event)
 
 
-def test_headers_of_others_say_nothing() -> None:
+def test_headers_of_other_tools_are_ignored() -> None:
     """Debezium adds the outbox row's id, tracers add theirs."""
     assert isinstance(decode(record(event(), ("id", b"row-1"), ("traceparent", b"00-1-1-01"))), Event)
 
 
 def test_null_values_are_skipped() -> None:
     assert decode(record(None)) is None
-    assert decode(record(None, *binary())) is None
+    assert decode(record(None, *binary_headers())) is None
 
 
-def test_a_known_type_on_another_input_topic_is_taken_as_it_is() -> None:
+def test_a_known_type_on_another_input_topic_is_read() -> None:
     assert isinstance(decode(record(event(), topic="sync.requests")), Event)
 
 
@@ -92,12 +102,12 @@ def test_a_known_type_on_another_input_topic_is_taken_as_it_is() -> None:
         b"{}{}",
     ],
 )
-def test_what_is_not_json_is_told_so(value: bytes) -> None:
+def test_a_value_that_is_not_json_is_malformed(value: bytes) -> None:
     assert reason(record(value)) == ("not_json", "value: not JSON in UTF-8")
 
 
-def test_json_that_is_nested_too_deeply_is_none() -> None:
-    """What is decoded can be written again, by anyone."""
+def test_json_that_is_nested_too_deeply_is_malformed() -> None:
+    """Any reader can write again what it has decoded."""
     deep = b'{"specversion":"1.0","id":"event-1","source":"crm","type":"lead.changed","data":%s}'
 
     assert reason(record(deep % (b"[" * 500 + b"]" * 500))) == ("not_json", "value: nested too deeply")
@@ -114,8 +124,8 @@ def test_json_that_is_nested_too_deeply_is_none() -> None:
         b'"city":{"x":1,"y":2},"city":"","revision":7',
     ],
 )
-def test_a_name_given_twice_is_no_json(twice: bytes) -> None:
-    """Its readers would not agree on what it says."""
+def test_a_name_given_twice_is_malformed(twice: bytes) -> None:
+    """Its readers would not agree on its value."""
     value = orjson.dumps(event(data={})).replace(b'"data":{}', b'"data":{"location_id":"a","lead_id":"b",%s}' % twice)
 
     assert reason(record(value)) == ("not_json", "value: a name is given twice in an object")
@@ -136,7 +146,7 @@ def test_many_digits_are_a_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("value", "why"),
     [
         (event(specversion=...), ("not_cloudevent", "specversion: not 1.0")),
         (event(specversion="0.3"), ("not_cloudevent", "specversion: not 1.0")),
@@ -186,8 +196,8 @@ def test_many_digits_are_a_number() -> None:
         ),
     ],
 )
-def test_a_reason_says_where_and_what(said: Json, why: tuple[str, str]) -> None:
-    assert reason(record(said)) == why
+def test_a_reason_names_the_field_and_the_flaw(value: Json, why: tuple[str, str]) -> None:
+    assert reason(record(value)) == why
 
 
 @pytest.mark.parametrize("value", [b"null", b"[]", b'"lead.changed"', b"7"])
@@ -201,7 +211,7 @@ def test_headers_that_are_not_utf8_are_no_cloudevent() -> None:
     assert reason(came) == ("not_cloudevent", "id: missing, empty or not a string")
 
 
-def test_a_request_is_answered_though_it_is_buried() -> None:
+def test_a_dead_lettered_request_is_answered() -> None:
     for flaw in (
         event("sync.lead.requested", sync | {"deadline_s": 0}),
         event("sync.lead.requested", sync, source=...),
@@ -212,7 +222,7 @@ def test_a_request_is_answered_though_it_is_buried() -> None:
     assert malformed(record(without_id)).request == RequestIds("request-1", "location-1", "lead-1", None)
 
 
-def test_a_job_is_answered_though_it_is_buried() -> None:
+def test_a_dead_lettered_job_is_answered() -> None:
     job = event("sync.location.requested", {"request_id": "request-2", "location_id": "location-1", "dry_run": 1})
     backfill = event("sync.backfill.requested", {"request_id": "request-3", "include_messages": "no"})
 
@@ -221,7 +231,7 @@ def test_a_job_is_answered_though_it_is_buried() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "value",
     [
         event("sync.lead.requested", sync | {"request_id": "request 1"}),
         event("sync.lead.requested", {"request_id": "request-1", "location_id": "location-1"}),
@@ -233,24 +243,24 @@ def test_a_job_is_answered_though_it_is_buried() -> None:
         event("contact.changed", sync),
     ],
 )
-def test_nobody_is_answered_who_asked_nothing_or_cannot_be_read(said: Json) -> None:
-    """A cancel names the request of its job: to answer it would speak of the job."""
-    assert malformed(record(said)).request is None
+def test_an_event_that_is_no_readable_request_gets_no_answer(value: Json) -> None:
+    """A cancel names the request of its job: an answer to it would be about the job."""
+    assert malformed(record(value)).request is None
 
 
 def test_nothing_personal_shows_in_a_repr() -> None:
     found = decode(record(event()))
-    buried = decode(record(event(data=lead | {"revision": "7"})))
+    malformed_event = decode(record(event(data=lead | {"revision": "7"})))
 
-    assert "jane.doe" not in f"{found!r} {buried!r}"
+    assert "jane.doe" not in f"{found!r} {malformed_event!r}"
 
 
-def test_an_event_tells_whom_to_answer_should_it_be_buried_later() -> None:
-    asked, changed = decode(record(event("sync.lead.requested", sync))), decode(record(event()))
-    assert isinstance(asked, Event)
+def test_an_event_has_the_ids_to_answer_it_if_it_is_dead_lettered_later() -> None:
+    requested, changed = decode(record(event("sync.lead.requested", sync))), decode(record(event()))
+    assert isinstance(requested, Event)
     assert isinstance(changed, Event)
 
-    assert request_ids(asked) == RequestIds("request-1", "location-1", "lead-1", "event-1")
+    assert request_ids(requested) == RequestIds("request-1", "location-1", "lead-1", "event-1")
     assert request_ids(changed) is None
 
 
@@ -279,37 +289,37 @@ attributes = st.fixed_dictionaries(
 
 @given(st.binary() | st.text().map(str.encode))
 @example(b"\x00")
-def test_whatever_the_bytes_nothing_raises(value: bytes) -> None:
+def test_no_bytes_make_it_raise(value: bytes) -> None:
     assert isinstance(decode(record(value)), Malformed)
-    assert isinstance(decode(record(value, *binary())), Malformed)
+    assert isinstance(decode(record(value, *binary_headers())), Malformed)
 
 
 @given(
     st.binary(max_size=8),
     st.lists(st.tuples(st.sampled_from(["ce_id", "ce_type", "content-type", secret]), st.binary())),
 )
-def test_whatever_the_headers_nothing_raises(value: bytes, headers: list[tuple[str, bytes]]) -> None:
+def test_no_headers_make_it_raise(value: bytes, headers: list[tuple[str, bytes]]) -> None:
     assert isinstance(decode(record(value, ("ce_specversion", b"1.0"), *headers)), Malformed)
 
 
 @given(attributes)
-def test_no_reason_tells_a_value(said: Json) -> None:
-    found = decode(record(said))
+def test_no_reason_shows_a_value(value: Json) -> None:
+    found = decode(record(value))
     if isinstance(found, Malformed):
         assert secret not in found.detail
         assert len(found.detail) < 300
 
 
-@given(attributes.map(lambda said: {"specversion": "1.0", "id": "event-1", "source": "crm"} | said))
-def test_what_is_buried_can_be_written(said: Json) -> None:
-    found = decode(record(said))
+@given(attributes.map(lambda drawn: {"specversion": "1.0", "id": "event-1", "source": "crm"} | drawn))
+def test_every_malformed_event_can_be_dead_lettered(envelope: Json) -> None:
+    found = decode(record(envelope))
     if isinstance(found, Malformed):
         _, value, headers = dead_letter(found, "lead.changes", time_ms)
-        assert value == orjson.dumps(said)
+        assert value == orjson.dumps(envelope)
         assert secret.encode() not in b" ".join(content for _, content in headers)
 
 
-def test_an_event_as_it_is_written() -> None:
+def test_an_event_is_written_in_structured_mode() -> None:
     value = encode(
         "sync.failed",
         {"request_id": "request-2", "location_id": "location-1", "reason": "invalid"},
@@ -333,13 +343,13 @@ def test_only_events_of_the_contract_are_written() -> None:
         encode("lead.merged", {}, id="1", source="crm", subject="1", location="1", time_ms=time_ms)
 
 
-def test_what_we_write_we_can_read() -> None:
+def test_a_written_event_can_be_read() -> None:
     value = encode("lead.changed", lead, id="1", source="crm", subject="lead-1", location="location-1", time_ms=time_ms)
 
     assert isinstance(decode(record(value)), Event)
 
 
-def test_a_dead_letter_is_the_record_and_why() -> None:
+def test_a_dead_letter_is_the_record_and_the_reason() -> None:
     came = record(event(data=lead | {"revision": "7"}), ("traceparent", b"00-1-1-01"), ("hydrant-rehomed", b"1"))
 
     assert dead_letter(malformed(came), "staging.lead.changes", time_ms) == (
@@ -359,15 +369,15 @@ def test_a_dead_letter_is_the_record_and_why() -> None:
 
 def test_a_dead_letter_in_binary_mode_can_be_replayed() -> None:
     """Its attributes are in the headers, so they are kept."""
-    came = record({"location_id": "location-1"}, *binary())
+    came = record({"location_id": "location-1"}, *binary_headers())
     key, value, headers = dead_letter(malformed(came), "lead.changes", time_ms)
 
     assert reason(replace(came, key=key, value=value, headers=headers)) == reason(came)
 
 
-def test_a_value_of_1_mib_is_read_and_a_larger_one_is_told_by_size_and_digest() -> None:
+def test_a_value_of_1_mib_is_read_and_of_a_larger_one_size_and_digest_are_kept() -> None:
     whole = orjson.dumps(event(filler="")).replace(b'"filler":""', b'"filler":"%s"')
-    longest = whole % (b"x" * (wire.VALUE_MAX - len(whole) + 2))
+    longest = whole % (b"x" * (VALUE_MAX - len(whole) + 2))
     larger = longest.replace(b"xx", b"xxx", 1)
     assert isinstance(decode(record(longest)), Event)
 
@@ -379,9 +389,9 @@ def test_a_value_of_1_mib_is_read_and_a_larger_one_is_told_by_size_and_digest() 
     assert orjson.loads(value or b"") == {"size": 1_048_577, "sha256": hashlib.sha256(larger).hexdigest()}
 
 
-def test_what_is_buried_always_fits_a_message() -> None:
+def test_a_dead_letter_always_fits_a_message() -> None:
     """Key and headers are bounded too: else value, key, headers and ours could be more than 2 MiB."""
-    came = replace(record(event(), ("note", b"x" * wire.ROUTING_MAX)), key=b"k" * 1_900_000)
+    came = replace(record(event(), ("note", b"x" * ROUTING_MAX)), key=b"k" * 1_900_000)
     key, value, headers = dead_letter(malformed(came), "lead.changes", time_ms)
 
     assert reason(came) == ("too_large", "key and headers: more than 65,536 bytes")

@@ -1,4 +1,4 @@
-"""The models: what they take, what they call unknown, and that they keep what they refuse to themselves."""
+"""The models: the values they accept, the values that count as unknown, and errors that show no value."""
 
 from typing import Any
 
@@ -7,22 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from processor.events.contract import EVENTS, HYDRATABLE, INPUTS, SERVED, Input, LeadChanged, SyncLeadRequested
-from processor.events.fields import read_time, rfc3339
+from processor.events.contract import EVENTS, INPUTS, SERVED, InputData, LeadChanged, SyncLeadRequested
+from processor.events.fields import HYDRATABLE, read_time, rfc3339
 
 lead = {"location_id": "location-1", "lead_id": "lead-1", "revision": 7}
 
 
 def test_absent_null_and_empty_all_mean_unknown() -> None:
-    said = lead | {"contact_id": "", "email": None, "city": "", "created_at": "", "loading": None}
+    data = lead | {"contact_id": "", "email": None, "city": "", "created_at": "", "loading": None}
 
-    assert LeadChanged.model_validate(said) == LeadChanged.model_validate(lead)
+    assert LeadChanged.model_validate(data) == LeadChanged.model_validate(lead)
 
 
-def test_a_snapshot_is_what_is_known() -> None:
-    said = lead | {"contact_id": "contact-1", "email": "jane.doe@example.com", "city": "", "sentiment": "positive"}
+def test_a_snapshot_holds_the_known_fields() -> None:
+    data = lead | {"contact_id": "contact-1", "email": "jane.doe@example.com", "city": "", "sentiment": "positive"}
 
-    assert LeadChanged.model_validate(said).snapshot() == {
+    assert LeadChanged.model_validate(data).snapshot() == {
         "contact_id": "contact-1",
         "email": "jane.doe@example.com",
         "sentiment": "positive",
@@ -46,17 +46,17 @@ def test_a_request_has_defaults() -> None:
 
 
 @pytest.mark.parametrize("other", [{"lead_id": "lead-2"}, {"location_id": "location-2"}])
-def test_a_request_brings_no_other_lead(other: dict[str, str]) -> None:
-    """The one rule that its JSON Schema can't tell."""
-    said = {"request_id": "request-1", "location_id": "location-1", "lead_id": "lead-1", "lead": lead | other}
+def test_a_request_holds_no_other_lead(other: dict[str, str]) -> None:
+    """Its JSON Schema can't express this rule."""
+    data = {"request_id": "request-1", "location_id": "location-1", "lead_id": "lead-1", "lead": lead | other}
 
     with pytest.raises(ValidationError, match="another lead than the request's"):
-        SyncLeadRequested.model_validate(said)
+        SyncLeadRequested.model_validate(data)
 
 
-def test_what_is_served_is_an_input_and_what_is_an_input_has_an_input_model() -> None:
+def test_served_events_are_inputs_and_inputs_have_an_input_model() -> None:
     assert set(SERVED) < INPUTS
-    assert {kind for kind, model in EVENTS.items() if issubclass(model, Input)} == INPUTS
+    assert {kind for kind, model in EVENTS.items() if issubclass(model, InputData)} == INPUTS
 
 
 def test_events_are_values() -> None:
@@ -73,9 +73,9 @@ def test_an_error_names_the_field_and_not_the_value() -> None:
 
 
 def test_a_lead_survives_being_published_again() -> None:
-    said: dict[str, Any] = lead | {"email": "jane.doe@example.com", "created_at": "2026-01-30T17:05:12.345Z"}
+    data: dict[str, Any] = lead | {"email": "jane.doe@example.com", "created_at": "2026-01-30T17:05:12.345Z"}
 
-    assert LeadChanged.model_validate(said).model_dump(exclude_none=True) == said | {"loading": False}
+    assert LeadChanged.model_validate(data).model_dump(exclude_none=True) == data | {"loading": False}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_times_are_read_to_the_millisecond(written: str, ms: int) -> None:
         None,
     ],
 )
-def test_what_is_no_time_in_utc_is_refused(written: object) -> None:
+def test_a_value_that_is_no_time_in_utc_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match=r"^not an RFC 3339 time in UTC$"):
         read_time(written)
 

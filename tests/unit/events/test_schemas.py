@@ -1,4 +1,4 @@
-"""What is published of the contract is what the code does: schemas, examples, topics."""
+"""The published contract matches the code: schemas, examples, topics."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from processor.events.cloudevents import SCHEMAS, Event, Malformed, Record, decode, encode, envelope_flaw
-from processor.events.contract import EVENTS, INPUTS, SERVED, SNAPSHOT, Input
+from processor.events.contract import EVENTS, INPUTS, SERVED, SNAPSHOT, InputData
 from processor.topics import INPUT_TOPICS, TOPICS
 from schemas.generate import envelope_schema, event_schema, main, published
 
@@ -27,13 +27,13 @@ valid = sorted(folder.glob("examples/*/valid/*.json"))
 invalid = sorted(folder.glob("examples/*/invalid/*.json"))
 
 
-def is_date_time(said: object) -> bool:
-    return not isinstance(said, str) or bool(datetime.fromisoformat(said[:19]))
+def is_date_time(value: object) -> bool:
+    return not isinstance(value, str) or bool(datetime.fromisoformat(value[:19]))
 
 
-def pattern(_: object, wanted: str, said: object, __: object) -> Iterator[jsonschema.ValidationError]:
-    """As ECMA-262 has it, and JSON Schema asks for: `$` is the very end."""
-    if isinstance(said, str) and not re.search(wanted.replace("$", r"\Z"), said):
+def pattern(_: object, wanted: str, value: object, __: object) -> Iterator[jsonschema.ValidationError]:
+    """Match a pattern by ECMA-262, which JSON Schema asks for: `$` is the very end."""
+    if isinstance(value, str) and not re.search(wanted.replace("$", r"\Z"), value):
         yield jsonschema.ValidationError("pattern")
 
 
@@ -53,7 +53,7 @@ def by_schema(event: Json) -> bool:
 
 
 def by_model(event: Json) -> bool:
-    """The decoder where it serves the type, else the same checks and the model."""
+    """Return whether the decoder accepts the event; for a type that it doesn't serve, the same checks and the model."""
     kind, data = event["type"], event.get("data")
     if kind in SERVED:
         return isinstance(decode(Record("lead.changes", 0, 0, 0, None, orjson.dumps(event))), Event)
@@ -85,7 +85,7 @@ def test_invalid_examples_are_invalid(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", valid + invalid, ids=named)
-def test_an_example_on_an_input_topic_is_taken_or_buried(path: Path) -> None:
+def test_an_example_on_an_input_topic_is_read_or_dead_lettered(path: Path) -> None:
     event = json.loads(path.read_bytes())
     found = decode(Record("lead.changes", 0, 0, 0, None, path.read_bytes()))
 
@@ -124,20 +124,20 @@ def test_schemas_are_json_schemas(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", EVENTS)
-def test_schemas_say_nothing_but_json_schema(kind: str) -> None:
+def test_schemas_use_only_keywords_of_json_schema(kind: str) -> None:
     """A constraint under a name that JSON Schema doesn't know would be none."""
     known = set(Draft202012Validator.VALIDATORS) | {"$schema", "$id", "$defs", "$comment", "title", "description"}
 
     def keywords(schema: Json) -> Iterator[str]:
-        for name, said in schema.items():
+        for name, value in schema.items():
             yield name
             if name in ("properties", "$defs"):
-                for inner in said.values():
+                for inner in value.values():
                     yield from keywords(inner)
-            elif name in ("items", "additionalProperties") and isinstance(said, dict):
-                yield from keywords(said)
+            elif name in ("items", "additionalProperties") and isinstance(value, dict):
+                yield from keywords(value)
             elif name == "anyOf":
-                for inner in said:
+                for inner in value:
                     yield from keywords(inner)
 
     assert set(keywords(event_schema(kind))) - known <= {"default", "examples"}
@@ -153,7 +153,7 @@ def test_the_committed_schemas_are_those_of_the_models(tmp_path: Path) -> None:
         assert (folder / name).read_bytes() == (tmp_path / name).read_bytes(), f"make {name} anew"
 
 
-def test_the_readme_tells_what_is_served() -> None:
+def test_the_readme_lists_the_served_events() -> None:
     readme = (folder / "README.md").read_text(encoding="utf-8")
     for topic in (TOPICS[name] for name in INPUT_TOPICS):
         [row] = re.findall(rf"^\| `{topic.name}` \|(.*)\|(.*)\|$", readme, re.MULTILINE)
@@ -164,7 +164,7 @@ def test_the_readme_tells_what_is_served() -> None:
         )
 
 
-def test_what_the_readme_points_to_is_there() -> None:
+def test_links_of_the_readme_exist() -> None:
     readme = (folder / "README.md").read_text(encoding="utf-8")
     pointed = re.findall(r"\]\(([^)]+)\)", readme)
 
@@ -222,9 +222,9 @@ samples = {kind: [json.loads(path.read_bytes())["data"] for path in valid if pat
 
 @st.composite
 def datas(draw: st.DrawFn, kind: str) -> Json:
-    """A valid example of the type with fields dropped, added or made odd, at the top or one level below."""
+    """Draw a valid example of the type with fields dropped, added or made odd, at the top or one level below."""
     data: Json = dict(draw(st.sampled_from(samples[kind])))
-    names = st.sampled_from([*EVENTS[kind].model_fields, "unheard_of"])
+    names = st.sampled_from([*EVENTS[kind].model_fields, "unknown_field"])
     for name in draw(st.lists(names, max_size=3, unique=True)):
         inner = data.get(name)
         if isinstance(inner, dict) and inner and draw(st.booleans()):
@@ -239,21 +239,21 @@ def datas(draw: st.DrawFn, kind: str) -> Json:
 @pytest.mark.parametrize("kind", EVENTS)
 @given(st.data())
 def test_schema_and_model_agree(kind: str, data: st.DataObject) -> None:
-    said = data.draw(datas(kind))
-    lead = said.get("lead")
-    if isinstance(lead, dict):  # that it is the request's own is a rule that JSON Schema can't tell
-        assume(all(lead.get(name) == said.get(name) for name in ("location_id", "lead_id")))
+    drawn = data.draw(datas(kind))
+    lead = drawn.get("lead")
+    if isinstance(lead, dict):  # JSON Schema can't express that it is the request's own lead
+        assume(all(lead.get(name) == drawn.get(name) for name in ("location_id", "lead_id")))
 
-    assert validators[kind].is_valid(said) == accepts(kind, said)
+    assert validators[kind].is_valid(drawn) == accepts(kind, drawn)
 
 
-def test_every_input_takes_null_and_nothing_for_unknown() -> None:
+def test_every_input_accepts_null_and_empty_for_unknown() -> None:
     for kind in INPUTS:
         model = EVENTS[kind]
-        assert issubclass(model, Input)
+        assert issubclass(model, InputData)
         optional = [name for name, field in model.model_fields.items() if not field.is_required()]
-        needed = {name: said for name, said in samples[kind][0].items() if name not in optional}
+        needed = {name: value for name, value in samples[kind][0].items() if name not in optional}
         for nothing in (None, ""):
-            said = needed | dict.fromkeys(optional, nothing)
-            assert validators[kind].is_valid(said), kind
-            assert model.model_validate(said) == model.model_validate(needed)
+            filled = needed | dict.fromkeys(optional, nothing)
+            assert validators[kind].is_valid(filled), kind
+            assert model.model_validate(filled) == model.model_validate(needed)

@@ -76,7 +76,7 @@ def test_a_contact_of_a_search() -> None:
     assert (1_717_700_097_221, "c-1") == cursor_after(search_payload)
 
 
-def test_a_search_without() -> None:
+def test_a_search_without_names_as_entered() -> None:
     """Lower-cased names don't count as names."""
     contact = read(firstNameRaw=None, lastNameRaw="")
 

@@ -67,15 +67,15 @@ def operation(method: str, path: str) -> tuple[dict[str, Any], list[str]]:
 )
 def test_a_request_is_an_operation_of_highlevels(call: Call, operation_id: str, values: list[str]) -> None:
     """Its method and path exist, its version is one of the enum, and nothing that is required is missing."""
-    asked = http_request(call.request)
-    found, in_path = operation(asked.method, asked.path)
+    http = http_request(call.request)
+    found, in_path = operation(http.method, http.path)
     required = {(field["in"], field["name"]): field["schema"] for field in found["parameters"] if field["required"]}
 
     assert (operation_id, values) == (found["operationId"], in_path)
-    assert asked.version in required.pop(("header", "Version"))["enum"]
+    assert http.version in required.pop(("header", "Version"))["enum"]
     assert len(values) == len(required)
     assert all(place == "path" for place, _ in required)
-    assert (asked.body is not None) == found.get("requestBody", {}).get("required", False)
+    assert (http.body is not None) == found.get("requestBody", {}).get("required", False)
 
 
 def test_the_body_of_a_search_fits() -> None:
@@ -154,15 +154,15 @@ def outcome(call: Call, status: int, reply: object) -> ResponseOutcome:
 
 def test_an_export_is_an_operation_of_highlevels() -> None:
     """Its query holds what is required, and nothing that isn't one of the parameters, in their forms."""
-    asked = http_request(export.request)
-    found, _ = operation(asked.method, asked.path)
+    http = http_request(export.request)
+    found, _ = operation(http.method, http.path)
     parameters = {field["name"]: field for field in found["parameters"] if field["in"] == "query"}
     [version] = [field for field in found["parameters"] if field["in"] == "header"]
 
     assert found["operationId"] == "export-messages-by-location"
-    assert asked.version in version["schema"]["enum"]
-    assert {name for name, field in parameters.items() if field["required"]} <= asked.query.keys() <= parameters.keys()
-    for name, value in asked.query.items():
+    assert http.version in version["schema"]["enum"]
+    assert {name for name, field in parameters.items() if field["required"]} <= http.query.keys() <= parameters.keys()
+    for name, value in http.query.items():
         schema = parameters[name]["schema"]
         Draft202012Validator(schema).validate(int(value) if schema["type"] == "number" else value)
 

@@ -84,7 +84,7 @@ def test_a_search_of_several_values() -> None:
         Question(QuestionKind.ID, "c-1"),
         Question(QuestionKind.PHONE, "+15551234567"),
     )
-    asked = http_request(Search("loc-1", values))
+    http = http_request(Search("loc-1", values))
     expected = {
         "group": "OR",
         "filters": [
@@ -94,13 +94,13 @@ def test_a_search_of_several_values() -> None:
         ],
     }
 
-    assert asked.body is not None
-    assert [expected] == asked.body["filters"]
+    assert http.body is not None
+    assert [expected] == http.body["filters"]
 
 
 def test_pages_of_a_scan() -> None:
     """Oldest first, each after the last one's cursor; the catch-up pass only lists contacts that changed since."""
-    asked = [
+    bodies = [
         http_request(ListContacts("loc-1", "job-1", 1)).body,
         http_request(ListContacts("loc-1", "job-1", 2, (1_700_000_000_000, "c-1"))).body,
         http_request(ListContacts("loc-1", "job-1", 3, None, now)).body,
@@ -112,7 +112,7 @@ def test_pages_of_a_scan() -> None:
         every,
         every | {"searchAfter": (1_700_000_000_000, "c-1")},
         every | {"filters": [changed]},
-    ] == asked
+    ] == bodies
 
 
 @pytest.mark.parametrize(
@@ -472,7 +472,9 @@ statuses = st.sampled_from([200, 201, 400, 401, 403, 404, 422, 429, 500]) | st.i
 
 
 @given(st.sampled_from([search, get]), statuses, headers, bodies, st.integers(0, 2**53))
-def test_parse_never_raises(call: Call, status: int, headers: dict[str, str], body: bytes, now_ms: int) -> None:
+def test_parse_response_never_raises(
+    call: Call, status: int, headers: dict[str, str], body: bytes, now_ms: int
+) -> None:
     response = parse_response(call, status, headers, body, now_ms)
 
     assert (call, status) == (response.call, response.status)
