@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal, TypedDict
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
-from processor.events.contract import HYDRATABLE
+from processor.events.fields import HYDRATABLE
 
 NOT_SERVED: Final[Mapping[str, str]] = {  # variables that nothing reads yet → what to do meanwhile
     "GHL_WEBHOOK_PUBLIC_KEY": "unset it; there is no webhook gateway",

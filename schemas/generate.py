@@ -1,4 +1,4 @@
-"""Generate the published contract from its models and topics: `python -m schemas.generate schemas/`."""
+"""Write the contract's schemas and its table of topics: `python -m schemas.generate schemas/`."""
 
 import json
 import sys
@@ -9,17 +9,18 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema
 
 from processor.events.cloudevents import SCHEMAS
-from processor.events.contract import EVENT_ID_MAX, EVENTS, SERVED, InputData
+from processor.events.contract import EVENTS, SERVED, InputData
+from processor.events.fields import EVENT_ID_MAX
 from processor.topics import DEFAULT_PARTITIONS, TOPICS
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-KEPT_OUTSIDE: Final = ("description", "default")  # of an optional field; they hold for any value
+KEPT_OUTSIDE: Final = ("description", "default")  # they hold for every value of an optional field
 
 Schema = dict[str, Any]  # JSON
 
 
 class Generate(GenerateJsonSchema):
-    """Generate schemas without titles. Every optional field of an input may also be null or "": both mean unknown."""
+    """Generate schemas as pydantic does, but without titles, and with null and "" for every optional field of an input."""
 
     def field_title_should_be_set(self, schema: object) -> bool:
         return False
@@ -28,9 +29,10 @@ class Generate(GenerateJsonSchema):
         made = super().model_schema(schema)
         del made["title"]
         if issubclass(schema["cls"], InputData):
-            needed = made["required"]
-            fields = made["properties"]
-            made["properties"] = {name: field if name in needed else optional(field) for name, field in fields.items()}
+            required, fields = made["required"], made["properties"]
+            made["properties"] = {
+                name: field if name in required else optional(field) for name, field in fields.items()
+            }
         return made
 
 
@@ -52,7 +54,7 @@ def event_schema(kind: str) -> Schema:
 
 
 def envelope_schema() -> Schema:
-    """Return the JSON Schema of the whole event as read. Attributes that Hydrant ignores are described, not constrained."""
+    """Return the JSON Schema of a whole event as it is read. It constrains only what Hydrant looks at."""
     attribute = {"type": "string", "minLength": 1}
     return {
         "$schema": DIALECT,
@@ -63,7 +65,7 @@ def envelope_schema() -> Schema:
         "properties": {
             "specversion": {"const": "1.0"},
             "id": attribute | {"maxLength": EVENT_ID_MAX, "description": "Unique per source."},
-            "source": attribute | {"description": "The publisher: hydrant/{location} for events of ours."},
+            "source": attribute | {"description": "The publisher; hydrant/{location} for events of ours."},
             "type": attribute | {"examples": list(EVENTS)},
             "time": {"description": "RFC 3339. Written, not looked at when read."},
             "subject": {"description": "Lead or request id. Written, not looked at when read."},
@@ -77,7 +79,7 @@ def envelope_schema() -> Schema:
 
 
 def topics() -> Schema:
-    """Return the table of topics; `served` are the inputs that this version acts on."""
+    """Return the table of topics. `served` are the inputs that this version acts on."""
     return {
         "key": "location id; its partition by Kafka's default partitioner (murmur2) is the location's home",
         "partitions": f"the same number for all topics, final once created; {DEFAULT_PARTITIONS} by default",
@@ -95,7 +97,7 @@ def topics() -> Schema:
 
 
 def published() -> Mapping[str, str]:
-    """Return path below the schemas' folder → content."""
+    """Return the content of each file by its path below the schemas' folder."""
     documents = {f"events/{kind}.schema.json": event_schema(kind) for kind in EVENTS}
     documents |= {"envelope.schema.json": envelope_schema(), "topics.json": topics()}
     return {path: json.dumps(document, indent=2, ensure_ascii=False) + "\n" for path, document in documents.items()}

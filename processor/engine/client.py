@@ -25,7 +25,7 @@ from yarl import URL
 from processor import __version__
 from processor.engine.tokens import Tokens, fingerprint
 from processor.highlevel.requests import Call, HttpRequest, http_request
-from processor.highlevel.responses import Lost, Refused, Response, ResponseOutcome, Unauthorized, Unsent, parse
+from processor.highlevel.responses import Lost, Refused, Response, ResponseOutcome, Unauthorized, Unsent, parse_response
 from processor.ratelimit.budget import respond_within_ms
 
 default_base_url: Final = "https://services.leadconnectorhq.com"  # contract.md §1
@@ -139,7 +139,7 @@ class Client:
             ) as reply,
         ):
             body = await _read_body(reply, self._body_limit)
-        return parse(call, reply.status, reply.headers, body, self._now())
+        return parse_response(call, reply.status, reply.headers, body, self._now())
 
     def fingerprint(self, location: str) -> str | None:
         """Return the fingerprint of the location's present token, or None where there is none."""

@@ -1,1 +1,1 @@
-"""The published contract: `contract` the data of every event, `fields` its scalars, `cloudevents` bytes ↔ event."""
+"""The published contract: `contract` and `outputs` the data of every event, `fields` its scalars, `cloudevents` bytes ↔ event."""

@@ -1,5 +1,4 @@
-"""Decode bytes into an event or the reason why they are malformed, and encode events. `decode` never raises, and no
-reason shows a value.
+"""Bytes ↔ event. Whatever the bytes, `decode` doesn't raise, and no reason shows a value.
 
 CloudEvents 1.0 as JSON: structured and binary mode are read, structured mode is written (DESIGN §2, §3).
 """
@@ -15,7 +14,6 @@ import orjson
 from pydantic import ValidationError
 
 from processor.events.contract import (
-    EVENT_ID_MAX,
     EVENTS,
     INPUTS,
     SERVED,
@@ -24,18 +22,18 @@ from processor.events.contract import (
     SyncLeadRequested,
     SyncLocationRequested,
 )
-from processor.events.fields import ID_PATTERN, rfc3339
+from processor.events.fields import EVENT_ID_MAX, ID_PATTERN, rfc3339
 
 VALUE_MAX: Final = 1024 * 1024  # bytes
-ROUTING_MAX: Final = 64 * 1024  # bytes of key and headers: a dead letter with them still fits a message of 2 MiB
-FLAWS_MAX: Final = 3  # named in a detail
+ROUTING_MAX: Final = 64 * 1024  # bytes of key and headers: with them a dead letter still fits a message of 2 MiB
+FLAWS_MAX: Final = 3  # flaws that a detail names
 
 SCHEMAS: Final[Mapping[str, str]] = {kind: f"urn:hydrant:schema:{kind}" for kind in EVENTS}
 REQUESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "sync.lead.requested": ("request_id", "location_id", "lead_id"),
     "sync.location.requested": ("request_id", "location_id"),
     "sync.backfill.requested": ("request_id",),
-}  # the ids that an answer needs; a cancel is not answered
+}  # the ids that an answer needs; a cancel gets no answer
 FLAWS: Final[Mapping[str, str]] = {
     "missing": "missing",
     "string_type": "not a string",
@@ -51,14 +49,14 @@ FLAWS: Final[Mapping[str, str]] = {
     "dict_type": "not an object",
     "list_type": "not an array",
     "value_error": "{error}",
-}  # by pydantic's error type; value errors are raised by our own models
+}  # by pydantic's error type; the value errors are ours
 
 is_id: Final = re.compile(ID_PATTERN.removesuffix("$")).fullmatch  # Python's $ would let a newline pass
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as it came from the log. Its repr shows nothing personal, nor do logs and tracebacks."""
+    """A record of a topic. Nothing personal shows in its repr, and so in no log and no traceback."""
 
     topic: str  # without prefix
     partition: int
@@ -71,18 +69,18 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An input that this version acts on."""
+    """An event is a valid input that this version acts on."""
 
     id: str
     type: str
     data: Served = field(repr=False)
     record: Record
-    changes_end: int | None = None  # only for requests: the next offset of lead.changes when it arrived
+    changes_end: int | None = None  # of a request: the next offset of lead.changes when it arrived
 
 
 @dataclass(frozen=True, slots=True)
 class RequestIds:
-    """The ids that the answer to a request needs. A job has no lead; a backfill has no location either."""
+    """An answer to a request needs these ids. A job has no lead, a backfill no location either."""
 
     request_id: str
     location_id: str | None
@@ -92,20 +90,20 @@ class RequestIds:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A record that no retry cures. `reason` is a code of DESIGN §2; `detail` names field and flaw, never the value."""
+    """A record that no retry cures. `reason` is a code of DESIGN §2; `detail` names the field and why, never its value."""
 
     reason: str
     detail: str
     record: Record
-    request: RequestIds | None  # answered although the record is dead-lettered
+    request: RequestIds | None  # answered although it is dead-lettered
 
 
 class NotJson(ValueError):
-    """The value is no JSON: dead-letter the record. The text names the flaw, not the value."""
+    """The record must be dead-lettered. The text says why, without a value."""
 
 
 def decode(record: Record) -> Event | Malformed | None:
-    """Return the event of a record of an input topic; None for a null value, which is skipped."""
+    """Return the event of an input topic's record, or why it is malformed. None: a null value, which is skipped."""
     value = record.value
     if value is None:
         return None
@@ -136,7 +134,7 @@ def decode(record: Record) -> Event | Malformed | None:
 def encode(
     type: str, data: Mapping[str, object], *, id: str, source: str, subject: str, location: str, time_ms: int
 ) -> bytes:
-    """Return an event of ours in structured mode. Raise KeyError for a type that isn't in the contract."""
+    """Return an event of ours as a record's value, in structured mode. Raise KeyError for a type outside the contract."""
     return orjson.dumps(
         {
             "specversion": "1.0",
@@ -156,10 +154,10 @@ def encode(
 def dead_letter(
     malformed: Malformed, full_topic: str, time_ms: int
 ) -> tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]:
-    """Return key, value and headers of its dead letter.
+    """Return key, value and headers of a record's dead letter.
 
-    It holds the record as it came, so that it can be replayed; our headers are replaced by the reason. Of a part that is
-    too large only size and digest are kept.
+    It is the record as it came, so that it can be replayed; only its `hydrant-` headers are replaced by the reason. Of
+    a value that is too large, only size and digest are kept.
     """
     record = malformed.record
     key, value = record.key, record.value
@@ -168,7 +166,7 @@ def dead_letter(
         value = orjson.dumps({"size": len(value or b""), "sha256": hashlib.sha256(value or b"").hexdigest()})
         if _routing_bytes(record) > ROUTING_MAX:
             key, kept = None, []
-    cause = {
+    added = {
         "reason": malformed.reason,
         "detail": malformed.detail,
         "topic": full_topic,
@@ -176,11 +174,11 @@ def dead_letter(
         "offset": record.offset,
         "time": rfc3339(time_ms),
     }
-    return key, value, (*kept, *((f"hydrant-{name}", str(content).encode()) for name, content in cause.items()))
+    return key, value, (*kept, *((f"hydrant-{name}", str(content).encode()) for name, content in added.items()))
 
 
 def request_ids(event: Event) -> RequestIds | None:
-    """Return the ids for an answer, should the event have to be dead-lettered; None if it is no request."""
+    """Return the ids to answer an event that is dead-lettered after all; None if it is no request."""
     data = event.data
     match data:
         case SyncLeadRequested():
@@ -193,36 +191,36 @@ def request_ids(event: Event) -> RequestIds | None:
 
 
 def _strict_json(value: bytes) -> Any:  # JSON is untyped
-    """Parse strict JSON: no NaN, no name twice in an object, no deeper than about 250. Raise NotJson."""
+    """Return a strict JSON document: without NaN, repeated names or more than about 250 levels. Raise NotJson."""
     try:
         document = orjson.loads(value)
     except ValueError:
         raise NotJson("not JSON in UTF-8") from None
     try:
-        colons = orjson.dumps(document).count(b":")  # one per member, and those within strings
+        colons = orjson.dumps(document).count(b":")  # one for each member, and those in strings
     except TypeError:
         raise NotJson("nested too deeply") from None
     if colons != value.count(b":") or b"\\u003" in value:  # a member was lost, or a colon is escaped
         try:
-            json.loads(value, object_pairs_hook=_refuse_repeats, parse_int=len)  # no digits are too many to count
+            json.loads(value, object_pairs_hook=_refuse_repeated, parse_int=len)  # int() would refuse very many digits
         except NotJson:
             raise NotJson("a name is given twice in an object") from None
     return document
 
 
-def _refuse_repeats(members: list[tuple[str, Any]]) -> None:
+def _refuse_repeated(members: list[tuple[str, Any]]) -> None:
     if len({name for name, _ in members}) < len(members):
         raise NotJson
 
 
 def _binary_attributes(headers: Sequence[tuple[str, bytes]]) -> Mapping[str, Any] | None:
     """Return the attributes of an event in binary mode; None in structured mode, which may repeat them in headers."""
-    named = dict(headers)
-    if "ce_specversion" not in named:
+    by_name = dict(headers)
+    if "ce_specversion" not in by_name:
         return None
-    if (named.get("content-type") or b"").lower().startswith(b"application/cloudevents"):
+    if (by_name.get("content-type") or b"").lower().startswith(b"application/cloudevents"):
         return None
-    return {name[3:]: _text(value) for name, value in named.items() if name.startswith("ce_")}
+    return {name[3:]: _text(value) for name, value in by_name.items() if name.startswith("ce_")}
 
 
 def _text(value: bytes | None) -> str | None:
@@ -233,7 +231,7 @@ def _text(value: bytes | None) -> str | None:
 
 
 def envelope_flaw(attributes: Mapping[str, Any], data: object) -> tuple[str, str] | None:
-    """Return reason and detail why this version can't act on the envelope; None if it can. The data may still be wrong."""
+    """Return reason and detail if the envelope makes it no event that this version acts on, whatever its data."""
     if attributes.get("specversion") != "1.0":
         return "not_cloudevent", "specversion: not 1.0"
     for name in ("id", "source", "type"):
@@ -252,24 +250,24 @@ def envelope_flaw(attributes: Mapping[str, Any], data: object) -> tuple[str, str
 
 
 def _data_flaws(error: ValidationError) -> str:
-    """Name the flawed fields and their flaws. Names are the models' own, flaws ours: nothing comes from the input."""
+    """Return the fields that are wrong and why. Names are the models', reasons ours: nothing comes from the input."""
     flaws = []
     for flaw in error.errors(include_url=False, include_input=False)[:FLAWS_MAX]:
-        text = FLAWS.get(flaw["type"], flaw["type"]).format_map(flaw.get("ctx", {}))
-        flaws.append(": ".join([".".join(map(str, flaw["loc"])), text] if flaw["loc"] else [text]))
+        why = FLAWS.get(flaw["type"], flaw["type"]).format_map(flaw.get("ctx", {}))
+        flaws.append(": ".join([".".join(map(str, flaw["loc"])), why] if flaw["loc"] else [why]))
     return "; ".join(flaws)
 
 
 def _readable_ids(kind: object, data: object, event_id: object) -> RequestIds | None:
-    """Return the ids for an answer if the event is a request and all of them can be read."""
+    """Return the ids to answer a malformed request; None if it is none or they can't be read."""
     names = REQUESTS.get(kind) if isinstance(kind, str) else None
     if names is None or not isinstance(data, dict):
         return None
     ids = {name: value for name in names if isinstance(value := data.get(name), str) and is_id(value)}
     if len(ids) < len(names):
         return None
-    known = event_id if isinstance(event_id, str) and 0 < len(event_id) <= EVENT_ID_MAX else None
-    return RequestIds(ids["request_id"], ids.get("location_id"), ids.get("lead_id"), known)
+    readable = event_id if isinstance(event_id, str) and 0 < len(event_id) <= EVENT_ID_MAX else None
+    return RequestIds(ids["request_id"], ids.get("location_id"), ids.get("lead_id"), readable)
 
 
 def _routing_bytes(record: Record) -> int:

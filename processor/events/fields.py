@@ -1,12 +1,36 @@
-"""The scalars of the contract: ids, texts, whole numbers, times. An error about one of them never shows its value."""
+"""The base of the contract's models and their scalars: ids, texts, whole numbers, times. An error never shows the value."""
 
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, Strict, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    Strict,
+    WithJsonSchema,
+)
 
+HYDRATABLE: Final = (
+    "email",
+    "phone",
+    "first_name",
+    "last_name",
+    "company_name",
+    "website",
+    "address",
+    "city",
+    "state",
+    "postal_code",
+    "country",
+    "timezone",
+)  # the fields of a lead that Hydrant fills
+EVENT_ID_MAX: Final = 256  # characters of an event's own id, which results name among their causes
 ID_PATTERN: Final = r"^[\x21-\x7e]{1,128}$"
 TEXT_MAX: Final = 1_024  # characters
 BODY_MAX: Final = 65_536  # characters of a message; 64 KiB as UTF-8 hold no more
@@ -17,12 +41,18 @@ TIME_PATTERN: Final = (
 )
 
 is_time: Final = re.compile(TIME_PATTERN.removesuffix("$")).fullmatch  # Python's $ would let a newline pass
-_epoch: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_millisecond: Final = timedelta(milliseconds=1)
+epoch: Final = datetime(1970, 1, 1, tzinfo=UTC)
+millisecond: Final = timedelta(milliseconds=1)
+
+
+class Model(BaseModel):
+    """A model is a frozen value. Unknown fields are ignored, and errors never show the input."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, use_attribute_docstrings=True)
 
 
 def read_time(value: object) -> int:
-    """Return an RFC 3339 time in UTC as ms since 1970, finer digits cut off. Raise ValueError for any other value."""
+    """Return an RFC 3339 time in UTC as ms since 1970, without finer digits. Raise ValueError for anything else."""
     if isinstance(value, str) and (time := is_time(value)):
         try:
             seconds = datetime.fromisoformat(f"{value[:19]}+00:00")
@@ -30,23 +60,23 @@ def read_time(value: object) -> int:
             pass
         else:
             _month, _day, _hour, fraction, _zone = time.groups()
-            return (seconds - _epoch) // _millisecond + int((fraction or ".")[1:4].ljust(3, "0"))
+            return (seconds - epoch) // millisecond + int((fraction or ".")[1:4].ljust(3, "0"))
     raise ValueError("not an RFC 3339 time in UTC")
 
 
 @lru_cache(maxsize=256)  # all records of a turn have the same time
 def rfc3339(ms: int) -> str:
     """Return ms since 1970 as the contract writes a time: `2026-01-31T08:30:00.000Z`."""
-    return f"{(_epoch + ms * _millisecond).isoformat(timespec='milliseconds')[:23]}Z"
+    return f"{(epoch + ms * millisecond).isoformat(timespec='milliseconds')[:23]}Z"
 
 
 def whole_number(value: object) -> object:
-    """Return 1.0 as the integer 1, as JSON Schema and JavaScript see it, and any other value as it is."""
+    """Return a float without a fraction as an integer, as JSON Schema and JavaScript see it."""
     return int(value) if type(value) is float and value.is_integer() else value
 
 
-def open_enum(*values: object) -> Any:  # pydantic types the result of Field() as Any
-    """Declare an open enum: these are the values of today, and readers tolerate new ones."""
+def known(*values: object) -> Any:  # pydantic types what Field() makes as Any
+    """Return the field of an open enum: it has these values today, and readers tolerate new ones."""
     return Field(examples=list(values), json_schema_extra={"$comment": "Open: readers tolerate new ones."})
 
 

@@ -1,4 +1,4 @@
-"""Read HighLevel's contacts into ours: only values that a payload truly gives, none that it only seems to give.
+"""Contacts of HighLevel as values. Only values that a payload truly gives are read, none that it only seems to give.
 
 Search and GET name the same things differently, and search lower-cases names (contract.md §4.1, §4.3). No field is
 promised: absent, null, "" and values that aren't text count as unknown.
@@ -52,7 +52,7 @@ not_digits: Final = re.compile(r"[^0-9]")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Contact:
-    """A contact as one payload shows it. Times are ms since 1970, e-mails trimmed and lower-cased, phones as given."""
+    """A contact as one payload shows it. Times are ms since 1970; e-mails are trimmed and lower-cased, phones as given."""
 
     id: str
     location: str | None
@@ -61,10 +61,8 @@ class Contact:
     phone: str | None
     other_phones: tuple[str, ...]
     updated: int | None
-    added: int | None
     fields: Mapping[str, str]  # hydratable field → its value as given by this payload
     origin: Origin
-    search_after: Cursor | None  # the cursor that continues a search after this contact
 
     def __repr__(self) -> str:
         return f"Contact({self.id}, from {self.origin})"  # the rest is personal
@@ -121,10 +119,8 @@ def _contact(payload: Payload, names: Mapping[str, str], origin: Origin) -> Cont
         phone=phone,
         other_phones=tuple(other for other in phones if other != phone)[:additional_limit],
         updated=parse_time(payload.get("dateUpdated")),
-        added=parse_time(payload.get("dateAdded")),
         fields=fields,
         origin=origin,
-        search_after=search_cursor(payload),
     )
 
 
@@ -137,7 +133,7 @@ def short_text(value: object) -> str | None:
 
 
 def _several(values: object, name: str) -> Iterator[str]:
-    """Yield the texts of a list: strings in search, objects in GET (contract.md §4.1; [?] phones are objects, too)."""
+    """Yield the texts of a list: strings in search, objects in GET (contract.md §4.1; [?] so are phones)."""
     for value in values if isinstance(values, list) else ():
         if text := short_text(value.get(name) if isinstance(value, dict) else value):
             yield text
@@ -155,7 +151,7 @@ def parse_time(value: object) -> int | None:
     return ms if (ms := since // timedelta(milliseconds=1)) >= 0 else None
 
 
-def search_cursor(payload: Payload) -> Cursor | None:
+def cursor_after(payload: Payload) -> Cursor | None:
     """Return the cursor that continues a search after this contact (contract.md §4.1: `searchAfter`)."""
     value = payload.get("searchAfter")
     if not isinstance(value, list) or not 0 < len(value) <= cursor_limit:

@@ -1,4 +1,4 @@
-"""Read HighLevel's messages into ours: one shape for every source (contract.md §5.4, DESIGN §3 `lead.message.imported`).
+"""Messages of HighLevel as values, in one shape for every source (contract.md §5.4, DESIGN §3 `lead.message.imported`).
 
 Only the SMS family is kept; a type that no document names is kept as data. No field is promised: absent, null and values
 of another type count as unknown.
@@ -12,23 +12,21 @@ from processor.highlevel.contact import id_form, parse_time, short_text
 
 message_body_limit: Final = 64 * 1024  # bytes as UTF-8 (DESIGN §3); a longer one is cut
 attachments_limit: Final = 50
-other_families: Final = (
-    frozenset(  # contract.md §5.4 and the enum of messageType: known types outside of the SMS family
-        f"TYPE_{name}"
-        for name in (
-            *("CALL", "EMAIL", "WEBCHAT", "VOICEMAIL", "GMB", "REVIEW", "FACEBOOK", "INSTAGRAM", "WHATSAPP", "TIKTOK"),
-            *("CAMPAIGN_CALL", "CAMPAIGN_EMAIL", "CAMPAIGN_VOICEMAIL", "CAMPAIGN_FACEBOOK", "CAMPAIGN_MANUAL_CALL"),
-            *("CAMPAIGN_GMB", "CUSTOM_CALL", "CUSTOM_EMAIL", "CUSTOM_PROVIDER_EMAIL", "IVR_CALL", "LIVE_CHAT"),
-            *("LIVE_CHAT_INFO_MESSAGE", "FACEBOOK_COMMENT", "INSTAGRAM_COMMENT", "TIKTOK_COMMENT", "INTERNAL_COMMENT"),
-            "FORM_SUBMISSION",
-        )
+other_families: Final = frozenset(  # contract.md §5.4 and the enum of messageType: known, and not of the SMS family
+    f"TYPE_{name}"
+    for name in (
+        *("CALL", "EMAIL", "WEBCHAT", "VOICEMAIL", "GMB", "REVIEW", "FACEBOOK", "INSTAGRAM", "WHATSAPP", "TIKTOK"),
+        *("CAMPAIGN_CALL", "CAMPAIGN_EMAIL", "CAMPAIGN_VOICEMAIL", "CAMPAIGN_FACEBOOK", "CAMPAIGN_MANUAL_CALL"),
+        *("CAMPAIGN_GMB", "CUSTOM_CALL", "CUSTOM_EMAIL", "CUSTOM_PROVIDER_EMAIL", "IVR_CALL", "LIVE_CHAT"),
+        *("LIVE_CHAT_INFO_MESSAGE", "FACEBOOK_COMMENT", "INSTAGRAM_COMMENT", "TIKTOK_COMMENT", "INTERNAL_COMMENT"),
+        "FORM_SUBMISSION",
     )
 )
 activity_prefix: Final = "TYPE_ACTIVITY_"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Message:
+class SmsMessage:
     """A message as one payload shows it. `sent` is ms since 1970."""
 
     id: str
@@ -44,10 +42,10 @@ class Message:
     user: str | None
 
     def __repr__(self) -> str:
-        return f"Message({self.id})"  # the rest is personal
+        return f"SmsMessage({self.id})"  # the rest is personal
 
 
-def from_export(payload: Mapping[str, object], location: str) -> Message | None:
+def from_export(payload: Mapping[str, object], location: str) -> SmsMessage | None:
     """Return a message of an export. None: it is of another family or location, or lacks its id, contact or time."""
     identity, contact, sent = payload.get("id"), payload.get("contactId"), parse_time(payload.get("dateAdded"))
     if not (isinstance(identity, str) and id_form.fullmatch(identity)):
@@ -56,22 +54,18 @@ def from_export(payload: Mapping[str, object], location: str) -> Message | None:
         return None
     if payload.get("locationId") not in (None, location):
         return None
-    kind = type_name(short_text(payload.get("messageType")))
+    kind = _type_name(short_text(payload.get("messageType")))
     if kind in other_families or (kind or "").startswith(activity_prefix):
         return None
     attachments = payload.get("attachments")
-    urls = (
-        [url for attachment in attachments if (url := short_text(attachment))]
-        if isinstance(attachments, list)
-        else None
-    )
-    return Message(
+    urls = [url for item in attachments if (url := short_text(item))] if isinstance(attachments, list) else None
+    return SmsMessage(
         identity,
         contact,
         sent,
         short_text(payload.get("direction")),
         kind,
-        cut_body(payload.get("body")),
+        _cut_body(payload.get("body")),
         short_text(payload.get("status")),
         short_text(payload.get("conversationId")),
         None if urls is None else tuple(urls[:attachments_limit]),
@@ -80,14 +74,14 @@ def from_export(payload: Mapping[str, object], location: str) -> Message | None:
     )
 
 
-def type_name(kind: str | None) -> str | None:
-    """Return the type in HighLevel's TYPE_ spelling. Its own example and webhooks omit the prefix (contract.md §5.4, §9)."""
+def _type_name(kind: str | None) -> str | None:
+    """Return the type with HighLevel's TYPE_ prefix, which its example and webhooks omit (contract.md §5.4, §9)."""
     if kind is None or kind.startswith("TYPE_"):
         return kind
     return f"TYPE_{kind.upper()}"
 
 
-def cut_body(body: object) -> str | None:
+def _cut_body(body: object) -> str | None:
     """Return at most 64 KiB of the text, in whole characters; None if it is no text or empty."""
     if not isinstance(body, str) or not body:
         return None

@@ -1,4 +1,4 @@
-"""Requests to HighLevel as values: a call's question for each lead, and its form in HTTP.
+"""Requests to HighLevel as values, and their form in HTTP.
 
 Nothing here shows an e-mail, a phone or a message of HighLevel's in a repr.
 """
@@ -18,7 +18,7 @@ contacts_version: Final = "2021-07-28"  # contract.md §1: the Version header of
 
 
 class QuestionKind(StrEnum):
-    """The kind of value that a lead is asked about with. A search asks by e-mail, phone or id."""
+    """Questions are of these kinds. A search asks by e-mail, phone or id."""
 
     EMAIL = "email"  # the values of these three are the names of HighLevel's filter fields
     PHONE = "phone"
@@ -28,24 +28,21 @@ class QuestionKind(StrEnum):
 
 
 class Question(NamedTuple):
-    """A value to ask HighLevel about."""
+    """A question asks HighLevel about one value."""
 
     kind: QuestionKind
     value: str
 
     def __repr__(self) -> str:
-        return f"Question({self.kind})"
+        return f"Question({self.kind})"  # the value may be personal
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class LeadQuestion:
-    """A call's question for one lead. A response to an old question is recognised by it."""
+    """A call carries each lead's question, so that a response to an old question is recognised."""
 
     lead: str
     question: Question
-
-    def __repr__(self) -> str:
-        return f"LeadQuestion({self.lead}, {self.question.kind})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -101,7 +98,7 @@ CallRequest = Search | GetContact | ListContacts | ExportMessages
 
 
 class CallKind(StrEnum):
-    """The kinds of call that metrics and results count."""
+    """Results, logs and metrics count calls by these kinds."""
 
     SEARCH = "search"
     CONTACT = "contact"
@@ -110,7 +107,7 @@ class CallKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Call:
-    """A request that may leave, with the permit that pays for it and the leads' questions that it asks."""
+    """A call is a request that may leave, the permit that pays for it, and the leads' questions that it carries."""
 
     permit: Permit
     request: CallRequest
@@ -128,7 +125,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class HttpRequest:
-    """A request in HTTP, without origin and token."""
+    """This is a request in HTTP, without origin and token."""
 
     method: Literal["GET", "POST"]
     path: str

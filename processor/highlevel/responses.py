@@ -1,6 +1,6 @@
-"""Responses of HighLevel as values: the outcome that a call had.
+"""Responses of HighLevel as values. A *reply* is the JSON in a response's body.
 
-`parse` never raises, whatever the response holds. Nothing here shows an e-mail, a phone or a message of HighLevel's in a repr.
+`parse_response` never raises, whatever comes. Nothing here shows an e-mail, a phone or a message of HighLevel's in a repr.
 """
 
 import re
@@ -10,8 +10,8 @@ from typing import Final, Literal
 
 import orjson
 
-from processor.highlevel.contact import Contact, Cursor, Origin, from_contact, from_search, search_cursor
-from processor.highlevel.message import Message, from_export
+from processor.highlevel.contact import Contact, Cursor, Origin, cursor_after, from_contact, from_search
+from processor.highlevel.message import SmsMessage, from_export
 from processor.highlevel.requests import (
     Call,
     CallKind,
@@ -39,13 +39,13 @@ auth_problems: Final[tuple[tuple[str, AuthProblem], ...]] = (  # the first text 
     ("jwt", "expired"),
     ("access token is invalid", "expired"),
 )
-no_such_route: Final = "cannot get "  # contract.md §1: a 404 of the router is about our URL, not about the contact
+no_such_route: Final = "cannot get "  # contract.md §1: the router's 404 is about our URL, not about the contact
 trace_form: Final = re.compile(r"[0-9A-Za-z_.:-]{1,128}")  # no text that could be an e-mail may reach a log
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Found:
-    """The contacts found in the call's own location. `total` also counts matches that didn't come with this response."""
+    """A search or GET found these contacts. `total` also counts matches that didn't come with this response."""
 
     contacts: tuple[Contact, ...]
     total: int
@@ -56,12 +56,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Page:
-    """A page of contacts. `total` counts all contacts of the listing."""
+    """A page of contacts came. `total` counts all contacts of the listing."""
 
     contacts: tuple[Contact, ...]
     total: int
     full: bool  # a further page may follow
-    after: Cursor | None  # continues the listing after this page; None: HighLevel gave none
+    after: Cursor | None  # continues the listing; None: HighLevel gave none
 
     def __repr__(self) -> str:
         return f"Page({len(self.contacts)} of {self.total})"
@@ -69,9 +69,9 @@ class Page:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Exported:
-    """A page of messages. `total` counts all messages of the export."""
+    """A page of messages came. `total` counts all messages of the export."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[SmsMessage, ...]
     total: int
     cursor: str | None  # continues the export; None: this was the last page
 
@@ -86,9 +86,9 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """A 429: the location must wait."""
+    """HighLevel sent a 429: the location must wait."""
 
-    retry_after_ms: int | None  # None: HighLevel didn't say how long
+    retry_after_ms: int | None  # None: HighLevel names no time
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,18 +133,18 @@ ResponseOutcome = Found | Page | Exported | Gone | Throttled | Unauthorized | Re
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The response to a call; every call has exactly one."""
+    """A response carries its call. Every call gets exactly one, unless the process dies."""
 
     call: Call
     outcome: ResponseOutcome
     status: int | None  # None: no whole response came
     headers: RateHeaders | None
     trace_id: str | None
-    token: str | None = None  # fingerprint of the refused token; None: there was none, or it wasn't refused
+    token: str | None = None  # fingerprint of the token that the call was sent with; None: there was none
     ingested: int = 0  # contacts or messages of a page that earlier turns have ingested: a turn takes a slice
 
 
-def parse(call: Call, status: int, headers: Mapping[str, str], body: bytes, now_ms: int) -> Response:
+def parse_response(call: Call, status: int, headers: Mapping[str, str], body: bytes, now_ms: int) -> Response:
     """Return a whole response as a value. `now_ms` (since 1970) is used only where the response has no Date."""
     lower = {name.lower(): value for name, value in headers.items()}
     reply = _json(body)
@@ -152,75 +152,86 @@ def parse(call: Call, status: int, headers: Mapping[str, str], body: bytes, now_
 
 
 def _outcome(call: Call, status: int, headers: Mapping[str, str], reply: object, now_ms: int) -> ResponseOutcome:
-    message = _message(reply)
-    match status:
-        case _ if 200 <= status < 300:
-            return _success(call.request, reply)
-        case 429:
-            return Throttled(retry_after(headers, now_ms))
-        case 401:
-            return Unauthorized(_auth_problem(message))
-        case 403:
-            return Unauthorized(_auth_problem(message)) if _is_highlevels(reply) else Unavailable("status 403")
-        case 404 if call.kind is CallKind.CONTACT and not message.startswith(no_such_route):
-            return Gone()
-        case 400 if call.kind is CallKind.CONTACT and "not found" in message:  # contract.md §3: a missing contact
-            return Gone()
-        case _ if 300 <= status < 500:
-            return Refused(status)
+    if 200 <= status < 300:
+        return _success(call.request, reply)
+    if status == 429:
+        return Throttled(retry_after(headers, now_ms))
+    if status in (401, 403):
+        return _unauthorized(status, reply)
+    if 300 <= status < 500:
+        return _refused(call, status, reply)
     return Unavailable(f"status {status}")
 
 
 def _success(request: CallRequest, reply: object) -> ResponseOutcome:
+    """Return the outcome of a 2xx."""
     match request:
         case GetContact():
             return _contact(request, reply)
         case ExportMessages():
             return _messages(request, reply)
-    return _hits(request, reply)
+    return _contacts(request, reply)
 
 
-def _messages(request: ExportMessages, reply: object) -> ResponseOutcome:
-    given = reply.get("messages") if isinstance(reply, dict) else None
-    if not isinstance(reply, dict) or not isinstance(given, list):
-        return Unavailable("not an export's reply")
-    read = (from_export(payload, request.location) for payload in given if isinstance(payload, dict))
-    messages = tuple(message for message in read if message and request.contact in (None, message.contact))
-    total, after = _total(reply), reply.get("nextCursor")
-    usable = isinstance(after, str) and 0 < len(after) <= export_cursor_limit
-    return Exported(messages, max(total or 0, len(given)), after if usable else None)
+def _unauthorized(status: int, reply: object) -> ResponseOutcome:
+    """Return the outcome of a 401 or 403. A gateway's 403 isn't about our token."""
+    if status == 403 and not _is_highlevels(reply):
+        return Unavailable("status 403")
+    message = _message(reply)
+    return Unauthorized(next((problem for text, problem in auth_problems if text in message), "unknown"))
 
 
-def _total(reply: Mapping[str, object]) -> int | None:
-    total = reply.get("total")
-    return int(total) if isinstance(total, int | float) and abs(total) <= total_at_most else None
-
-
-def _hits(request: Search | ListContacts, reply: object) -> ResponseOutcome:
-    hits = reply.get("contacts") if isinstance(reply, dict) else None
-    if not isinstance(reply, dict) or not isinstance(hits, list):
-        return Unavailable("not a search's reply")
-    origin: Origin = "scan" if isinstance(request, ListContacts) else "search"
-    contacts = _of_location(request, (from_search(hit, origin) for hit in hits if isinstance(hit, dict)))
-    total, full = _total(reply), len(hits) >= page_limit
-    if isinstance(request, ListContacts):
-        after = search_cursor(hits[-1]) if hits and isinstance(hits[-1], dict) else None
-        return Page(contacts, max(total or 0, len(hits)), full, after)
-    # [?] contract.md §4.1: no field is promised; a full page may not be all
-    more = int(full) if total is None else max(0, total - len(hits))
-    return Found(contacts, len(contacts) + more)
+def _refused(call: Call, status: int, reply: object) -> ResponseOutcome:
+    """Return the outcome of any other 3xx or 4xx. That of a GET may mean that its contact is gone (contract.md §3)."""
+    message = _message(reply)
+    missing = "not found" in message if status == 400 else status == 404 and not message.startswith(no_such_route)
+    return Gone() if missing and call.kind is CallKind.CONTACT else Refused(status)
 
 
 def _contact(request: GetContact, reply: object) -> ResponseOutcome:
     payload = reply.get("contact", reply) if isinstance(reply, dict) else None  # wrapped (contract.md §4.3), or not
-    contacts = _of_location(request, [from_contact(payload)] if isinstance(payload, dict) else [])
+    contacts = _in_location(request, [from_contact(payload)] if isinstance(payload, dict) else [])
     if [contact.id for contact in contacts] != [request.contact_id]:
         return Unavailable("not the contact asked for")
     return Found(contacts, 1)
 
 
-def _of_location(request: CallRequest, contacts: Iterable[Contact | None]) -> tuple[Contact, ...]:
+def _contacts(request: Search | ListContacts, reply: object) -> ResponseOutcome:
+    payloads = reply.get("contacts") if isinstance(reply, dict) else None
+    if not isinstance(reply, dict) or not isinstance(payloads, list):
+        return Unavailable("not a search's reply")
+    origin: Origin = "scan" if isinstance(request, ListContacts) else "search"
+    contacts = _in_location(
+        request, (from_search(payload, origin) for payload in payloads if isinstance(payload, dict))
+    )
+    total, full = _total(reply), len(payloads) >= page_limit
+    if isinstance(request, ListContacts):
+        after = cursor_after(payloads[-1]) if payloads and isinstance(payloads[-1], dict) else None
+        return Page(contacts, max(total or 0, len(payloads)), full, after)
+    # [?] contract.md §4.1: no field is promised; a full page may not be all
+    more = int(full) if total is None else max(0, total - len(payloads))
+    return Found(contacts, len(contacts) + more)
+
+
+def _messages(request: ExportMessages, reply: object) -> ResponseOutcome:
+    payloads = reply.get("messages") if isinstance(reply, dict) else None
+    if not isinstance(reply, dict) or not isinstance(payloads, list):
+        return Unavailable("not an export's reply")
+    read = (from_export(payload, request.location) for payload in payloads if isinstance(payload, dict))
+    messages = tuple(message for message in read if message and request.contact in (None, message.contact))
+    total, cursor = _total(reply), reply.get("nextCursor")
+    usable = isinstance(cursor, str) and 0 < len(cursor) <= export_cursor_limit
+    return Exported(messages, max(total or 0, len(payloads)), cursor if usable else None)
+
+
+def _in_location(request: CallRequest, contacts: Iterable[Contact | None]) -> tuple[Contact, ...]:
+    """Return the contacts of the request's own location."""
     return tuple(contact for contact in contacts if contact and contact.location in (None, request.location))
+
+
+def _total(reply: Mapping[str, object]) -> int | None:
+    total = reply.get("total")
+    return int(total) if isinstance(total, int | float) and abs(total) <= total_at_most else None
 
 
 def _json(body: bytes) -> object:
@@ -242,13 +253,9 @@ def _message(reply: object) -> str:
 
 
 def _is_highlevels(reply: object) -> bool:
-    """True if the error is HighLevel's own: a gateway's JSON error has a message at most, never a status or trace id."""
+    """True if an error is HighLevel's own. A gateway's JSON has a message at most, never a status or trace id."""
     own = isinstance(reply, dict) and any(name in reply for name in ("statusCode", "traceId"))
     return own and bool(_message(reply))
-
-
-def _auth_problem(message: str) -> AuthProblem:
-    return next((problem for text, problem in auth_problems if text in message), "unknown")
 
 
 def _trace_id(reply: object) -> str | None:

@@ -1,4 +1,4 @@
-"""Read the rate headers of HighLevel's responses (contract.md §2). Nothing here raises, whatever the headers hold."""
+"""The rate limits in a response's headers (contract.md §2). Nothing here raises, whatever comes."""
 
 import re
 from collections.abc import Mapping
@@ -7,27 +7,26 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-retry_after_bounds_ms: Final = (1_000, 3_600_000)  # DESIGN §6.1: a Retry-After is clamped to these
+retry_after_ms: Final = (1_000, 3_600_000)  # DESIGN §6.1: a Retry-After is clamped to these
 interval_at_most_ms: Final = 3_600_000
-one_day_ms: Final = 86_400_000
+day_ms: Final = 86_400_000
 number_form: Final = re.compile(r"[0-9]{1,15}")
 seconds_form: Final = re.compile(r"([0-9]{1,15})(\.[0-9]{1,15})?")
 
 
 @dataclass(frozen=True, slots=True)
 class RateHeaders:
-    """The limits that a response reports. An absent or insane header is None."""
+    """These are a response's rate-limit headers; an absent or insane header is None."""
 
     limit: int | None = None
     remaining: int | None = None
     interval_ms: int | None = None
-    daily_limit: int | None = None
     daily_remaining: int | None = None
-    daily_reset_ms: int | None = None  # [?] contract.md §2: from now, not since 1970, as users saw it
+    daily_reset_ms: int | None = None  # [?] contract.md §2: from now, not since 1970, as users report
 
 
 def rate_headers(headers: Mapping[str, str]) -> RateHeaders | None:
-    """Return the limits in these headers, whose names are in lower case; None if there are none."""
+    """Return the rate limits in `headers`, whose names are in lower case; None if there are none."""
 
     def number(name: str, least: int = 0, most: int = 1_000_000_000) -> int | None:
         text = headers.get(f"x-ratelimit-{name}", "").strip()
@@ -37,34 +36,33 @@ def rate_headers(headers: Mapping[str, str]) -> RateHeaders | None:
         limit=number("max", least=1),
         remaining=number("remaining"),
         interval_ms=number("interval-milliseconds", least=1, most=interval_at_most_ms),
-        daily_limit=number("limit-daily", least=1),
         daily_remaining=number("daily-remaining"),
-        daily_reset_ms=number("daily-reset", least=1, most=one_day_ms),
+        daily_reset_ms=number("daily-reset", least=1, most=day_ms),
     )
     return read if read != RateHeaders() else None
 
 
 def retry_after(headers: Mapping[str, str], now_ms: int) -> int | None:
-    """Return the milliseconds of a Retry-After; None if it is absent or unreadable.
+    """Return the wait in ms that a 429 asks for, clamped to 1 s … 1 h; None if it names none.
 
-    [?] contract.md §2: no 429 was ever captured, so both of HTTP's forms are read, and neither is relied on.
+    [?] contract.md §2: no 429 was ever captured, so both forms of HTTP are read and neither is relied on.
     """
     text = headers.get("retry-after", "").strip()
     if seconds := seconds_form.fullmatch(text):
-        fraction = 1_000 if seconds[2] else 0  # a fraction counts as a whole second: rather late than early
-        ms = int(seconds[1]) * 1_000 + fraction
+        rest = 1_000 if seconds[2] else 0  # a part of a second counts as a whole one: better late than early
+        ms = int(seconds[1]) * 1_000 + rest
     elif (at := _date_ms(text)) is None:
         return None
     else:
-        sent = _date_ms(headers.get("date", ""))  # the same clock made it
+        sent = _date_ms(headers.get("date", ""))  # by the same clock
         ms = at - (now_ms if sent is None else sent)
-    least, most = retry_after_bounds_ms
+    least, most = retry_after_ms
     return min(max(ms, least), most)
 
 
 def _date_ms(text: str) -> int | None:
     try:
-        date = parsedate_to_datetime(text)
-        return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()) * 1_000
+        moment = parsedate_to_datetime(text)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) * 1_000
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -39,7 +39,7 @@ class BestMatch:
 def remembered_contact(contact_id: str, updated: int | None, origin: Origin, fields: Mapping[str, str]) -> Contact:
     """Return a contact as a state keeps it."""
     email, phone = fields.get("email", "").lower() or None, fields.get("phone")
-    return Contact(contact_id, None, email, (), phone, (), updated, None, fields, origin, None)
+    return Contact(contact_id, None, email, (), phone, (), updated, fields, origin)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from processor.events.fields import rfc3339
-from processor.highlevel.message import Message
+from processor.highlevel.message import SmsMessage
 from processor.shard.documents.lead import Lead
 from processor.shard.documents.work import LeadWork
 from processor.shard.publish import publish_event
@@ -11,7 +11,7 @@ from processor.shard.store import UnitOfWork
 from processor.telemetry.catalogue import MessagesImported
 
 
-def import_messages(turn: UnitOfWork, lead: Lead, work: LeadWork, contact: str, messages: Iterable[Message]) -> int:
+def import_messages(turn: UnitOfWork, lead: Lead, work: LeadWork, contact: str, messages: Iterable[SmsMessage]) -> int:
     """Publish those messages of a contact's that the lead has not had. Returns how many they were."""
     checkpoint = lead.checkpoint(contact)
     imported = 0
@@ -28,7 +28,7 @@ def import_messages(turn: UnitOfWork, lead: Lead, work: LeadWork, contact: str, 
     return imported
 
 
-def publish_message(turn: UnitOfWork, lead: Lead, message: Message) -> None:
+def publish_message(turn: UnitOfWork, lead: Lead, message: SmsMessage) -> None:
     shown = {
         "id": message.id,
         "direction": message.direction,

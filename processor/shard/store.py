@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
 from processor.highlevel.responses import Response
-from processor.ratelimit.headers import one_day_ms
+from processor.ratelimit.headers import day_ms
 from processor.shard.documents.document import Document, key_of, project
 from processor.shard.documents.format import FORMAT
 from processor.shard.indexes import Indexes, Projection, nothing, schema
@@ -20,8 +20,8 @@ from processor.telemetry.catalogue import TelemetryEvent
 Row = tuple[str, bytes | None]
 D = TypeVar("D", bound=Document)
 
-furthest_ms: Final = 7 * one_day_ms  # no timer is set further ahead than a deletion is remembered
-retry_at_most_ms: Final = one_day_ms  # DESIGN §1: no retry is set further ahead
+furthest_ms: Final = 7 * day_ms  # no timer is set further ahead than a deletion is remembered
+retry_at_most_ms: Final = day_ms  # DESIGN §1: no retry is set further ahead
 indexed_at_once: Final = 1_000  # documents: heartbeats and other shards share the event loop
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from processor.events.contract import HYDRATABLE
+from processor.events.fields import HYDRATABLE
 from processor.settings import NOT_SERVED, Settings, WrongSetting, read_settings, variables
 
 secret = "pit-0c9e4a52-canary"

@@ -7,7 +7,7 @@ small.
 from dataclasses import dataclass, field
 from typing import Final
 
-from processor.highlevel.message import Message
+from processor.highlevel.message import SmsMessage
 
 overlap_ms: Final = 600_000  # messages may appear late, or out of order
 recent_at_most: Final = 1_000  # ids kept; with more in ten minutes the overlap shrinks
@@ -24,10 +24,10 @@ class Checkpoint:
         """From when on messages are wanted, ms; None: from the start, at first link."""
         return max(0, self.at - overlap_ms) if self.at else None
 
-    def has_seen(self, message: Message) -> bool:
+    def has_seen(self, message: SmsMessage) -> bool:
         return message.sent < self.floor or message.id in self.recent
 
-    def add(self, message: Message) -> None:
+    def add(self, message: SmsMessage) -> None:
         self.recent[message.id] = message.sent
 
     def move(self) -> None:

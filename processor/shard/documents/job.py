@@ -6,14 +6,14 @@ from typing import Any, ClassVar, Final, Self, TypeVar
 
 from processor.highlevel.contact import Cursor
 from processor.ratelimit.budget import Lane
-from processor.ratelimit.headers import one_day_ms
+from processor.ratelimit.headers import day_ms
 from processor.shard.documents.document import Document, Fields, read_fields, split_unknown, write_fields
 from processor.shard.documents.format1 import upgrade_backfill, upgrade_job
 from processor.shard.documents.work import lanes
 from processor.shard.indexes import Pending, Projection
 from processor.shard.jobs.machine import JobStage, Step, backfill_transitions, paging, transitions, walking
 
-remembered_job_ms: Final = one_day_ms  # DESIGN §3: the same request id is the same job
+remembered_job_ms: Final = day_ms  # DESIGN §3: the same request id is the same job
 refusals_at_most: Final = 3  # multi-value searches; a poisoned value among them refuses only its own
 progress_every_ms: Final = 1_000  # of a job, at most
 

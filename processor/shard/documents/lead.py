@@ -4,18 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Self
 
-from processor.events.contract import HYDRATABLE
+from processor.events.fields import HYDRATABLE
 from processor.highlevel.contact import Contact, digits, e164, normal_email
 from processor.highlevel.requests import Question, QuestionKind
 from processor.ratelimit.budget import Lane
-from processor.ratelimit.headers import one_day_ms
+from processor.ratelimit.headers import day_ms
 from processor.shard.documents.checkpoint import Checkpoint
 from processor.shard.documents.document import Document, Fields, read_fields, split_unknown, write_fields
 from processor.shard.documents.format1 import upgrade_lead
 from processor.shard.documents.work import ContactVersion, LeadWork
 from processor.shard.indexes import Pending, Projection, Queue, nothing
 
-forgotten_after_ms: Final = 7 * one_day_ms  # DESIGN §3: a deleted lead's revision is kept 7 days
+forgotten_after_ms: Final = 7 * day_ms  # DESIGN §3: a deleted lead's revision is kept 7 days
 facts: Final = ("contact_id", *HYDRATABLE)
 leads_per_value: Final = 4  # that a job's page looks for by the same value; more are asked about one by one
 checkpoints_kept: Final = 4

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
-from processor.ratelimit.headers import one_day_ms
+from processor.ratelimit.headers import day_ms
 from processor.shard.documents.document import Document, Fields, Tracker, read_fields, split_unknown, write_fields
 from processor.shard.documents.format1 import upgrade_request
 from processor.shard.indexes import Projection
 
-remembered_ms: Final = one_day_ms  # DESIGN §3: a repeated request is not run again
+remembered_ms: Final = day_ms  # DESIGN §3: a repeated request is not run again
 
 
 @dataclass(slots=True)

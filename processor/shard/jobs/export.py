@@ -6,7 +6,7 @@ DESIGN §7.6. A cursor lives two minutes (contract.md §5.1): an expired one beg
 from collections.abc import Sequence
 from typing import Final
 
-from processor.highlevel.message import Message
+from processor.highlevel.message import SmsMessage
 from processor.highlevel.requests import ExportMessages, Question, QuestionKind, page_limit
 from processor.highlevel.responses import Exported
 from processor.shard.documents.checkpoint import overlap_ms
@@ -82,10 +82,10 @@ def page_refused(turn: UnitOfWork, job: Job, request: ExportMessages, for_good: 
         job.listing.next_page(None)
 
 
-def match_messages(turn: UnitOfWork, job: Job, messages: Sequence[Message], start: int) -> int:
+def match_messages(turn: UnitOfWork, job: Job, messages: Sequence[SmsMessage], start: int) -> int:
     """Give messages to the leads whose contact's they are, contact by contact, from `start` on. Returns how far it came."""
     end = min(len(messages), start + messages_at_once)
-    of_contact: dict[str, list[Message]] = {}
+    of_contact: dict[str, list[SmsMessage]] = {}
     for message in messages[start:end]:
         of_contact.setdefault(message.contact, []).append(message)
     for contact, shown in of_contact.items():

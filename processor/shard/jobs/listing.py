@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from processor.highlevel.contact import Contact
-from processor.highlevel.message import Message
+from processor.highlevel.message import SmsMessage
 from processor.highlevel.requests import CallRequest, ExportMessages, ListContacts
 from processor.highlevel.responses import Exported, Page, Refused, Response, Unauthorized
 from processor.ratelimit.jitter import jittered
@@ -46,7 +46,7 @@ def ingest_page(turn: UnitOfWork, response: Response, counted: bool = True) -> N
 
 def ingest_slice(turn: UnitOfWork, job: Job, response: Response, page: Page | Exported) -> Response | None:
     """Match what a turn can take of the page with the job's leads. Returns what is left of it for the next turn."""
-    items: Sequence[Contact] | Sequence[Message]
+    items: Sequence[Contact] | Sequence[SmsMessage]
     if isinstance(page, Page):
         if not scan.goes_on(turn, job, page):
             return None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from processor.highlevel.message import Message
+from processor.highlevel.message import SmsMessage
 from processor.highlevel.responses import Exported, Page, Response
 from processor.ratelimit.budget import Lane
 from processor.shard import ingest
@@ -34,7 +34,7 @@ def slice_taken_for_the_page(patch: Patch) -> None:
     """What a turn doesn't take of a page of messages is never ingested."""
     match_messages = export.match_messages
 
-    def hasty(turn: UnitOfWork, job: Job, messages: Sequence[Message], start: int) -> int:
+    def hasty(turn: UnitOfWork, job: Job, messages: Sequence[SmsMessage], start: int) -> int:
         match_messages(turn, job, messages, start)
         return len(messages)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from processor.highlevel.message import Message
+from processor.highlevel.message import SmsMessage
 from processor.highlevel.requests import Call, Question
 from processor.shard import decide, ingest, ingest_responses
 from processor.shard.documents import checkpoint, lead
@@ -76,7 +76,7 @@ def messages_matched_by_page(patch: Patch) -> None:
     """All messages of a page are taken for messages of the first one's contact."""
     match_messages = export.match_messages
 
-    def mixed(turn: UnitOfWork, job: Job, messages: Sequence[Message], start: int) -> int:
+    def mixed(turn: UnitOfWork, job: Job, messages: Sequence[SmsMessage], start: int) -> int:
         return match_messages(turn, job, [replace(one, contact=messages[0].contact) for one in messages], start)
 
     patch.setattr(export, "match_messages", mixed)

@@ -24,7 +24,7 @@ from processor.highlevel.requests import (
     QuestionKind,
     http_request,
 )
-from processor.highlevel.responses import Lost, Response, Throttled, Unauthorized, Unsent, parse
+from processor.highlevel.responses import Lost, Response, Throttled, Unauthorized, Unsent, parse_response
 from tests.lab.faults import HighLevelFaults, OutageKind, refusal_responses
 from tests.lab.workload.contact import Contact
 from tests.lab.workload.times import start_ms
@@ -267,7 +267,7 @@ class Api:
         loop.after(out, arrives)
 
     def _parse(self, call: Call, status: int, headers: Mapping[str, str], body: bytes, token: str) -> Response:
-        answer = parse(call, status, headers, body, self.clock.now())
+        answer = parse_response(call, status, headers, body, self.clock.now())
         return replace(answer, token=token) if isinstance(answer.outcome, Unauthorized) else answer
 
     def _alive(self) -> None:

@@ -1,4 +1,4 @@
-"""Bytes ↔ event: no input makes the decoder raise, and no reason shows a value."""
+"""Bytes ↔ event. No bytes make `decode` raise, and no reason shows a value."""
 
 import hashlib
 from dataclasses import replace
@@ -31,8 +31,8 @@ time_ms = 1_769_848_200_000
 
 
 def event(kind: str = "lead.changed", data: object = lead, **attributes: object) -> Json:
-    attributes_given = {"specversion": "1.0", "id": "event-1", "source": "crm", "type": kind, "data": data} | attributes
-    return {name: value for name, value in attributes_given.items() if value is not ...}
+    envelope = {"specversion": "1.0", "id": "event-1", "source": "crm", "type": kind, "data": data} | attributes
+    return {name: value for name, value in envelope.items() if value is not ...}
 
 
 def record(value: bytes | Json | None, *headers: tuple[str, bytes], topic: str = "lead.changes") -> Record:
@@ -40,7 +40,7 @@ def record(value: bytes | Json | None, *headers: tuple[str, bytes], topic: str =
     return Record(topic, 3, 17, time_ms, b"location-1", content, headers)
 
 
-def binary(kind: bytes = b"lead.changed") -> tuple[tuple[str, bytes], ...]:
+def binary_headers(kind: bytes = b"lead.changed") -> tuple[tuple[str, bytes], ...]:
     return (("ce_specversion", b"1.0"), ("ce_id", b"event-1"), ("ce_source", b"crm"), ("ce_type", kind))
 
 
@@ -62,29 +62,29 @@ def test_an_event_in_structured_mode() -> None:
 
 
 def test_an_event_in_binary_mode() -> None:
-    came = record(lead, *binary(), ("content-type", b"application/json"))
+    came = record(lead, *binary_headers(), ("content-type", b"application/json"))
 
     assert decode(came) == Event("event-1", "lead.changed", LeadChanged.model_validate(lead), came)
 
 
 def test_structured_mode_may_repeat_its_attributes_in_headers() -> None:
-    """The Kafka binding of CloudEvents allows it (§3.3.3)."""
-    came = record(event(), *binary(), ("content-type", b"Application/CloudEvents+JSON; charset=UTF-8"))
+    """The Kafka binding of CloudEvents allows that (§3.3.3)."""
+    came = record(event(), *binary_headers(), ("content-type", b"Application/CloudEvents+JSON; charset=UTF-8"))
 
     assert isinstance(decode(came), Event)
 
 
-def test_headers_of_other_programs_are_ignored() -> None:
+def test_headers_of_other_tools_are_ignored() -> None:
     """Debezium adds the outbox row's id, tracers add theirs."""
     assert isinstance(decode(record(event(), ("id", b"row-1"), ("traceparent", b"00-1-1-01"))), Event)
 
 
 def test_null_values_are_skipped() -> None:
     assert decode(record(None)) is None
-    assert decode(record(None, *binary())) is None
+    assert decode(record(None, *binary_headers())) is None
 
 
-def test_a_known_type_is_taken_from_any_input_topic() -> None:
+def test_a_known_type_on_another_input_topic_is_read() -> None:
     assert isinstance(decode(record(event(), topic="sync.requests")), Event)
 
 
@@ -102,12 +102,12 @@ def test_a_known_type_is_taken_from_any_input_topic() -> None:
         b"{}{}",
     ],
 )
-def test_malformed_json_is_named(value: bytes) -> None:
+def test_a_value_that_is_not_json_is_malformed(value: bytes) -> None:
     assert reason(record(value)) == ("not_json", "value: not JSON in UTF-8")
 
 
 def test_json_that_is_nested_too_deeply_is_malformed() -> None:
-    """Any program can write again what was decoded."""
+    """Any reader can write again what it has decoded."""
     deep = b'{"specversion":"1.0","id":"event-1","source":"crm","type":"lead.changed","data":%s}'
 
     assert reason(record(deep % (b"[" * 500 + b"]" * 500))) == ("not_json", "value: nested too deeply")
@@ -146,7 +146,7 @@ def test_many_digits_are_a_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "flaw"),
+    ("value", "why"),
     [
         (event(specversion=...), ("not_cloudevent", "specversion: not 1.0")),
         (event(specversion="0.3"), ("not_cloudevent", "specversion: not 1.0")),
@@ -196,8 +196,8 @@ def test_many_digits_are_a_number() -> None:
         ),
     ],
 )
-def test_a_reason_names_field_and_flaw(document: Json, flaw: tuple[str, str]) -> None:
-    assert reason(record(document)) == flaw
+def test_a_reason_names_the_field_and_the_flaw(value: Json, why: tuple[str, str]) -> None:
+    assert reason(record(value)) == why
 
 
 @pytest.mark.parametrize("value", [b"null", b"[]", b'"lead.changed"', b"7"])
@@ -231,7 +231,7 @@ def test_a_dead_lettered_job_is_answered() -> None:
 
 
 @pytest.mark.parametrize(
-    "document",
+    "value",
     [
         event("sync.lead.requested", sync | {"request_id": "request 1"}),
         event("sync.lead.requested", {"request_id": "request-1", "location_id": "location-1"}),
@@ -243,24 +243,24 @@ def test_a_dead_lettered_job_is_answered() -> None:
         event("contact.changed", sync),
     ],
 )
-def test_an_event_that_is_no_readable_request_is_not_answered(document: Json) -> None:
-    """A cancel names the request of its job: an answer would be taken for the job's."""
-    assert malformed(record(document)).request is None
+def test_an_event_that_is_no_readable_request_gets_no_answer(value: Json) -> None:
+    """A cancel names the request of its job: an answer to it would be about the job."""
+    assert malformed(record(value)).request is None
 
 
 def test_nothing_personal_shows_in_a_repr() -> None:
     found = decode(record(event()))
-    dead = decode(record(event(data=lead | {"revision": "7"})))
+    malformed_event = decode(record(event(data=lead | {"revision": "7"})))
 
-    assert "jane.doe" not in f"{found!r} {dead!r}"
+    assert "jane.doe" not in f"{found!r} {malformed_event!r}"
 
 
-def test_a_request_has_ids_for_its_answer() -> None:
-    asked, changed = decode(record(event("sync.lead.requested", sync))), decode(record(event()))
-    assert isinstance(asked, Event)
+def test_an_event_has_the_ids_to_answer_it_if_it_is_dead_lettered_later() -> None:
+    requested, changed = decode(record(event("sync.lead.requested", sync))), decode(record(event()))
+    assert isinstance(requested, Event)
     assert isinstance(changed, Event)
 
-    assert request_ids(asked) == RequestIds("request-1", "location-1", "lead-1", "event-1")
+    assert request_ids(requested) == RequestIds("request-1", "location-1", "lead-1", "event-1")
     assert request_ids(changed) is None
 
 
@@ -289,37 +289,37 @@ attributes = st.fixed_dictionaries(
 
 @given(st.binary() | st.text().map(str.encode))
 @example(b"\x00")
-def test_no_bytes_make_decode_raise(value: bytes) -> None:
+def test_no_bytes_make_it_raise(value: bytes) -> None:
     assert isinstance(decode(record(value)), Malformed)
-    assert isinstance(decode(record(value, *binary())), Malformed)
+    assert isinstance(decode(record(value, *binary_headers())), Malformed)
 
 
 @given(
     st.binary(max_size=8),
     st.lists(st.tuples(st.sampled_from(["ce_id", "ce_type", "content-type", secret]), st.binary())),
 )
-def test_no_headers_make_decode_raise(value: bytes, headers: list[tuple[str, bytes]]) -> None:
+def test_no_headers_make_it_raise(value: bytes, headers: list[tuple[str, bytes]]) -> None:
     assert isinstance(decode(record(value, ("ce_specversion", b"1.0"), *headers)), Malformed)
 
 
 @given(attributes)
-def test_no_reason_shows_a_value(document: Json) -> None:
-    found = decode(record(document))
+def test_no_reason_shows_a_value(value: Json) -> None:
+    found = decode(record(value))
     if isinstance(found, Malformed):
         assert secret not in found.detail
         assert len(found.detail) < 300
 
 
 @given(attributes.map(lambda drawn: {"specversion": "1.0", "id": "event-1", "source": "crm"} | drawn))
-def test_a_malformed_event_can_be_written_as_a_dead_letter(document: Json) -> None:
-    found = decode(record(document))
+def test_every_malformed_event_can_be_dead_lettered(envelope: Json) -> None:
+    found = decode(record(envelope))
     if isinstance(found, Malformed):
         _, value, headers = dead_letter(found, "lead.changes", time_ms)
-        assert value == orjson.dumps(document)
+        assert value == orjson.dumps(envelope)
         assert secret.encode() not in b" ".join(content for _, content in headers)
 
 
-def test_an_event_as_it_is_written() -> None:
+def test_an_event_is_written_in_structured_mode() -> None:
     value = encode(
         "sync.failed",
         {"request_id": "request-2", "location_id": "location-1", "reason": "invalid"},
@@ -343,13 +343,13 @@ def test_only_events_of_the_contract_are_written() -> None:
         encode("lead.merged", {}, id="1", source="crm", subject="1", location="1", time_ms=time_ms)
 
 
-def test_an_encoded_event_can_be_decoded() -> None:
+def test_a_written_event_can_be_read() -> None:
     value = encode("lead.changed", lead, id="1", source="crm", subject="lead-1", location="location-1", time_ms=time_ms)
 
     assert isinstance(decode(record(value)), Event)
 
 
-def test_a_dead_letter_is_the_record_and_its_reason() -> None:
+def test_a_dead_letter_is_the_record_and_the_reason() -> None:
     came = record(event(data=lead | {"revision": "7"}), ("traceparent", b"00-1-1-01"), ("hydrant-rehomed", b"1"))
 
     assert dead_letter(malformed(came), "staging.lead.changes", time_ms) == (
@@ -369,13 +369,13 @@ def test_a_dead_letter_is_the_record_and_its_reason() -> None:
 
 def test_a_dead_letter_in_binary_mode_can_be_replayed() -> None:
     """Its attributes are in the headers, so they are kept."""
-    came = record({"location_id": "location-1"}, *binary())
+    came = record({"location_id": "location-1"}, *binary_headers())
     key, value, headers = dead_letter(malformed(came), "lead.changes", time_ms)
 
     assert reason(replace(came, key=key, value=value, headers=headers)) == reason(came)
 
 
-def test_a_value_above_1_mib_is_replaced_by_size_and_digest() -> None:
+def test_a_value_of_1_mib_is_read_and_of_a_larger_one_size_and_digest_are_kept() -> None:
     whole = orjson.dumps(event(filler="")).replace(b'"filler":""', b'"filler":"%s"')
     longest = whole % (b"x" * (VALUE_MAX - len(whole) + 2))
     larger = longest.replace(b"xx", b"xxx", 1)
@@ -390,7 +390,7 @@ def test_a_value_above_1_mib_is_replaced_by_size_and_digest() -> None:
 
 
 def test_a_dead_letter_always_fits_a_message() -> None:
-    """Key and headers are bounded, too: otherwise they could exceed 2 MiB together with value and our headers."""
+    """Key and headers are bounded too: else value, key, headers and ours could be more than 2 MiB."""
     came = replace(record(event(), ("note", b"x" * ROUTING_MAX)), key=b"k" * 1_900_000)
     key, value, headers = dead_letter(malformed(came), "lead.changes", time_ms)
 

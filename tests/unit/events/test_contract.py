@@ -1,4 +1,4 @@
-"""The models accept valid data, read absent, null and "" as unknown, and never show a refused value."""
+"""The models: the values they accept, the values that count as unknown, and errors that show no value."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from processor.events.contract import EVENTS, HYDRATABLE, INPUTS, SERVED, InputData, LeadChanged, SyncLeadRequested
-from processor.events.fields import read_time, rfc3339
+from processor.events.contract import EVENTS, INPUTS, SERVED, InputData, LeadChanged, SyncLeadRequested
+from processor.events.fields import HYDRATABLE, read_time, rfc3339
 
 lead = {"location_id": "location-1", "lead_id": "lead-1", "revision": 7}
 
@@ -46,15 +46,15 @@ def test_a_request_has_defaults() -> None:
 
 
 @pytest.mark.parametrize("other", [{"lead_id": "lead-2"}, {"location_id": "location-2"}])
-def test_a_request_brings_no_other_lead(other: dict[str, str]) -> None:
-    """This is the one rule that its JSON Schema can't express."""
+def test_a_request_holds_no_other_lead(other: dict[str, str]) -> None:
+    """Its JSON Schema can't express this rule."""
     data = {"request_id": "request-1", "location_id": "location-1", "lead_id": "lead-1", "lead": lead | other}
 
     with pytest.raises(ValidationError, match="another lead than the request's"):
         SyncLeadRequested.model_validate(data)
 
 
-def test_served_types_are_inputs_and_inputs_have_input_models() -> None:
+def test_served_events_are_inputs_and_inputs_have_an_input_model() -> None:
     assert set(SERVED) < INPUTS
     assert {kind for kind, model in EVENTS.items() if issubclass(model, InputData)} == INPUTS
 

@@ -1,4 +1,4 @@
-"""The published schemas, examples and topics match the code."""
+"""The published contract matches the code: schemas, examples, topics."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def is_date_time(value: object) -> bool:
 
 
 def pattern(_: object, wanted: str, value: object, __: object) -> Iterator[jsonschema.ValidationError]:
-    """Match as ECMA-262 does and JSON Schema asks for: `$` is the very end."""
+    """Match a pattern by ECMA-262, which JSON Schema asks for: `$` is the very end."""
     if isinstance(value, str) and not re.search(wanted.replace("$", r"\Z"), value):
         yield jsonschema.ValidationError("pattern")
 
@@ -53,7 +53,7 @@ def by_schema(event: Json) -> bool:
 
 
 def by_model(event: Json) -> bool:
-    """Ask the decoder where it serves the type, else the same checks and the model."""
+    """Return whether the decoder accepts the event; for a type that it doesn't serve, the same checks and the model."""
     kind, data = event["type"], event.get("data")
     if kind in SERVED:
         return isinstance(decode(Record("lead.changes", 0, 0, 0, None, orjson.dumps(event))), Event)
@@ -85,7 +85,7 @@ def test_invalid_examples_are_invalid(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", valid + invalid, ids=named)
-def test_an_example_on_an_input_topic_is_decoded_or_malformed(path: Path) -> None:
+def test_an_example_on_an_input_topic_is_read_or_dead_lettered(path: Path) -> None:
     event = json.loads(path.read_bytes())
     found = decode(Record("lead.changes", 0, 0, 0, None, path.read_bytes()))
 
@@ -101,7 +101,7 @@ def test_every_type_has_examples_of_both_kinds() -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in valid if path.parts[-3] not in INPUTS], ids=named)
-def test_examples_of_ours_are_written_as_encode_does(path: Path) -> None:
+def test_examples_of_ours_are_written_as_we_write(path: Path) -> None:
     event = json.loads(path.read_bytes())
     written = encode(
         event["type"],
@@ -124,8 +124,8 @@ def test_schemas_are_json_schemas(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", EVENTS)
-def test_schemas_use_nothing_but_json_schema(kind: str) -> None:
-    """A constraint under a name that JSON Schema doesn't know would have no effect."""
+def test_schemas_use_only_keywords_of_json_schema(kind: str) -> None:
+    """A constraint under a name that JSON Schema doesn't know would be none."""
     known = set(Draft202012Validator.VALIDATORS) | {"$schema", "$id", "$defs", "$comment", "title", "description"}
 
     def keywords(schema: Json) -> Iterator[str]:
@@ -153,7 +153,7 @@ def test_the_committed_schemas_are_those_of_the_models(tmp_path: Path) -> None:
         assert (folder / name).read_bytes() == (tmp_path / name).read_bytes(), f"make {name} anew"
 
 
-def test_the_readme_lists_the_served_types() -> None:
+def test_the_readme_lists_the_served_events() -> None:
     readme = (folder / "README.md").read_text(encoding="utf-8")
     for topic in (TOPICS[name] for name in INPUT_TOPICS):
         [row] = re.findall(rf"^\| `{topic.name}` \|(.*)\|(.*)\|$", readme, re.MULTILINE)
@@ -164,7 +164,7 @@ def test_the_readme_lists_the_served_types() -> None:
         )
 
 
-def test_the_readmes_links_lead_somewhere() -> None:
+def test_links_of_the_readme_exist() -> None:
     readme = (folder / "README.md").read_text(encoding="utf-8")
     pointed = re.findall(r"\]\(([^)]+)\)", readme)
 
@@ -239,21 +239,21 @@ def datas(draw: st.DrawFn, kind: str) -> Json:
 @pytest.mark.parametrize("kind", EVENTS)
 @given(st.data())
 def test_schema_and_model_agree(kind: str, data: st.DataObject) -> None:
-    value = data.draw(datas(kind))
-    lead = value.get("lead")
-    if isinstance(lead, dict):  # JSON Schema can't express that it must be the request's own lead
-        assume(all(lead.get(name) == value.get(name) for name in ("location_id", "lead_id")))
+    drawn = data.draw(datas(kind))
+    lead = drawn.get("lead")
+    if isinstance(lead, dict):  # JSON Schema can't express that it is the request's own lead
+        assume(all(lead.get(name) == drawn.get(name) for name in ("location_id", "lead_id")))
 
-    assert validators[kind].is_valid(value) == accepts(kind, value)
+    assert validators[kind].is_valid(drawn) == accepts(kind, drawn)
 
 
-def test_every_input_takes_null_and_nothing_for_unknown() -> None:
+def test_every_input_accepts_null_and_empty_for_unknown() -> None:
     for kind in INPUTS:
         model = EVENTS[kind]
         assert issubclass(model, InputData)
         optional = [name for name, field in model.model_fields.items() if not field.is_required()]
         needed = {name: value for name, value in samples[kind][0].items() if name not in optional}
         for nothing in (None, ""):
-            value = needed | dict.fromkeys(optional, nothing)
-            assert validators[kind].is_valid(value), kind
-            assert model.model_validate(value) == model.model_validate(needed)
+            filled = needed | dict.fromkeys(optional, nothing)
+            assert validators[kind].is_valid(filled), kind
+            assert model.model_validate(filled) == model.model_validate(needed)

@@ -1,10 +1,19 @@
-"""HighLevel's contacts are read into ours: only values that a payload truly gives."""
+"""Contacts of HighLevel as values: only values that a payload truly gives."""
 
 import pytest
 
-from processor.highlevel.contact import Contact, Payload, digits, e164, from_contact, from_search, normal_email
+from processor.highlevel.contact import (
+    Contact,
+    Payload,
+    cursor_after,
+    digits,
+    e164,
+    from_contact,
+    from_search,
+    normal_email,
+)
 
-hit: Payload = {
+search_payload: Payload = {
     "id": "c-1",
     "locationId": "loc-1",
     "email": " Jane.Doe@Example.com ",
@@ -43,14 +52,14 @@ common = {
 }
 
 
-def from_hit(**changed: object) -> Contact:
-    contact = from_search({**hit, **changed})
+def read(**changed: object) -> Contact:
+    contact = from_search({**search_payload, **changed})
     assert contact is not None
     return contact
 
 
-def test_a_search_hit() -> None:
-    """Names only where they are as entered, the street from `address`, never a time zone."""
+def test_a_contact_of_a_search() -> None:
+    """Names are read only as entered, the street from `address`, a time zone never."""
     expected = Contact(
         id="c-1",
         location="loc-1",
@@ -59,26 +68,29 @@ def test_a_search_hit() -> None:
         phone="+15551234567",
         other_phones=("+15550000000",),
         updated=1_717_786_497_000,
-        added=1_717_700_097_221,
         fields=common | {"first_name": "Jane", "last_name": "McDoe", "address": "1 Main St"},
         origin="search",
-        search_after=(1717700097221, "c-1"),
     )
 
-    assert expected == from_search(hit)
+    assert expected == from_search(search_payload)
+    assert (1_717_700_097_221, "c-1") == cursor_after(search_payload)
 
 
-def test_a_search_hit_without_names_as_entered() -> None:
-    """Lower-cased names are not used."""
-    contact = from_hit(firstNameRaw=None, lastNameRaw="")
+def test_a_search_without_names_as_entered() -> None:
+    """Lower-cased names don't count as names."""
+    contact = read(firstNameRaw=None, lastNameRaw="")
 
     assert {"first_name", "last_name"}.isdisjoint(contact.fields)
 
 
-def test_a_contact_by_id() -> None:
-    """Original case, the street from `address1`, the time zone, additional e-mails as objects."""
+def test_a_contact_of_a_get() -> None:
+    """It has names in their original case, the street in `address1`, a time zone, and additional e-mails as objects."""
     payload = {
-        **{name: value for name, value in hit.items() if name not in ("firstNameRaw", "lastNameRaw", "searchAfter")},
+        **{
+            name: value
+            for name, value in search_payload.items()
+            if name not in ("firstNameRaw", "lastNameRaw", "searchAfter")
+        },
         "firstName": "Jane",
         "lastName": "McDoe",
         "address": "not a contact's",
@@ -98,34 +110,34 @@ def test_a_contact_by_id() -> None:
     assert contact is not None
     assert fields == contact.fields
     assert (("j@example.com",), ("+15550000000",)) == (contact.other_emails, contact.other_phones)
-    assert ("contact", None) == (contact.origin, contact.search_after)
+    assert "contact" == contact.origin
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", 7, True, ["x"], {"x": "y"}, "x" * 1_025])
-def test_an_unusable_value_counts_as_unknown(value: object) -> None:
-    contact = from_hit(city=value, email=value, phone=value, locationId=value)
+def test_values_that_are_no_text_count_as_unknown(value: object) -> None:
+    contact = read(city=value, email=value, phone=value, locationId=value)
 
     assert {"city", "email", "phone"}.isdisjoint(contact.fields)
     assert (None, None, None) == (contact.email, contact.phone, contact.location)
 
 
 def test_a_long_value_is_known_up_to_its_limit() -> None:
-    assert "x" * 1_024 == from_hit(city=f" {'x' * 1_024} ").fields["city"]
+    assert "x" * 1_024 == read(city=f" {'x' * 1_024} ").fields["city"]
 
 
 @pytest.mark.parametrize("contact_id", [None, 7, "", "a b", " c-1", "ü", "x" * 129, "c\n"])
 def test_a_contact_without_a_usable_id_is_dropped(contact_id: object) -> None:
-    assert from_search({**hit, "id": contact_id}) is None
-    assert from_contact({**hit, "id": contact_id}) is None
+    assert from_search({**search_payload, "id": contact_id}) is None
+    assert from_contact({**search_payload, "id": contact_id}) is None
 
 
 def test_a_deleted_contact_is_dropped() -> None:
-    assert from_search({**hit, "deleted": True}) is None
-    assert from_search({**hit, "deleted": False}) is not None
+    assert from_search({**search_payload, "deleted": True}) is None
+    assert from_search({**search_payload, "deleted": False}) is not None
 
 
 def test_additional_emails_and_phones_are_bounded() -> None:
-    contact = from_hit(
+    contact = read(
         additionalEmails=[f"{n}@example.com" for n in range(90)], additionalPhones=[f"+{n}" for n in range(90)]
     )
 
@@ -133,8 +145,8 @@ def test_additional_emails_and_phones_are_bounded() -> None:
 
 
 @pytest.mark.parametrize("several", [None, "a@example.com", {"email": "a@example.com"}, 7, [[], 3, ""]])
-def test_additional_emails_of_another_shape_are_ignored(several: object) -> None:
-    assert () == from_hit(additionalEmails=several).other_emails
+def test_additional_emails_of_another_shape_are_dropped(several: object) -> None:
+    assert () == read(additionalEmails=several).other_emails
 
 
 @pytest.mark.parametrize(
@@ -151,13 +163,13 @@ def test_additional_emails_of_another_shape_are_ignored(several: object) -> None
         (1_717_700_097_221, None),
     ],
 )
-def test_times(text: object, ms: int | None) -> None:
-    assert ms == from_hit(dateUpdated=text).updated
+def test_times_are_read_as_ms(text: object, ms: int | None) -> None:
+    assert ms == read(dateUpdated=text).updated
 
 
 @pytest.mark.parametrize("cursor", [None, [], "x", [None], [["x"]], [True], [1, 2, 3, 4, 5], ["x" * 1_025]])
 def test_an_unusable_cursor_is_none(cursor: object) -> None:
-    assert from_hit(searchAfter=cursor).search_after is None
+    assert cursor_after({"searchAfter": cursor}) is None
 
 
 @pytest.mark.parametrize(
@@ -180,7 +192,7 @@ def test_an_unusable_cursor_is_none(cursor: object) -> None:
         ("jane@\ud800.com", None),
     ],
 )
-def test_normal_email(text: str, email: str | None) -> None:
+def test_an_email_is_normalised_for_searching(text: str, email: str | None) -> None:
     assert email == normal_email(text)
 
 
@@ -201,13 +213,13 @@ def test_normal_email(text: str, email: str | None) -> None:
         ("", None),
     ],
 )
-def test_e164(text: str, phone: str | None) -> None:
+def test_a_phone_is_read_only_with_its_country_code(text: str, phone: str | None) -> None:
     assert phone == e164(text)
 
 
-def test_digits() -> None:
+def test_digits_of_a_phone_are_compared() -> None:
     assert "15551234567" == digits("+1 (555) 123-4567 \u0665")
 
 
 def test_a_repr_shows_nothing_personal() -> None:
-    assert "Contact(c-1, from search)" == repr(from_hit())
+    assert "Contact(c-1, from search)" == repr(read())

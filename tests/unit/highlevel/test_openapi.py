@@ -1,4 +1,4 @@
-"""Our requests and our reading of responses against HighLevel's OpenAPI documents, which lie beside the repository."""
+"""Requests and responses against HighLevel's OpenAPI documents, which lie beside the repository."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from processor.highlevel.requests import Call, ExportMessages, GetContact, Question, QuestionKind, Search, http_request
-from processor.highlevel.responses import Exported, Found, Refused, ResponseOutcome, Unauthorized, parse
+from processor.highlevel.responses import Exported, Found, Refused, ResponseOutcome, Unauthorized, parse_response
 from processor.ratelimit.budget import Permit
 
 folder = Path(__file__).parents[3] / ".." / "shared" / "highlevel" / "openapi"
@@ -44,15 +44,15 @@ def validate(name: str, schema: str, value: object) -> None:
 
 
 def example(name: str, schema: str) -> dict[str, Any]:
-    """Return an object of the schema's own examples, as far as they fit their own types."""
+    """Return an object of the schema's own examples, without those that don't fit their own types."""
     properties = documents[name]["components"]["schemas"][schema]["properties"]
-    given = {field: about["example"] for field, about in properties.items() if "example" in about}
-    fits = {field: Draft202012Validator(properties[field]).is_valid(value) for field, value in given.items()}
-    return {field: value for field, value in given.items() if fits[field]}
+    examples = {field: about["example"] for field, about in properties.items() if "example" in about}
+    fits = {field: Draft202012Validator(properties[field]).is_valid(value) for field, value in examples.items()}
+    return {field: value for field, value in examples.items() if fits[field]}
 
 
 def operation(method: str, path: str) -> tuple[dict[str, Any], list[str]]:
-    """Return the operation of a path, and the values of its path parameters."""
+    """Return the operation that a path belongs to, and the values of its path parameters."""
     paths = documents["v2/contacts.json"]["paths"] | documents["v2/conversations.json"]["paths"]
     for template, operations in paths.items():
         form = re.sub(r"\\\{\w+\\\}", "([^/?#]+)", re.escape(template))
@@ -67,19 +67,19 @@ def operation(method: str, path: str) -> tuple[dict[str, Any], list[str]]:
 )
 def test_a_request_is_an_operation_of_highlevels(call: Call, operation_id: str, values: list[str]) -> None:
     """Its method and path exist, its version is one of the enum, and nothing that is required is missing."""
-    asked = http_request(call.request)
-    found, in_path = operation(asked.method, asked.path)
-    required = {(one["in"], one["name"]): one["schema"] for one in found["parameters"] if one["required"]}
+    http = http_request(call.request)
+    found, in_path = operation(http.method, http.path)
+    required = {(field["in"], field["name"]): field["schema"] for field in found["parameters"] if field["required"]}
 
     assert (operation_id, values) == (found["operationId"], in_path)
-    assert asked.version in required.pop(("header", "Version"))["enum"]
+    assert http.version in required.pop(("header", "Version"))["enum"]
     assert len(values) == len(required)
     assert all(place == "path" for place, _ in required)
-    assert (asked.body is not None) == found.get("requestBody", {}).get("required", False)
+    assert (http.body is not None) == found.get("requestBody", {}).get("required", False)
 
 
 def test_the_body_of_a_search_fits() -> None:
-    """The schema is an empty object, so only a body that is no object would not fit."""
+    """The schema is an empty object: only another type than an object would fail."""
     validate("v2/contacts.json", "SearchBodyV2DTO", http_request(search.request).body)
 
 
@@ -88,10 +88,10 @@ def test_a_typed_reply_of_a_search_is_read() -> None:
     reply = {"contacts": [contact], "total": 1}
     validate("history/contacts-search-2025-08-26.json", "SearchContactSuccessResponseDto", reply)
 
-    found = outcome(search, 200, reply)
+    result = outcome(search, 200, reply)
 
-    assert isinstance(found, Found)
-    (read,) = found.contacts
+    assert isinstance(result, Found)
+    (read,) = result.contacts
     assert ("102goXVW3lIExEQPOnd3", "502goXVW3lIExEQPOnd3", "john@example.com") == (read.id, read.location, read.email)
     assert ("jane@example.com",) == read.other_emails
     assert ("123456789", "987654321") == read.other_phones
@@ -113,10 +113,10 @@ def test_a_typed_reply_of_a_get_is_read() -> None:
     validate("v2/contacts.json", "ContactsByIdSuccessfulResponseDto", {"contact": contact})
     its = Call(permit, GetContact(contact["locationId"], contact["id"]), ())
 
-    found = outcome(its, 200, {"contact": contact})
+    result = outcome(its, 200, {"contact": contact})
 
-    assert isinstance(found, Found)
-    (read,) = found.contacts
+    assert isinstance(result, Found)
+    (read,) = result.contacts
     assert {
         "email": "rubika@deos.com",
         "phone": "+18832327657",
@@ -149,20 +149,20 @@ def test_an_error_is_read(status: int, schema: str, expected: ResponseOutcome) -
 
 
 def outcome(call: Call, status: int, reply: object) -> ResponseOutcome:
-    return parse(call, status, {}, orjson.dumps(reply), 0).outcome
+    return parse_response(call, status, {}, orjson.dumps(reply), 0).outcome
 
 
 def test_an_export_is_an_operation_of_highlevels() -> None:
     """Its query holds what is required, and nothing that isn't one of the parameters, in their forms."""
-    asked = http_request(export.request)
-    found, _ = operation(asked.method, asked.path)
-    parameters = {one["name"]: one for one in found["parameters"] if one["in"] == "query"}
-    [version] = [one for one in found["parameters"] if one["in"] == "header"]
+    http = http_request(export.request)
+    found, _ = operation(http.method, http.path)
+    parameters = {field["name"]: field for field in found["parameters"] if field["in"] == "query"}
+    [version] = [field for field in found["parameters"] if field["in"] == "header"]
 
     assert found["operationId"] == "export-messages-by-location"
-    assert asked.version in version["schema"]["enum"]
-    assert {name for name, one in parameters.items() if one["required"]} <= asked.query.keys() <= parameters.keys()
-    for name, value in asked.query.items():
+    assert http.version in version["schema"]["enum"]
+    assert {name for name, field in parameters.items() if field["required"]} <= http.query.keys() <= parameters.keys()
+    for name, value in http.query.items():
         schema = parameters[name]["schema"]
         Draft202012Validator(schema).validate(int(value) if schema["type"] == "number" else value)
 
@@ -180,7 +180,9 @@ def test_a_typed_reply_of_an_export_is_read() -> None:
     validate("v2/conversations.json", "GetMessageResponseDto", message)
     reply = {"messages": [message], "total": 1, "nextCursor": None}
     validate("v2/conversations.json", "ExportMessagesResponseDto", {"messages": [message], "total": 1})
-    exported = parse(export, 200, {}, orjson.dumps(reply), 0).outcome
+    result = parse_response(export, 200, {}, orjson.dumps(reply), 0).outcome
 
-    assert isinstance(exported, Exported)
-    assert [(one.id, one.type, one.body) for one in exported.messages] == [(message["id"], "TYPE_SMS", message["body"])]
+    assert isinstance(result, Exported)
+    assert [(read.id, read.type, read.body) for read in result.messages] == [
+        (message["id"], "TYPE_SMS", message["body"])
+    ]

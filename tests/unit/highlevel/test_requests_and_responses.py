@@ -1,4 +1,4 @@
-"""Requests and responses as values: the HTTP of each request, and the outcome of each response."""
+"""Requests and answers as values: what is sent, and what each response means."""
 
 from typing import Any  # of JSON in tests
 
@@ -30,7 +30,7 @@ from processor.highlevel.responses import (
     Throttled,
     Unauthorized,
     Unavailable,
-    parse,
+    parse_response,
 )
 from processor.ratelimit.budget import Permit
 from processor.ratelimit.headers import RateHeaders
@@ -47,13 +47,13 @@ get = Call(permit, GetContact("loc-1", "c-1"), (LeadQuestion("lead-1", Question(
 
 
 def sms(name: str, **changes: object) -> dict[str, object]:
-    given = {"id": name, "contactId": "c-1", "locationId": "loc-1", "messageType": "TYPE_SMS"}
-    return given | {"dateAdded": "2024-03-27T18:13:49.000Z"} | changes
+    payload = {"id": name, "contactId": "c-1", "locationId": "loc-1", "messageType": "TYPE_SMS"}
+    return payload | {"dateAdded": "2024-03-27T18:13:49.000Z"} | changes
 
 
 def outcome(call: Call, status: int, reply: object, headers: dict[str, str] | None = None) -> ResponseOutcome:
     body = reply if isinstance(reply, bytes) else orjson.dumps(reply)
-    return parse(call, status, headers or {}, body, now).outcome
+    return parse_response(call, status, headers or {}, body, now).outcome
 
 
 def found(call: Call, reply: object) -> tuple[list[str], int]:
@@ -84,7 +84,7 @@ def test_a_search_of_several_values() -> None:
         Question(QuestionKind.ID, "c-1"),
         Question(QuestionKind.PHONE, "+15551234567"),
     )
-    asked = http_request(Search("loc-1", values))
+    http = http_request(Search("loc-1", values))
     expected = {
         "group": "OR",
         "filters": [
@@ -94,13 +94,13 @@ def test_a_search_of_several_values() -> None:
         ],
     }
 
-    assert asked.body is not None
-    assert [expected] == asked.body["filters"]
+    assert http.body is not None
+    assert [expected] == http.body["filters"]
 
 
 def test_pages_of_a_scan() -> None:
-    """They come oldest first, each after the cursor of the page before; the catch-up pass lists later changes only."""
-    asked = [
+    """Oldest first, each after the last one's cursor; the catch-up pass only lists contacts that changed since."""
+    bodies = [
         http_request(ListContacts("loc-1", "job-1", 1)).body,
         http_request(ListContacts("loc-1", "job-1", 2, (1_700_000_000_000, "c-1"))).body,
         http_request(ListContacts("loc-1", "job-1", 3, None, now)).body,
@@ -112,7 +112,7 @@ def test_pages_of_a_scan() -> None:
         every,
         every | {"searchAfter": (1_700_000_000_000, "c-1")},
         every | {"filters": [changed]},
-    ] == asked
+    ] == bodies
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_pages_of_a_scan() -> None:
         ({"contacts": [{"id": "c-1", "searchAfter": {"a": 1}}], "total": "x"}, (1, 1, False, None)),
     ],
 )
-def test_a_page_says_what_follows_it(reply: object, page: tuple[int, int, bool, object]) -> None:
+def test_a_page_has_the_cursor_of_the_next_one(reply: object, page: tuple[int, int, bool, object]) -> None:
     result = outcome(scan, 200, reply)
 
     assert isinstance(result, Page)
@@ -136,20 +136,20 @@ def test_a_page_says_what_follows_it(reply: object, page: tuple[int, int, bool, 
 
 def test_an_export_of_a_contact_and_of_a_location() -> None:
     every = {"locationId": "loc-1", "channel": "SMS", "limit": "500", "sortBy": "createdAt", "sortOrder": "asc"}
-    asked = [
+    requests = [
         http_request(ExportMessages("loc-1", "c-1")),
         http_request(ExportMessages("loc-1", "c-1", since=now)),
         http_request(ExportMessages("loc-1", cursor="abc=", job="job-1", page=3)),
     ]
 
     assert {("GET", "/conversations/messages/export", "2021-04-15", None)} == {
-        (one.method, one.path, one.version, one.body) for one in asked
+        (http.method, http.path, http.version, http.body) for http in requests
     }
     assert [
         every | {"contactId": "c-1"},
         every | {"contactId": "c-1", "startDate": "2023-11-14T22:13:20.000Z"},
         every | {"cursor": "abc="},
-    ] == [one.query for one in asked]
+    ] == [http.query for http in requests]
 
 
 @pytest.mark.parametrize(
@@ -169,12 +169,12 @@ def test_an_exports_page(reply: object, exported: tuple[list[str], int, str | No
     assert exported == ([message.id for message in result.messages], result.total, result.cursor)
 
 
-def test_an_export_of_the_wrong_shape_is_unavailable() -> None:
+def test_a_reply_of_another_shape_than_an_exports_is_unavailable() -> None:
     assert isinstance(outcome(export, 200, {"messages": "none"}), Unavailable)
     assert isinstance(outcome(export, 200, []), Unavailable)
 
 
-def test_a_search_without_values_is_refused() -> None:
+def test_a_search_needs_a_value() -> None:
     with pytest.raises(ValueError, match="a search without values"):
         Search("loc-1", ())
 
@@ -198,15 +198,14 @@ def test_an_id_that_no_url_can_name_is_refused(contact_id: str) -> None:
         http_request(GetContact("loc-1", contact_id))
 
 
-def test_a_call_has_a_kind() -> None:
+def test_calls_have_kinds() -> None:
     assert ("search", "contact") == (search.kind, get.kind)
 
 
-def test_a_search_keeps_the_order_of_its_hits() -> None:
-    """HighLevel sorts them."""
-    hits = [{"id": "c-2", "locationId": "loc-1", "email": "a@example.com"}, {"id": "c-1"}]
+def test_found_contacts_keep_their_order() -> None:
+    payloads = [{"id": "c-2", "locationId": "loc-1", "email": "a@example.com"}, {"id": "c-1"}]
 
-    assert (["c-2", "c-1"], 9) == found(search, {"contacts": hits, "total": 9})
+    assert (["c-2", "c-1"], 9) == found(search, {"contacts": payloads, "total": 9})
 
 
 @pytest.mark.parametrize(
@@ -225,8 +224,8 @@ def test_a_search_keeps_the_order_of_its_hits() -> None:
         ({"contacts": [{"id": f"c-{n}"} for n in range(500)]}, [f"c-{n}" for n in range(500)], 501),
     ],
 )
-def test_foreign_contacts_are_dropped_and_not_counted(reply: object, ids: list[str], total: int) -> None:
-    """`total` exceeds the contacts only by matches that didn't come."""
+def test_contacts_of_other_locations_are_dropped_and_not_counted(reply: object, ids: list[str], total: int) -> None:
+    """`total` exceeds the contacts only by those that didn't come."""
     assert (ids, total) == found(search, reply)
 
 
@@ -243,12 +242,12 @@ def test_a_contact_wrapped_or_not(reply: object) -> None:
 @pytest.mark.parametrize("reply", [b"", b"<html>", b"[]", b"null", b"7", b'{"contacts"', b"\xff", b"[" * 100_000])
 @pytest.mark.parametrize("call", [search, get])
 @pytest.mark.parametrize("status", [200, 204])
-def test_an_unreadable_success_is_unavailable(call: Call, status: int, reply: bytes) -> None:
+def test_a_success_without_its_json_is_unavailable(call: Call, status: int, reply: bytes) -> None:
     assert isinstance(outcome(call, status, reply), Unavailable)
 
 
 @pytest.mark.parametrize("reply", [{}, {"contacts": None}, {"contacts": {}}, {"contact": {"id": "c-1"}}])
-def test_a_search_of_the_wrong_shape_is_unavailable(reply: object) -> None:
+def test_a_search_reply_of_another_shape_is_unavailable(reply: object) -> None:
     assert Unavailable("not a search's reply") == outcome(search, 200, reply)
 
 
@@ -271,29 +270,29 @@ def test_another_contact_than_asked_for_is_unavailable(contact: object) -> None:
         (400, {"error": {"message": "Contact not found"}}),
     ],
 )
-def test_a_missing_contact_is_gone(status: int, reply: object) -> None:
-    """Only a GET shows that."""
+def test_a_get_shows_that_a_contact_is_gone(status: int, reply: object) -> None:
+    """A search with the same status doesn't."""
     assert Gone() == outcome(get, status, reply)
     assert Refused(status) == outcome(search, status, reply)
 
 
-def test_a_404_of_the_router_is_no_missing_contact() -> None:
+def test_a_404_of_the_router_means_a_wrong_url() -> None:
     assert Refused(404) == outcome(get, 404, {"message": "Cannot GET /contacts/c-1", "statusCode": 404})
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 402, 405, 409, 422])
 @pytest.mark.parametrize("call", [search, get])
-def test_a_status_that_is_refused(call: Call, status: int) -> None:
+def test_other_statuses_below_500_are_refused(call: Call, status: int) -> None:
     assert Refused(status) == outcome(call, status, {"message": ["property X should not exist"], "statusCode": status})
 
 
 @pytest.mark.parametrize("status", [0, 100, 199, 500, 502, 503, 520, 599, 600, 999, -1])
-def test_a_status_that_is_unavailable(status: int) -> None:
+def test_any_other_status_is_unavailable(status: int) -> None:
     assert Unavailable(f"status {status}") == outcome(search, status, {"message": "not found"})
 
 
 @pytest.mark.parametrize(
-    ("message", "problem"),
+    ("message", "why"),
     [
         ("Invalid JWT", "expired"),
         ("Invalid token: access token is invalid", "expired"),
@@ -308,12 +307,12 @@ def test_a_status_that_is_unavailable(status: int) -> None:
     ],
 )
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_message_that_is_unauthorized(status: int, message: object, problem: Any) -> None:
-    assert Unauthorized(problem) == outcome(get, status, {"message": message, "statusCode": status})
+def test_a_message_names_the_problem_with_the_token(status: int, message: object, why: Any) -> None:
+    assert Unauthorized(why) == outcome(get, status, {"message": message, "statusCode": status})
 
 
 @pytest.mark.parametrize("reply", [b"", b"Unauthorized", b"[]", {"message": None}, {"error": "Unauthorized"}])
-def test_a_401_without_a_message(reply: object) -> None:
+def test_a_401_without_a_message_is_an_unknown_problem(reply: object) -> None:
     assert Unauthorized("unknown") == outcome(search, 401, reply)
 
 
@@ -329,7 +328,7 @@ def test_a_401_without_a_message(reply: object) -> None:
     ],
 )
 def test_a_403_of_a_gateway_is_unavailable(reply: object) -> None:
-    """A gateway or firewall says nothing about our token."""
+    """A gateway or firewall knows nothing about our token."""
     assert Unavailable("status 403") == outcome(search, 403, reply)
 
 
@@ -357,14 +356,13 @@ def test_a_403_of_a_gateway_is_unavailable(reply: object) -> None:
         ({"Retry-After": "Tue, 99 Nov 2023 22:13:30 GMT"}, None),
     ],
 )
-def test_retry_after(headers: dict[str, str], ms: int | None) -> None:
-    """It may be seconds or a date by the server's own clock; it is clamped to 1 s … 1 h."""
+def test_retry_after_is_clamped(headers: dict[str, str], ms: int | None) -> None:
+    """It holds seconds or a date by the server's own clock. The wait lies between 1 s and 1 h."""
     assert Throttled(ms) == outcome(search, 429, b"Too Many Requests", headers)
 
 
-def test_rate_headers() -> None:
+def test_rate_headers_are_read() -> None:
     headers = {
-        "X-RateLimit-Limit-Daily": "200000",
         "X-RateLimit-Daily-Remaining": "199779",
         "X-RateLimit-Interval-Milliseconds": "10000",
         "X-RateLimit-Max": "100",
@@ -372,9 +370,9 @@ def test_rate_headers() -> None:
         "X-RateLimit-Daily-Reset": "49013000",
     }
 
-    response = parse(search, 429, headers, b"", now)
+    response = parse_response(search, 429, headers, b"", now)
 
-    assert RateHeaders(100, 99, 10_000, 200_000, 199_779, 49_013_000) == response.headers
+    assert RateHeaders(100, 99, 10_000, 199_779, 49_013_000) == response.headers
 
 
 @pytest.mark.parametrize(
@@ -390,7 +388,6 @@ def test_rate_headers() -> None:
         ("Interval-Milliseconds", "0", False),
         ("Interval-Milliseconds", "3600000", True),
         ("Interval-Milliseconds", "3600001", False),
-        ("Limit-Daily", "0", False),
         ("Daily-Remaining", "0", True),
         ("Daily-Reset", "0", False),
         ("Daily-Reset", "86400000", True),
@@ -398,30 +395,30 @@ def test_rate_headers() -> None:
         ("Daily-Reset", "soon", False),
     ],
 )
-def test_an_insane_header_is_none(header: str, value: str, sane: bool) -> None:
-    response = parse(search, 200, {f"X-RateLimit-{header}": value}, b"{}", now)
+def test_an_insane_header_is_ignored(header: str, value: str, sane: bool) -> None:
+    response = parse_response(search, 200, {f"X-RateLimit-{header}": value}, b"{}", now)
 
     assert sane == (response.headers is not None)
 
 
 @pytest.mark.parametrize(
-    ("given", "trace_id"),
+    ("value", "trace_id"),
     [("abc-123", "abc-123"), ("jane@example.com", None), ("a b", None), ("x" * 129, None), (7, None)],
 )
-def test_a_trace_id_can_be_logged(given: object, trace_id: str | None) -> None:
-    assert trace_id == parse(search, 400, {}, orjson.dumps({"traceId": given}), now).trace_id
+def test_only_a_trace_id_that_can_be_logged_is_read(value: object, trace_id: str | None) -> None:
+    assert trace_id == parse_response(search, 400, {}, orjson.dumps({"traceId": value}), now).trace_id
 
 
-def test_a_whole_response() -> None:
+def test_a_response_carries_its_call() -> None:
     expected = Response(search, Refused(422), 422, None, "t-1")
 
-    assert expected == parse(search, 422, {"Date": date}, b'{"message": ["no"], "traceId": "t-1"}', now)
+    assert expected == parse_response(search, 422, {"Date": date}, b'{"message": ["no"], "traceId": "t-1"}', now)
 
 
 def test_reprs_show_nothing_personal() -> None:
-    """A response in a traceback or a log line gives away no e-mail, phone, name or message."""
-    hits = {"contacts": [{"id": "c-1", "email": "jane@example.com", "firstNameRaw": "Jane"}], "total": 1}
-    response = parse(search, 200, {}, orjson.dumps(hits), now)
+    """An response in a traceback or a log line gives away no e-mail, phone, name or message."""
+    payloads = {"contacts": [{"id": "c-1", "email": "jane@example.com", "firstNameRaw": "Jane"}], "total": 1}
+    response = parse_response(search, 200, {}, orjson.dumps(payloads), now)
     shown = (
         f"{response!r} {search.request!r} {search.questions!r} {http_request(search.request)!r} {response.outcome!r}"
     )
@@ -462,7 +459,6 @@ header_names = st.sampled_from(
         "X-RateLimit-Max",
         "X-RateLimit-Remaining",
         "X-RateLimit-Interval-Milliseconds",
-        "X-RateLimit-Limit-Daily",
         "X-RateLimit-Daily-Remaining",
         "X-RateLimit-Daily-Reset",
     ]
@@ -476,8 +472,10 @@ statuses = st.sampled_from([200, 201, 400, 401, 403, 404, 422, 429, 500]) | st.i
 
 
 @given(st.sampled_from([search, get]), statuses, headers, bodies, st.integers(0, 2**53))
-def test_parse_never_raises(call: Call, status: int, headers: dict[str, str], body: bytes, now_ms: int) -> None:
-    response = parse(call, status, headers, body, now_ms)
+def test_parse_response_never_raises(
+    call: Call, status: int, headers: dict[str, str], body: bytes, now_ms: int
+) -> None:
+    response = parse_response(call, status, headers, body, now_ms)
 
     assert (call, status) == (response.call, response.status)
     match response.outcome:

@@ -1,6 +1,8 @@
-"""Six servers, each with its own reading of "100 calls per 10 s", as rate limiters are built elsewhere. Calls arrive in
-the order of time. A call that a server would refuse counts as well, which is the strictest reading, unless `refuse` is
-called. They share nothing with the budget under test."""
+"""Six servers, each with its own reading of "100 calls per 10 s", as rate limiters are built elsewhere.
+
+Calls arrive in the order of time. A refused call counts as well, which is the strictest reading, unless `refuse` takes
+it back. The servers share nothing with the budget under test.
+"""
 
 from collections import deque
 from collections.abc import Iterable
@@ -15,10 +17,10 @@ class Server(Protocol):
     worst: int  # the highest load that any call found, itself included
 
     def arrive(self, at: int) -> int:
-        """Count a call that arrives at `at` ms. Return the load with it; above `limit` a server would refuse it."""
+        """Let a call arrive at `at` ms and return the load with it. Above `limit` a server would refuse the call."""
 
     def refuse(self) -> None:
-        """Refuse the call that has just arrived: it counts no more."""
+        """Stop counting the call that has just arrived: it isn't served."""
 
 
 class SlidingLog:
@@ -101,7 +103,7 @@ class TokenBucket:
 
 
 class Gcra:
-    """Run the generic cell rate algorithm: its load is the lead of the theoretical arrival time, in calls."""
+    """Run the generic cell rate algorithm with a burst of `limit`. Its load is how many calls the expected arrival leads."""
 
     __slots__ = ("_expected", "limit", "worst")
 
@@ -147,7 +149,7 @@ class SlidingCounter:
 
 
 def worst(server: Server, arrivals: Iterable[int]) -> int:
-    """Return the highest load that any of these calls finds; they needn't be in order."""
+    """Return the highest load that any of these calls finds. They needn't be in order."""
     for at in sorted(arrivals):
         server.arrive(at)
     return server.worst

@@ -1,4 +1,4 @@
-"""The circuit breaker alone."""
+"""The circuit breaker opens after five failures in a row and closes on a success."""
 
 from processor.ratelimit.circuit_breaker import CircuitBreaker
 
@@ -23,7 +23,7 @@ def test_five_failures_in_a_row_open_it() -> None:
     assert (True, start + 1_000) == (breaker.open, breaker.probe_at)
 
 
-def test_a_response_in_between_starts_the_row_again() -> None:
+def test_a_success_in_between_begins_the_row_anew() -> None:
     breaker = CircuitBreaker()
     for number in range(20):
         breaker.fail(start, start + 1_000)
@@ -34,7 +34,7 @@ def test_a_response_in_between_starts_the_row_again() -> None:
 
 
 def test_only_probes_make_the_next_one_later() -> None:
-    """Twenty calls were in flight when it opened: their failures do not count."""
+    """Twenty calls were under way when it opened: their failures are no news."""
     breaker = opened()
     for _ in range(15):
         breaker.fail(start + 900, start + 9_000)
@@ -53,7 +53,7 @@ def test_probes_come_at_growing_delays_up_to_a_minute() -> None:
     assert [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000] == delays
 
 
-def test_closing_resets_the_breaker() -> None:
+def test_closed_it_is_as_new() -> None:
     breaker = opened()
     breaker.close()
 

@@ -1,4 +1,4 @@
-"""A location's day: by our own count, and by HighLevel's headers."""
+"""A location's daily budget, by its own count and by HighLevel's headers."""
 
 from processor.ratelimit.daily import DailyBudget, hour_ms
 from processor.ratelimit.headers import RateHeaders
@@ -7,20 +7,20 @@ start = 1_700_000_000_000
 day_ms = 24 * hour_ms
 
 
-def none_recent(_: int) -> int:
-    """No call is on its way."""
+def nothing(_: int) -> int:
+    """Return that no call is on its way."""
     return 0
 
 
-def grant_calls(day: DailyBudget, calls: int, now: int = start) -> DailyBudget:
+def granted(day: DailyBudget, calls: int, now: int = start) -> DailyBudget:
     for _ in range(calls):
         day.grant(now)
     return day
 
 
 def test_the_day_is_the_last_25_hourly_buckets() -> None:
-    """Its begin is unknown: a call counts until no reset hour could count it any more."""
-    day = grant_calls(DailyBudget(), 10)
+    """No document says when it begins: a call counts until no reset hour could count it any more."""
+    day = granted(DailyBudget(), 10)
 
     assert day.granted(start + day_ms) == 10
     assert (start // hour_ms + 25) * hour_ms == day.free_at(start, per_day=10, reserved=0)
@@ -28,15 +28,15 @@ def test_the_day_is_the_last_25_hourly_buckets() -> None:
 
 
 def test_the_day_frees_bucket_by_bucket() -> None:
-    day = grant_calls(grant_calls(DailyBudget(), 6), 4, start + 3 * hour_ms)
+    day = granted(granted(DailyBudget(), 6), 4, start + 3 * hour_ms)
 
     assert (start // hour_ms + 25) * hour_ms == day.free_at(start + 4 * hour_ms, per_day=10, reserved=0)
     assert (start // hour_ms + 28) * hour_ms == day.free_at(start + 4 * hour_ms, per_day=10, reserved=7)
 
 
 def test_a_named_reset_clears_the_day() -> None:
-    day = grant_calls(DailyBudget(), 10)
-    day.observe_headers(RateHeaders(daily_reset_ms=5_000), in_flight=0, now=start, recent=none_recent)
+    day = granted(DailyBudget(), 10)
+    day.observe_headers(RateHeaders(daily_reset_ms=5_000), in_flight=0, now=start, recent=nothing)
     assert start + 5_000 == day.free_at(start, per_day=10, reserved=0)
 
     day.roll(start + 4_999, recent=lambda _: 3)
@@ -47,23 +47,23 @@ def test_a_named_reset_clears_the_day() -> None:
 
 def test_the_day_is_cleared_at_most_once_in_23_hours() -> None:
     """A header that is wrong each time must not open the day each time."""
-    day = grant_calls(DailyBudget(), 10)
-    day.observe_headers(RateHeaders(daily_reset_ms=1), in_flight=0, now=start, recent=none_recent)
-    day.roll(start + 1, recent=none_recent)
-    grant_calls(day, 10, start + 1)
-    day.observe_headers(RateHeaders(daily_reset_ms=1), in_flight=0, now=start + 2, recent=none_recent)
-    day.roll(start + 3, recent=none_recent)
+    day = granted(DailyBudget(), 10)
+    day.observe_headers(RateHeaders(daily_reset_ms=1), in_flight=0, now=start, recent=nothing)
+    day.roll(start + 1, recent=nothing)
+    granted(day, 10, start + 1)
+    day.observe_headers(RateHeaders(daily_reset_ms=1), in_flight=0, now=start + 2, recent=nothing)
+    day.roll(start + 3, recent=nothing)
 
     assert day.granted(start + 3) == 10
     assert day.free_at(start + 3, per_day=10, reserved=0) > start + 23 * hour_ms
 
 
-def test_a_day_that_ends_earlier_than_expected_has_ended() -> None:
-    """A response 300 ms under way named its end; a response of the new day comes within 150 ms of that end. Yesterday's
-    calls and remainder no longer count; 3 calls may count in the new day."""
-    day = grant_calls(DailyBudget(), 50)
+def test_a_day_that_ends_sooner_than_was_thought_has_ended() -> None:
+    """Its end was named by a response that travelled 300 ms; a response of the new day comes within 150 ms of it. Yesterday's calls, and
+    what was left of it, hold no more; 3 calls may count in the new day."""
+    day = granted(DailyBudget(), 50)
     day.observe_headers(
-        RateHeaders(daily_remaining=50, daily_reset_ms=60_000), in_flight=0, now=start + 300, recent=none_recent
+        RateHeaders(daily_remaining=50, daily_reset_ms=60_000), in_flight=0, now=start + 300, recent=nothing
     )
     day.observe_headers(
         RateHeaders(daily_remaining=97, daily_reset_ms=day_ms - 50),
@@ -71,65 +71,59 @@ def test_a_day_that_ends_earlier_than_expected_has_ended() -> None:
         now=start + 60_150,
         recent=lambda _: 3,
     )
-    day.roll(start + 60_300, none_recent)
+    day.roll(start + 60_300, nothing)
 
     assert (3, 97) == (day.granted(start + 60_300), day.remaining(start + 60_300, per_day=1_000))
     assert start + 60_300 == day.free_at(start + 60_300, per_day=100, reserved=50)
 
 
 def test_a_late_response_of_yesterday_does_not_bind_today() -> None:
-    """It reports nothing left, and that the day that has just begun is about to end."""
+    """It has no calls left, and reports that the day, which has begun, is about to end."""
     day = DailyBudget()
-    day.observe_headers(RateHeaders(daily_remaining=9, daily_reset_ms=100), in_flight=0, now=start, recent=none_recent)
+    day.observe_headers(RateHeaders(daily_remaining=9, daily_reset_ms=100), in_flight=0, now=start, recent=nothing)
     day.observe_headers(
-        RateHeaders(daily_remaining=999, daily_reset_ms=day_ms - 50), in_flight=0, now=start + 150, recent=none_recent
+        RateHeaders(daily_remaining=999, daily_reset_ms=day_ms - 50), in_flight=0, now=start + 150, recent=nothing
     )
+    day.observe_headers(RateHeaders(daily_remaining=0, daily_reset_ms=10), in_flight=0, now=start + 400, recent=nothing)
     day.observe_headers(
-        RateHeaders(daily_remaining=0, daily_reset_ms=10), in_flight=0, now=start + 400, recent=none_recent
-    )
-    day.observe_headers(
-        RateHeaders(daily_remaining=998, daily_reset_ms=day_ms - 200), in_flight=0, now=start + 405, recent=none_recent
+        RateHeaders(daily_remaining=998, daily_reset_ms=day_ms - 200), in_flight=0, now=start + 405, recent=nothing
     )
 
     assert day.remaining(start + 405, per_day=200_000) == 998
 
 
 def test_a_reported_remainder_lowers_ours_until_the_reset() -> None:
-    """Other programs use the day, too: 2 are left of 200,000, and one call is in flight."""
-    day = grant_calls(DailyBudget(), 10)
-    day.observe_headers(
-        RateHeaders(daily_remaining=3, daily_reset_ms=60_000), in_flight=1, now=start, recent=none_recent
-    )
+    """Others use the day, too: 3 are left of 200,000, and one call is on its way."""
+    day = granted(DailyBudget(), 10)
+    day.observe_headers(RateHeaders(daily_remaining=3, daily_reset_ms=60_000), in_flight=1, now=start, recent=nothing)
     assert day.remaining(start, per_day=200_000) == 2
 
-    grant_calls(day, 2)
+    granted(day, 2)
     assert start + 60_000 == day.free_at(start, per_day=200_000, reserved=0)
     day.observe_headers(
-        RateHeaders(daily_remaining=9_000, daily_reset_ms=60_000), in_flight=0, now=start, recent=none_recent
+        RateHeaders(daily_remaining=9_000, daily_reset_ms=60_000), in_flight=0, now=start, recent=nothing
     )
-    assert day.remaining(start, per_day=200_000) == 0  # an older response that comes late
-    day.roll(start + 60_000, recent=none_recent)
+    assert day.remaining(start, per_day=200_000) == 0  # a late, older response
+    day.roll(start + 60_000, recent=nothing)
     assert day.remaining(start + 60_000, per_day=200_000) == 200_000
 
 
 def test_nothing_left_without_a_reset_time_holds_for_an_hour() -> None:
     day = DailyBudget()
-    day.observe_headers(RateHeaders(daily_remaining=0), in_flight=0, now=start, recent=none_recent)
+    day.observe_headers(RateHeaders(daily_remaining=0), in_flight=0, now=start, recent=nothing)
     assert start + hour_ms == day.free_at(start, per_day=200_000, reserved=0)
 
-    day.roll(start + hour_ms, recent=none_recent)
+    day.roll(start + hour_ms, recent=nothing)
     assert start + hour_ms == day.free_at(start + hour_ms, per_day=200_000, reserved=0)
 
 
 def test_a_day_written_by_a_clock_far_ahead_counts_as_now() -> None:
-    """Otherwise its buckets would never be a day old."""
+    """Else its buckets would never be a day old."""
     ahead = start + 365 * day_ms
-    day = grant_calls(DailyBudget(), 10, ahead)
-    day.observe_headers(
-        RateHeaders(daily_remaining=0, daily_reset_ms=day_ms), in_flight=0, now=ahead, recent=none_recent
-    )
+    day = granted(DailyBudget(), 10, ahead)
+    day.observe_headers(RateHeaders(daily_remaining=0, daily_reset_ms=day_ms), in_flight=0, now=ahead, recent=nothing)
     written = day.encode()
 
-    read = DailyBudget.decode(written["hours"], written["told"], longer=1_000, now=start)  # type: ignore[arg-type]  # as JSON has it
+    read = DailyBudget.decode(written, longer=1_000, now=start)
     assert {start // hour_ms: 10} == read.hours
     assert (start + day_ms, start + day_ms) == (read.left_until, read.resets_at)

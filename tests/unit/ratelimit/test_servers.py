@@ -1,4 +1,4 @@
-"""Each server on calls whose load is known by hand."""
+"""Each server counts calls with a load that is known by hand."""
 
 from collections.abc import Callable
 from random import Random
@@ -68,21 +68,21 @@ def test_a_sliding_counter_counts_by_its_phase() -> None:
 
 @pytest.mark.parametrize("server", [SlidingLog, FixedWindow, FirstHit, TokenBucket, Gcra, SlidingCounter])
 def test_all_refuse_the_hundred_and_first_call_of_a_burst(server: Callable[[], Server]) -> None:
-    judge = server()
-    found = loads(judge, *[1_700_000_000_000] * 101)
+    strict = server()
+    found = loads(strict, *[1_700_000_000_000] * 101)
 
     assert [*range(1, 102)] == found
-    assert [False] * 100 + [True] == [load > judge.limit for load in found]
+    assert [False] * 100 + [True] == [load > strict.limit for load in found]
 
 
 @pytest.mark.parametrize("server", [SlidingLog, FixedWindow, FirstHit, TokenBucket, Gcra, SlidingCounter])
-def test_what_a_server_refuses_counts_no_more(server: Callable[..., Server]) -> None:
-    judge = server(limit=3)
+def test_a_refused_call_counts_no_more(server: Callable[..., Server]) -> None:
+    strict = server(limit=3)
     found = []
     for at in [10_000] * 6:
-        found.append(judge.arrive(at))
-        if found[-1] > judge.limit:
-            judge.refuse()
+        found.append(strict.arrive(at))
+        if found[-1] > strict.limit:
+            strict.refuse()
 
     assert [1, 2, 3, 4, 4, 4] == found
 
@@ -95,5 +95,5 @@ def test_a_token_bucket_and_gcra_are_the_same_thing(limit: int) -> None:
         assert bucket.arrive(at) == gcra.arrive(at)
 
 
-def test_the_order_of_the_arrivals_does_not_matter() -> None:
+def test_the_order_of_the_calls_does_not_matter() -> None:
     assert 3 == worst(SlidingLog(), [20_000, 0, 5, 9_999])

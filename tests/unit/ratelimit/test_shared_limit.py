@@ -1,4 +1,4 @@
-"""The budget when other programs use the same limit: HighLevel's headers prevent 429s."""
+"""Other programs use the same limit: HighLevel's headers keep the budget clear of 429s."""
 
 import heapq
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ start = 1_700_000_000_000
 
 @dataclass
 class Shared:
-    """A location whose limit other programs use as well, evenly. The server counts all arrivals that it serves."""
+    """A location with a limit that others use as well, evenly. The server counts each arrival that it doesn't refuse."""
 
     others: int  # calls in 10 s
     latency_ms: int = 50  # out, and back, each up to so much
     limit: int = 100
-    heeds: bool = True  # the headers are observed
+    observes: bool = True  # the headers
     ours: int = 0
     refused: int = 0
 
@@ -57,7 +57,7 @@ class Shared:
                     budget.complete(slot, at, responded=True)
                     if kind == "429":
                         budget.freeze(at + 10_000)
-                    if self.heeds:
+                    if self.observes:
                         budget.observe_headers(slot, RateHeaders(limit=self.limit, remaining=remaining), at)
             if budget.free_at(now) <= now:
                 later(now + random.randint(1, self.latency_ms), "arrival", budget.grant(now, Lane.CHANGE).slot)
@@ -67,31 +67,31 @@ class Shared:
 
 @pytest.mark.parametrize("latency_ms", [50, 400, 2_000])
 def test_alone_headers_cost_nothing(latency_ms: int) -> None:
-    """They count our own calls too: in any order of arrival, they show no other program."""
-    heeding, heedless = Shared(0, latency_ms).run(), Shared(0, latency_ms, heeds=False).run()
+    """They count our own calls too. In whatever order responses arrive, no other program seems to be there."""
+    observing, blind = Shared(0, latency_ms).run(), Shared(0, latency_ms, observes=False).run()
 
-    assert (heedless.ours, 0) == (heeding.ours, heeding.refused)
+    assert (blind.ours, 0) == (observing.ours, observing.refused)
 
 
 @pytest.mark.parametrize("others", [10, 30, 60])
 @pytest.mark.parametrize("latency_ms", [50, 400])
 def test_beside_others_there_are_no_429s_and_more_gets_through(others: int, latency_ms: int) -> None:
-    heeding, heedless = Shared(others, latency_ms).run(), Shared(others, latency_ms, heeds=False).run()
+    observing, blind = Shared(others, latency_ms).run(), Shared(others, latency_ms, observes=False).run()
 
-    assert 0 == heeding.refused < heedless.refused
-    assert heeding.ours - heeding.refused > heedless.ours - heedless.refused
-    assert heeding.ours >= 60 // 10 * (100 - others) * 0.8
+    assert 0 == observing.refused < blind.refused
+    assert observing.ours - observing.refused > blind.ours - blind.refused
+    assert observing.ours >= 60 // 10 * (100 - others) * 0.8
 
 
 def test_a_test_accounts_lower_limit_needs_no_setting() -> None:
-    heeding = Shared(0, limit=25).run()
+    observing = Shared(0, limit=25).run()
 
-    assert 0 == heeding.refused
-    assert heeding.ours >= 6 * 23
+    assert 0 == observing.refused
+    assert observing.ours >= 6 * 23
 
 
 @given(
-    reported=st.lists(
+    received=st.lists(
         st.tuples(
             st.none() | st.integers(1, 200),
             st.none() | st.integers(0, 200),
@@ -102,20 +102,20 @@ def test_a_test_accounts_lower_limit_needs_no_setting() -> None:
     )
 )
 def test_headers_only_lower_the_limit_and_never_for_long(
-    reported: list[tuple[int | None, int | None, int | None, int | None]],
+    received: list[tuple[int | None, int | None, int | None, int | None]],
 ) -> None:
-    """No headers make a grant earlier than without them, and a lowered burst limit ends after a minute."""
-    heeding, heedless = Budget("l", Rate(), "w"), Budget("l", Rate(), "w")
+    """No header makes a call earlier than it would be without, and the effect of headers is over after a minute."""
+    observing, blind = Budget("l", Rate(), "w"), Budget("l", Rate(), "w")
     now = start
-    for limit, remaining, interval, left in reported:
-        now = max(now, heeding.free_at(now))
-        assert heedless.free_at(now) <= heeding.free_at(now)
-        slot = heeding.grant(now, Lane.CHANGE).slot
-        heedless.grant(now, Lane.CHANGE)
+    for limit, remaining, interval, left in received:
+        now = max(now, observing.free_at(now))
+        assert blind.free_at(now) <= observing.free_at(now)
+        slot = observing.grant(now, Lane.CHANGE).slot
+        blind.grant(now, Lane.CHANGE)
         now += 20
-        for budget in (heeding, heedless):
+        for budget in (observing, blind):
             budget.complete(slot, now, responded=True)
-        heeding.observe_headers(slot, RateHeaders(limit, remaining, interval, None, left), now)
-        assert heedless.free_at(now) <= heeding.free_at(now)
+        observing.observe_headers(slot, RateHeaders(limit, remaining, interval, left), now)
+        assert blind.free_at(now) <= observing.free_at(now)
 
-    assert heeding.free_at(now + 60_000) == now + 60_000
+    assert observing.free_at(now + 60_000) == now + 60_000

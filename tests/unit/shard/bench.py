@@ -12,7 +12,7 @@ import orjson
 from processor.events.cloudevents import Event, Malformed, Record, decode
 from processor.events.contract import EVENTS
 from processor.highlevel.contact import Contact, as_time, from_contact, from_search
-from processor.highlevel.message import Message
+from processor.highlevel.message import SmsMessage
 from processor.highlevel.requests import Call, ExportMessages, GetContact, ListContacts, Search
 from processor.highlevel.responses import Exported, Found, Page, Response, ResponseOutcome
 from processor.ratelimit.budget import Rate
@@ -45,7 +45,7 @@ class Bench:
     telemetry: list[Any] = field(default_factory=list)
     page: int = 500  # contacts of a scan's page
     pages: list[ListContacts] = field(default_factory=list)  # that were asked for
-    messages: list[Message] = field(default_factory=list)  # as HighLevel holds them
+    messages: list[SmsMessage] = field(default_factory=list)  # as HighLevel holds them
     exports: list[ExportMessages] = field(default_factory=list)  # that were asked for
     wake_at: int | None = None
 

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from processor.highlevel.message import Message
+from processor.highlevel.message import SmsMessage
 from processor.shard.store import NewerFormat, Store
 
 from .bench import Bench, contact, here, setup, start
@@ -38,7 +38,7 @@ def stored(bench: Bench, key: str) -> dict[str, Any]:
 def test_open_work_of_format_1_is_carried_on_and_each_request_answered_once() -> None:
     bench = carried_on("leads")
     bench.messages = [
-        Message("m-1", "contact-7", start, "inbound", "TYPE_SMS", "hi", "delivered", "c", None, None, None)
+        SmsMessage("m-1", "contact-7", start, "inbound", "TYPE_SMS", "hi", "delivered", "c", None, None, None)
     ]
     bench.later(90_000)
 

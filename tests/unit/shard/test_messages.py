@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from processor.highlevel.message import Message
+from processor.highlevel.message import SmsMessage
 from processor.highlevel.requests import CallKind, ExportMessages
 from processor.highlevel.responses import Lost, Refused, Unauthorized
 
@@ -15,7 +15,7 @@ then = 1_600_000_000_000
 minute = 60_000
 
 
-def message(name: str, of: str = "contact-1", at: int = then, **changes: Any) -> Message:
+def message(name: str, of: str = "contact-1", at: int = then, **changes: Any) -> SmsMessage:
     given: dict[str, Any] = {
         "direction": "inbound",
         "type": "TYPE_SMS",
@@ -23,14 +23,14 @@ def message(name: str, of: str = "contact-1", at: int = then, **changes: Any) ->
         "status": "delivered",
     }
     given |= {"conversation": "conversation-1", "attachments": (), "source": None, "user": None}
-    return Message(name, of, at, **given | changes)
+    return SmsMessage(name, of, at, **given | changes)
 
 
 def imported(bench: Bench) -> list[tuple[str, str]]:
     return [(data["lead_id"], data["message"]["id"]) for data in bench.take("lead.messages")]
 
 
-def talk(count: int, of: str = "contact-1", start: int = then) -> list[Message]:
+def talk(count: int, of: str = "contact-1", start: int = then) -> list[SmsMessage]:
     return [message(f"{of}-m{number:03}", of, start + number * minute) for number in range(count)]
 
 

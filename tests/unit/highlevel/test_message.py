@@ -1,4 +1,4 @@
-"""HighLevel's messages are read into ours: one shape for any payload, and only SMS."""
+"""Messages of HighLevel as values: one shape for every payload, and only SMS."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.highlevel.message import Message, from_export, message_body_limit
+from processor.highlevel.message import SmsMessage, from_export, message_body_limit
 
 payload: dict[str, Any] = {
     "id": "m-1",
@@ -26,12 +26,12 @@ payload: dict[str, Any] = {
 }
 
 
-def read(**changes: Any) -> Message | None:
+def read(**changes: Any) -> SmsMessage | None:
     return from_export({name: value for name, value in {**payload, **changes}.items() if value is not ...}, "loc-1")
 
 
 def test_a_whole_message() -> None:
-    assert read() == Message(
+    assert read() == SmsMessage(
         "m-1",
         "c-1",
         1_711_563_229_250,
@@ -47,7 +47,7 @@ def test_a_whole_message() -> None:
 
 
 @pytest.mark.parametrize("absent", ["body", "status", "direction", "attachments", "source", "userId", "conversationId"])
-def test_an_absent_or_unusable_field_is_unknown(absent: str) -> None:
+def test_an_absent_value_or_one_that_is_no_text_is_unknown(absent: str) -> None:
     names = {"userId": "user", "conversationId": "conversation"}
     values: list[Any] = [..., None, "", 7, {}]
     for value in values:
@@ -58,26 +58,26 @@ def test_an_absent_or_unusable_field_is_unknown(absent: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "kind"),
+    ("value", "kind"),
     [
         ("SMS", "TYPE_SMS"),
         ("TYPE_CAMPAIGN_SMS", "TYPE_CAMPAIGN_SMS"),
         ("TYPE_SMS_REACTION", "TYPE_SMS_REACTION"),
         ("TYPE_RCS", "TYPE_RCS"),
-        ("TYPE_NOT_DOCUMENTED", "TYPE_NOT_DOCUMENTED"),
+        ("TYPE_UNKNOWN", "TYPE_UNKNOWN"),
         (..., None),
     ],
 )
-def test_all_of_the_sms_family_and_unknown_types_are_kept(given: Any, kind: str | None) -> None:
-    found = read(messageType=given)
+def test_all_of_the_sms_family_and_unknown_types_are_kept(value: Any, kind: str | None) -> None:
+    found = read(messageType=value)
 
     assert found is not None
     assert found.type == kind
 
 
-@pytest.mark.parametrize("given", ["TYPE_CALL", "TYPE_EMAIL", "Email", "TYPE_ACTIVITY_CONTACT", "TYPE_WHATSAPP"])
-def test_other_families_are_dropped(given: str) -> None:
-    assert read(messageType=given) is None
+@pytest.mark.parametrize("value", ["TYPE_CALL", "TYPE_EMAIL", "Email", "TYPE_ACTIVITY_CONTACT", "TYPE_WHATSAPP"])
+def test_other_families_are_dropped(value: str) -> None:
+    assert read(messageType=value) is None
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_other_families_are_dropped(given: str) -> None:
         {"locationId": "loc-2"},
     ],
 )
-def test_a_message_without_identity_contact_or_time_is_dropped(flaw: dict[str, Any]) -> None:
+def test_a_message_without_id_contact_or_time_is_dropped(flaw: dict[str, Any]) -> None:
     assert read(**flaw) is None
 
 
@@ -103,7 +103,7 @@ def test_a_longer_body_is_cut_between_characters() -> None:
 
 
 def test_nothing_personal_shows_in_a_repr() -> None:
-    assert repr(read()) == "Message(m-1)"
+    assert repr(read()) == "SmsMessage(m-1)"
 
 
 @pytest.mark.slow
