@@ -1,1 +1,5 @@
-"""HighLevel as values (calls, contact), what a location may spend (budget), and the one door (client, tokens)."""
+"""HighLevel's API as values: no file here opens a socket.
+
+`requests.py` turns questions into HTTP requests. `responses.py` decides what a response means. `contact.py` and `message.py`
+read payloads. `engine/client.py` sends the requests.
+"""

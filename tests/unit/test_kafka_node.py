@@ -34,13 +34,13 @@ def test_origin(environ: Mapping[str, str], docker: bool, expected: str) -> None
 
 
 def test_docker_is_not_asked_in_vain() -> None:
-    """An engine that hangs delays nobody who has a broker."""
+    """An engine that hangs delays no one who has a broker."""
     assert origin({"KAFKA_BOOTSTRAP_SERVERS": "a:9092"}, lambda: pytest.fail("asked")) == "environment"
 
 
 def test_an_engine_that_cannot_run_it_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
     """Docker answers, but can't pull the image: a node of our own serves."""
-    said: list[str] = []
+    printed: list[str] = []
     ours = Broker("127.0.0.1:1", "kraft node")
 
     def refuse(say: Say) -> NoReturn:
@@ -49,14 +49,14 @@ def test_an_engine_that_cannot_run_it_is_done_without(monkeypatch: pytest.Monkey
     monkeypatch.setattr("tests.lab.kafka_node.engine_answers", lambda: True)
     monkeypatch.setattr("tests.lab.kafka_node.container", refuse)
     monkeypatch.setattr("tests.lab.kafka_node.node", lambda say, environ: nullcontext(ours))
-    with kafka(said.append, {}) as broker:
+    with kafka(printed.append, {}) as broker:
         assert broker is ours
 
-    assert said == ["Docker can't run Kafka: ImageNotFound; doing without"]
+    assert printed == ["Docker can't run Kafka: ImageNotFound; doing without"]
 
 
 def test_a_broker_that_is_there_is_used_as_it_is() -> None:
-    """Nothing is started, nothing said."""
+    """Nothing is started, nothing printed."""
     with kafka(pytest.fail, {"KAFKA_BOOTSTRAP_SERVERS": "a:9092,b:9092"}) as broker:
         assert broker == Broker("a:9092,b:9092", "environment")
 
@@ -67,7 +67,7 @@ def no_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def install(home: Path, says: str) -> Path:
-    """A java that only tells its version."""
+    """Write a java that only prints its version."""
     path = home / "bin" / "java"
     path.parent.mkdir(parents=True)
     path.write_text(f"#!/bin/sh\necho '{says}' >&2\n")
@@ -124,7 +124,7 @@ def test_no_java_says_what_was_tried(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("printed", "expected"),
     [
         ('openjdk version "17.0.15" 2025-04-15', 17),
         ('openjdk version "25" 2025-09-16', 25),
@@ -134,9 +134,9 @@ def test_no_java_says_what_was_tried(tmp_path: Path) -> None:
         ("command not found", None),
     ],
 )
-def test_parse_version(told: str, expected: int | None) -> None:
+def test_parse_version(printed: str, expected: int | None) -> None:
     """Of every spelling that there has been."""
-    assert parse_version(told) == expected
+    assert parse_version(printed) == expected
 
 
 def test_read_lock() -> None:
@@ -173,7 +173,7 @@ def test_our_lock_is_one_kafka() -> None:
 
 
 def test_a_whole_cache_needs_no_network(tmp_path: Path) -> None:
-    """Nothing is said, nothing fetched; the class path is in the lock's order."""
+    """Nothing is printed, nothing fetched; the class path is in the lock's order."""
     content = b"jar"
     lock = Lock("1", [Jar(sha256(content).hexdigest(), len(content), "g", name, "1") for name in "ba"])
     folder = tmp_path / "kafka-1"
