@@ -135,7 +135,7 @@ def test_no_java_says_what_was_tried(tmp_path: Path) -> None:
     ],
 )
 def test_parse_version(printed: str, expected: int | None) -> None:
-    """Of every spelling that there has been."""
+    """Every spelling that there has been is read."""
     assert parse_version(printed) == expected
 
 

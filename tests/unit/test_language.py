@@ -1,8 +1,9 @@
 """The code speaks the field's language: this file holds what a syntax tree can hold. It imports no code of `processor/`.
 
-These words are replaced by terms of the glossary. Exceptions: `settled_at` is when the clock last agreed with the wall clock,
-and `unsettled` is a word of its own. `hydrant-rehomed` and the metric `hydrant_rehomed_total` are strings of the wire, and
-strings aren't checked: topics, headers, metrics and log fields keep their names.
+Words that the glossary replaces are listed in `instead_of`. The exceptions:
+
+* `settled_at` is a method of the clock: nothing is granted before that time. `unsettled` is a word of its own.
+* Strings aren't checked. Topics, headers (`hydrant-rehomed`), metrics, log fields and stored keys keep their names.
 """
 
 import ast
@@ -17,9 +18,24 @@ from typing import Final
 import pytest
 
 root: Final = Path(__file__).parents[2]
-words: Final = frozenset(
-    ["hear", "heard", "settle", "settled", "bury", "buried", "rehome", "rehomed", "astray", "tally", "tallies", "untold", "lent", "landed", "land", "tenure", "culprit", "hush", "seldom", "tale", "tales", "teller", "weather", "ailment", "ailments", "ailing", "fate", "fates", "befell", "promised", "toil", "crowd", "whose", "whoever", "whatever", "nobody", "nobodys", "agenda", "ors", "told", "said", "tell", "tight"]
-)
+instead_of: Final = {  # what to write → the words that it replaces
+    "ingest": ("hear", "heard"),
+    "decide": ("settle", "settled"),
+    "publish, report": ("tell", "told", "said"),
+    "dead-letter": ("bury", "buried"),
+    "forward to home, misrouted": ("rehome", "rehomed", "astray"),
+    "job counters": ("tally", "tallies"),
+    "unreported, borrowed": ("untold", "lent"),
+    "complete (a slot), external cap": ("land", "landed", "tight"),
+    "lease, quarantined input": ("tenure", "culprit"),
+    "silence, once per interval": ("hush", "seldom"),
+    "workload, ground truth": ("tale", "tales", "teller", "fate", "fates", "befell", "promised", "toil", "crowd"),
+    "faults": ("weather", "ailment", "ailments", "ailing"),
+    "the noun that is meant": ("whose", "whoever", "whatever", "nobody", "nobodys"),
+    "timers": ("agenda",),
+    "multi-value search": ("ors",),
+}
+better: Final = {word: term for term, words in instead_of.items() for word in words}
 allowed: Final = frozenset({"settled_at"})
 openers: Final = ("What", "How", "Of", "Whether", "Whose", "Who", "As", "Whatever")
 lines_at_most: Final = 300
@@ -115,8 +131,8 @@ def parts(name: str) -> set[str]:
 
 def replaced_words(source: Source) -> Found:
     for line, name in sorted(set(identifiers(source))):
-        if name not in allowed and (found := parts(name) & words):
-            yield line, f"{name} ({', '.join(sorted(found))})"
+        if name not in allowed and (found := parts(name) & better.keys()):
+            yield line, f"{name}: write {'; '.join(sorted({better[word] for word in found}))}"
 
 
 def docstrings(source: Source) -> Iterator[tuple[Documented, str]]:
