@@ -28,9 +28,9 @@ test: $(made)  ## every test, real Kafka included
 	@$(bin)/python -m pytest -n 2 -m "not integration" $(ARGS) $(some)
 	@$(bin)/python -m pytest -m integration $(ARGS) $(some)
 
-some := $(if $(ARGS),|| [ $$? -eq 5 ])  # of what ARGS choose none may be of this half
+some := $(if $(ARGS),|| [ $$? -eq 5 ])  # ARGS may choose tests of one half only: pytest ends with 5 in the other
 
-test-fast: $(made)  ## the tests for working: no network, under 30 s
+test-fast: $(made)  ## the quick tests: no network, under 30 s
 	@$(bin)/python -m pytest -n auto -m "not integration and not slow" $(ARGS)
 
 check: $(made)  ## format, lint, types, imports

@@ -75,17 +75,15 @@ async def _work(settings: Settings, telemetry: Telemetry, port: socket.socket) -
         def report_owned(owned: frozenset[int]) -> None:
             telemetry.record(PartitionsOwned(sorted(owned), len(owned)))
 
-        last_turn_done = asyncio.Event()  # health is served until the last turn has committed
+        pages, last_turn_done = health_app(telemetry.exposition, unready), asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(
-                serve_health(health_app(telemetry.exposition, unready), port, last_turn_done), name="health"
-            )
+            tasks.create_task(serve_health(pages, port, last_turn_done), name="health")
             tasks.create_task(_report_stopping(stop, telemetry), name="stopping")
             try:
                 await supervise(membership, run_partition, report_owned, stop)
             finally:
                 stop.set()  # also where another worker has taken our place in the group
-                last_turn_done.set()
+                last_turn_done.set()  # health was served until the last turn had committed
     telemetry.record(WorkerStopped())
 
 

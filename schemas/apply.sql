@@ -22,7 +22,7 @@ BEGIN
         RETURN false;
     END IF;
 
-    -- The lead has changed since (it may be another person's by now): Hydrant says the rest again, of the newer revision.
+    -- The lead has changed since (it may be another person's by now): Hydrant publishes the rest again, of the newer revision.
     -- A dead link goes all the same.
     IF lead.revision > coalesce((result ->> 'revision')::bigint, 0) THEN
         changes := '{}';

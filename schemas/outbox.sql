@@ -55,9 +55,9 @@ LANGUAGE sql AS $$
     RETURNING id
 $$;
 
--- An empty text is unknown. So is one that is too long: it would have the whole event buried.
-CREATE FUNCTION hydrant_text(said text) RETURNS text
-LANGUAGE sql IMMUTABLE AS $$ SELECT CASE WHEN length(said) BETWEEN 1 AND 1024 THEN said END $$;
+-- An empty text is unknown. So is one that is too long: the whole event would be dead-lettered.
+CREATE FUNCTION hydrant_text(entered text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$ SELECT CASE WHEN length(entered) BETWEEN 1 AND 1024 THEN entered END $$;
 
 -- The data of `lead.changed`: the lead as it now is, without what isn't known.
 CREATE FUNCTION hydrant_snapshot(lead leads) RETURNS jsonb
@@ -85,7 +85,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ))
 $$;
 
--- A new revision where something changed that Hydrant is told of, else the old one.
+-- A new revision where something changed that is published to Hydrant, else the old one.
 CREATE FUNCTION lead_revise() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -119,7 +119,7 @@ END $$;
 CREATE TRIGGER lead_revise BEFORE INSERT OR UPDATE ON leads FOR EACH ROW EXECUTE FUNCTION lead_revise();
 CREATE TRIGGER lead_publish AFTER INSERT OR UPDATE OR DELETE ON leads FOR EACH ROW EXECUTE FUNCTION lead_publish();
 
--- Leads from before the triggers, recorded by Hydrant without a call (TRUNCATE tells nobody; so does COPY before this point):
+-- Leads from before the triggers, recorded by Hydrant without a call (TRUNCATE publishes nothing; neither does COPY before this point):
 --   SELECT hydrant_publish('lead.changes', location_id, 'lead.changed', lead_id,
 --                          hydrant_snapshot(lead) || '{"loading": true}') FROM leads AS lead;
 -- A person pressed "Sync":

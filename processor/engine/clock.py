@@ -21,7 +21,7 @@ class WallClock:
     ) -> None:
         self._record, self._wall_ns, self._monotonic_ns = record, wall_ns, monotonic_ns
         self._offset = self._wall_offset()
-        self._settled = 0
+        self._trusted_at = 0
 
     def now(self) -> int:
         return self._offset + self._monotonic_ns() // 1_000_000
@@ -32,8 +32,8 @@ class WallClock:
         if abs(offset - self._offset) > off_at_most_ms:
             self._record(WallClockStepped(offset - self._offset))
             self._offset = offset
-            self._settled = self.now() + unsettled_ms
-        return self._settled
+            self._trusted_at = self.now() + unsettled_ms
+        return self._trusted_at
 
     def _wall_offset(self) -> int:
         return self._wall_ns() // 1_000_000 - self._monotonic_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""Which partitions are ours, according to the consumer group. It guards nothing: a log is fenced by its producer.
+"""The consumer group's word on the partitions that are ours. It guards nothing: a log is fenced by its producer.
 
 The member itself is behind `group.py`'s port; this file keeps its news. Times are milliseconds of the event loop.
 """

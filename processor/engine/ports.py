@@ -67,10 +67,10 @@ class Log(Protocol):
 
 class Api(Protocol):
     async def call(self, call: Call) -> Response:
-        """Send the request that the call's permit pays for; exactly one answer, whatever happens."""
+        """Send the request that the call's permit pays for; it has exactly one response."""
 
     def fingerprint(self, location: str) -> str | None:
-        """Of the token that speaks for the location now; None: there is none."""
+        """Return the fingerprint of the token that speaks for the location now. None: there is none."""
 
 
 class Clock(Protocol):
@@ -78,8 +78,10 @@ class Clock(Protocol):
         """Milliseconds since 1970: wall time when the process started plus monotonic time since."""
 
     def settled_at(self) -> int:
-        """Since when this clock may be trusted; until then nothing is granted. A new value: the wall clock was stepped, and
-        this one set by it."""
+        """Return since when this clock may be trusted; nothing is granted before.
+
+        A new value means that the wall clock was stepped, and that this clock was set by it.
+        """
 
 
 class StateFile(Protocol):

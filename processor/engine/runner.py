@@ -85,7 +85,7 @@ async def own(
 ) -> None:
     """Open the shard, and turn until stopped. Raises what ends that."""
     ports.record(PartitionOpening(partition=setup.partition))
-    settled, since = ports.clock.settled_at(), ports.clock.now()
+    settled_at, since = ports.clock.settled_at(), ports.clock.now()
     log = ports.log()
     file: StateFile | None = None
     try:
@@ -100,7 +100,7 @@ async def own(
         ports.record(PartitionOpened(partition=setup.partition, state=file.origin, rows=end - begin, ms=ms))
         inbox = Inbox(log, dispatch, ports.clock, arrived, stop)
         try:
-            await TurnLoop(Shard(file.store, setup), ports, log, dispatch, lease, settled, stop).run(inbox)
+            await TurnLoop(Shard(file.store, setup), ports, log, dispatch, lease, settled_at, stop).run(inbox)
         finally:
             file.store.rollback()
             await inbox.close()

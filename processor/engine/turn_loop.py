@@ -25,7 +25,7 @@ class WallClockSet(Exception):
 
 @dataclass(slots=True)
 class Lease:
-    """How sure it is that the partition is ours."""
+    """A lease says how sure it is that the partition is ours."""
 
     confirmed_at: int  # ms, when the log last took a commit of ours
 
@@ -37,7 +37,7 @@ class TurnLoop:
     log: Log
     dispatch: Dispatch
     lease: Lease
-    settled: int  # ms, nothing is granted before
+    settled_at: int  # ms, nothing is granted before
     stop: asyncio.Event
 
     async def run(self, inbox: Inbox) -> None:
@@ -45,7 +45,7 @@ class TurnLoop:
         wake_at: int | None = self.ports.clock.now()
         while (inputs := await inbox.next(wake_at)) is not None:
             try:
-                if self.ports.clock.settled_at() != self.settled:
+                if self.ports.clock.settled_at() != self.settled_at:
                     raise WallClockSet
                 wake_at = await self.take(inputs)
             except Exception:  # all of them, also where they were taken one by one
@@ -56,7 +56,7 @@ class TurnLoop:
         """Do one turn, committed. When it raises, its inputs are taken one by one, and the culprit is quarantined."""
         shard, clock = self.shard, self.ports.clock
         now = clock.now()
-        granting = now >= self.settled and not self.stop.is_set()
+        granting = now >= self.settled_at and not self.stop.is_set()
         try:
             effects = shard.turn(now, inputs, granting)
         except Exception as error:
@@ -105,7 +105,7 @@ class TurnLoop:
 
 
 def is_of_the_file(error: Exception) -> bool:
-    """True if SQLite can't work with the file, whatever it is asked."""
+    """True if SQLite can't work with the file at all."""
     return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
 
 

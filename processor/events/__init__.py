@@ -1,1 +1,5 @@
-"""The published contract: `contract` and `outputs` the data of every event, `fields` its scalars, `cloudevents` bytes ↔ event."""
+"""Events are what upstream publishes and what Hydrant publishes.
+
+`contract.py` has the models and is the source of `schemas/`. `cloudevents.py` decodes bytes into events, dead-letters what
+breaks a rule, and encodes. `fields.py` has the types that several events share.
+"""

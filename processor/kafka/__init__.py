@@ -1,4 +1,4 @@
-"""Kafka, and the only room that imports aiokafka. Its traps are named where they are avoided ("trap:").
+"""Kafka is faced here alone: no other room imports aiokafka. Its traps are named where they are avoided ("trap:").
 
 The walk: `connection` makes and stops clients · `partition_log` is one partition's side of Kafka, the
 runner's `Log`: it reads inputs through `topic_reader`, writes through `producers`, and asks `changelog` for the log's

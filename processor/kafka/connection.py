@@ -1,4 +1,4 @@
-"""Connecting to Kafka: its address and settings, consumers with safe defaults, and clients that really stop."""
+"""Connect to Kafka: its address and settings, consumers with safe defaults, and clients that really stop."""
 
 import asyncio
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Writing to Kafka: a partition's transactions in batches, and records of an upstream for commands and tests."""
+"""Write to Kafka: a partition's transactions in batches, and records of an upstream for commands and tests."""
 
 import asyncio
 from collections.abc import Iterator, Sequence

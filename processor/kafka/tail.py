@@ -1,4 +1,4 @@
-"""Reading topics as they were written, for commands and tests."""
+"""Read topics as they were written, for commands and tests."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Final, Literal, Self

@@ -1,4 +1,4 @@
-"""Creating the topics of the table, and describing those that exist."""
+"""Create the topics of the table, and describe those that exist."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Reading one input topic of a partition."""
+"""Read one input topic of a partition."""
 
 import asyncio
 import time

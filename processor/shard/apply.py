@@ -24,7 +24,7 @@ from processor.shard.jobs.machine import JobStage
 from processor.shard.publish import publish_outcome, publish_refusal, publish_result
 from processor.shard.store import UnitOfWork
 
-cached_first_ms: Final = 600_000  # how long a `not_found` is remembered; doubles each time
+cached_first_ms: Final = 600_000  # a `not_found`, or a gap, is remembered for so long; it doubles each time
 cached_at_most_ms: Final = 24 * 3_600_000
 
 
@@ -105,7 +105,7 @@ def wait(turn: UnitOfWork, lead: Lead, work: LeadWork, at: int, meanwhile: Done 
 
 
 def finish(turn: UnitOfWork, lead: Lead, work: LeadWork, done: Done) -> None:
-    """Publish what came of the work to all who waited, if there is anything to say; then close it."""
+    """Publish what came of the work to all who waited, if it is worth a result; then close it."""
     if done.messages_refused:
         work.reading().outcome = MessagesOutcome.FAILED
     if work.asked and not done.failed:
@@ -129,7 +129,7 @@ def link(lead: Lead, work: LeadWork, contact: Contact) -> None:
 
 
 def cache_gaps(lead: Lead, now: int) -> None:
-    """What HighLevel doesn't know is not asked again for a while, twice as long each time."""
+    """Cache that HighLevel doesn't know the gaps: they aren't asked again for a while, twice as long each time."""
     if lead.contact_id is not None and not lead.gaps():
         lead.negative_cache = None
         return

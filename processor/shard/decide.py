@@ -52,7 +52,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """No call would tell more. `outcome` None: `updated` or `unchanged`, by what was filled."""
+    """No call would find more. `outcome` None: `updated` or `unchanged`, by what was filled."""
 
     outcome: Outcome | None = None
     reason: str | None = None

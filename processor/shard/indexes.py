@@ -84,7 +84,7 @@ class Indexes:
         self._finished: list[tuple[str, int]] = []  # calls that are over: location and slot
 
     def index(self, key: str, old: Projection | None, new: Projection) -> None:
-        """Bring the narrow tables up to date with one document. `old` None: whatever they hold is replaced."""
+        """Bring the narrow tables up to date with one document. `old` None: all that they hold is replaced."""
         kind, _, rest = key.partition(" ")
         if kind == "location":
             self.set_timer_no_later(key, new.at)  # what it reports next may be due sooner
@@ -119,7 +119,7 @@ class Indexes:
             self._sql.execute(sooner, (key, at))
 
     def due_timers(self, now: int, limit: int) -> list[str]:
-        """Return the keys whose time has come, the earliest first."""
+        """Return the keys that are due, the earliest first."""
         found = self._sql.execute("SELECT key FROM timer WHERE at <= ? ORDER BY at LIMIT ?", (now, limit))
         return [key for (key,) in found]
 
@@ -140,7 +140,7 @@ class Indexes:
         return {queue: at for queue, at in enumerate(found) if at is not None}
 
     def pending(self, location: str, queue: int, now: int, limit: int) -> Iterator[tuple[str, Pending]]:
-        """Yield the leads whose question of this queue is due, and the question; the one due longest first."""
+        """Yield the leads with a due question of this queue, and the question; the one due longest first."""
         query = """SELECT asker, queue, at, kind, value, width FROM pending
                    WHERE location = ? AND queue = ? AND slot IS NULL AND at <= ? AND kind != 'page'
                    ORDER BY at LIMIT ?"""
@@ -148,7 +148,7 @@ class Indexes:
             yield lead, Pending(*row)
 
     def queued(self, location: str) -> dict[int, int]:
-        """Count the questions of each urgent queue, waiting or in flight. Jobs' counters tell more of their own."""
+        """Count the questions of each urgent queue, waiting or in flight. Jobs have counters of their own."""
         counted: dict[int, int] = {}
         for query in (count_waiting, count_in_flight):
             for queue, count in self._sql.execute(query, (location,)):
@@ -186,7 +186,7 @@ class Indexes:
         return self._sql.execute("SELECT 1 FROM job LIMIT 1").fetchone() is not None
 
     def first_job(self, location: str) -> str | None:
-        """Return the job whose turn it is: a Sync All before a backfill's, then in the order of acceptance."""
+        """Return the job that goes first: a Sync All before a backfill's, then in the order of acceptance."""
         query = "SELECT request FROM job WHERE location = ? ORDER BY lane, accepted_at, request LIMIT 1"
         row = self._sql.execute(query, (location,)).fetchone()
         return row[0] if row else None
@@ -255,7 +255,7 @@ INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO UPDA
     slot = CASE WHEN (kind, value) = (excluded.kind, excluded.value) THEN slot END,
     queue = excluded.queue, at = excluded.at, kind = excluded.kind, value = excluded.value, width = excluded.width,
     waiting = excluded.waiting, matched = excluded.matched
-"""  # the same question is in flight already, whoever asks it now
+"""  # the same question is in flight already, whichever lead asks it now
 put_request: Final = "INSERT OR REPLACE INTO open_request VALUES (?, ?, ?)"
 drop_request: Final = "DELETE FROM open_request WHERE location = ? AND lead = ? AND request = ?"
 first_of_each_queue: Final = """

@@ -64,7 +64,7 @@ def ingest(turn: UnitOfWork, inputs: Iterable[Input]) -> Iterator[Touched]:
 
 
 def keep_leads(found: Iterable[Touched], touched: dict[str, Lead]) -> Iterator[Touched]:
-    """Keep leads for the end of the step, but for those whose work has ended for sure; yield the rest."""
+    """Keep leads for the end of the step; yield the rest, and leads with work that has certainly ended."""
     for one in found:
         if not isinstance(one, Lead) or one.deleted is not None or (one.work and one.work.failure):
             yield one
@@ -103,7 +103,7 @@ def ingest_event(turn: UnitOfWork, event: Event) -> Iterable[Touched]:
 
 
 def ingest_malformed(turn: UnitOfWork, malformed: Malformed) -> Iterable[Touched]:
-    """Dead-letter it; a request whose ids can be read is answered all the same."""
+    """Dead-letter it; a request with readable ids is answered all the same."""
     publish_dead_letter(turn, malformed)
     return () if malformed.request is None else (Unserved(malformed),)
 

@@ -1,4 +1,4 @@
-"""A response of HighLevel's goes into the documents: the ledger, the location, the leads whose question it answers."""
+"""A response of HighLevel's goes into the documents: the ledger, the location, the leads that asked."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -41,7 +41,7 @@ Asked = list[tuple[Lead, LeadWork, Question]]
 
 
 def ingest_response(turn: UnitOfWork, response: Response) -> Iterable[Lead]:
-    """Ingest a response. Returns the leads whose question it answers."""
+    """Ingest a response. Return the leads that asked for it."""
     call, permit = response.call, response.call.permit
     if response.ingested:  # the rest of a page: its slot is complete
         ingest_page(turn, response)
@@ -85,7 +85,7 @@ def observe_headers(turn: UnitOfWork, budget: Budget, response: Response) -> Non
 
 
 def count_failure(turn: UnitOfWork, location: Location, response: Response) -> None:
-    """The circuit breaker counts calls without a response, or with one that says nothing."""
+    """The circuit breaker counts calls without a response, or with one that shows nothing."""
     outcome, permit = response.outcome, response.call.permit
     if isinstance(outcome, Lost | Unavailable) or outcome == Unsent("connect"):
         location.call_failed(permit.granted, permit.slot, turn.now)
@@ -94,7 +94,7 @@ def count_failure(turn: UnitOfWork, location: Location, response: Response) -> N
 
 
 def applies(turn: UnitOfWork, location: Location, budget: Budget, response: Response) -> bool:
-    """Note what the response says of the location. Return True if it also says something of what was asked."""
+    """Note what the response shows of the location. Return True if it also answers the question."""
     permit, outcome = response.call.permit, response.outcome
     match outcome:
         case Unsent():
@@ -116,7 +116,7 @@ def applies(turn: UnitOfWork, location: Location, budget: Budget, response: Resp
 
 
 def still_asked(turn: UnitOfWork, call: Call) -> Iterator[tuple[Lead, LeadWork, Question]]:
-    """Yield the leads whose question this still is: a response to an old one is not applied."""
+    """Yield the leads that still ask this: a response to an old question is not applied."""
     for question in call.questions:
         lead = Lead.of(turn, call.permit.location, question.lead)
         if lead.work and lead.work.question == question.question:
@@ -135,7 +135,7 @@ def note_work(turn: UnitOfWork, call: Call, asked: Asked) -> None:
 
 
 def ingest_outcome(turn: UnitOfWork, response: Response, asked: Asked, counted: bool) -> None:
-    """Put what the response says of the leads into their work."""
+    """Put what the response shows of the leads into their work."""
     call, outcome = response.call, response.outcome
     width = len({question.question for question in call.questions})
     if width > 1 and isinstance(outcome, Found | Refused) and (job := active_job(turn, call.permit.location)):

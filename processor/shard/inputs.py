@@ -29,7 +29,7 @@ Input = Event | Malformed | Response | InputPosition | CurrentToken
 
 @dataclass(frozen=True, slots=True)
 class OverdueSync:
-    """A Sync whose deadline has passed; or that came too late for its lead, or after its deadline."""
+    """A Sync that is past its deadline, or that came too late for its lead."""
 
     lead: Lead
     request: SyncRequest

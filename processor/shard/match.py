@@ -1,6 +1,6 @@
-"""Decide whose contact a search has found: hits are folded one by one into the best match, and what makes it doubtful.
+"""Find the lead's contact among the hits of a search: a lead is linked, ambiguous or not found (DESIGN §7, points 2, 3).
 
-DESIGN §7, points 2 and 3.
+Hits are added one by one to the best match, with the phones that make it ambiguous.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ class BestMatch:
     rank: int = 0
     agrees: bool = False  # the contact has the lead's phone
     phones: tuple[str, ...] = ()  # different phones of the hits of this rank, by their digits
-    several: bool = False  # there was more than one hit, of whatever rank
+    several: bool = False  # there was more than one hit, of any rank
 
     def encode(self) -> Sequence[Any]:
         """Return what a state keeps; of the contact, what linking and hydrating take from it."""

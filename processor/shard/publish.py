@@ -60,10 +60,9 @@ def publish_result(
     jobs: Sequence[Job] = (),
 ) -> None:
     """Publish one `lead.synced` for these requests, jobs and other causes, and each request's `sync.answered`."""
-    work = lead.work
+    work, linked = lead.work, lead.contact_id
     messages, imported = work.reported_messages if work else ("not_asked", 0)
     lead.sequence = max(lead.sequence + 1, turn.now)
-    linked = lead.contact_id
     data: dict[str, object] = {
         "location_id": lead.location,
         "lead_id": lead.id,

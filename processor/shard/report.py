@@ -12,7 +12,7 @@ from processor.shard.publish import publish_event
 from processor.shard.store import UnitOfWork
 from processor.telemetry.catalogue import StatusChanged
 
-look_again_at_idle_ms: Final = 60_000  # at an idle location that ails
+look_again_at_idle_ms: Final = 60_000  # at an idle location that isn't ok
 
 
 def report_locations(turn: UnitOfWork) -> dict[str, int | None]:

@@ -44,7 +44,7 @@ def schedule_location(turn: UnitOfWork, name: str, granting: bool) -> Iterator[C
     timer, granted = f"schedule {name}", 0
     while True:
         if granted and (paced_until := budget.free_at(turn.now)) > turn.now:
-            turn.set_timer(timer, paced_until)  # most often; whatever waits is looked for then
+            turn.set_timer(timer, paced_until)  # most often; pending questions are looked for then
             return
         first, job = turn.first_due(name), None
         if max(first, default=Lane.INTERACTIVE) >= Lane.JOB:
@@ -52,7 +52,9 @@ def schedule_location(turn: UnitOfWork, name: str, granting: bool) -> Iterator[C
             first = open_lanes(turn, first, job)
         only_probe = not first
         if only_probe and (location.pause or location.breaker.open):
-            first = {Lane.BACKFILL: turn.now}  # nothing is asked, but whether the location is cured is
+            first = {
+                Lane.BACKFILL: turn.now
+            }  # no lead's question: the call only finds out if the location is served again
         held_until = location.free_at(budget, turn.now, Lane.INTERACTIVE in first)
         if not granting:
             held_until = turn.now + look_again_ms
@@ -81,7 +83,7 @@ def open_lanes(turn: UnitOfWork, first: Mapping[int, int], job: Job | None) -> d
 
 
 def open_queues(job: Job) -> Sequence[int]:
-    """Return the queues of a job whose questions may be asked now: its messages come when all else is known."""
+    """Return the queues of a job that may be asked now: its messages come when all else is known."""
     match job.stage:
         case JobStage.ASKING:
             return (int(job.lane),)
@@ -99,14 +101,14 @@ def grant_call(
     waiting: Sequence[Lane],
     only_probe: bool,
 ) -> Call:
-    """Grant a slot to the lane whose turn it is, and compose the best call for it."""
+    """Grant a slot to the next lane, and compose the best call for it."""
     open_circuit = location.breaker.open
     # a probe comes from whatever has waited longest, else one urgent lead could keep the circuit open
     lane = min(waiting, key=lambda one: first[one]) if open_circuit else budget.choose(waiting)
-    serves_nobody = only_probe or location.breaker.probe_query_due
-    turns_page = not serves_nobody and job is not None and job.wants_page and lane == job.lane
+    sends_probe_query = only_probe or location.breaker.probe_query_due
+    turns_page = not sends_probe_query and job is not None and job.wants_page and lane == job.lane
     chosen: Chosen = []
-    if not serves_nobody and not turns_page:
+    if not sends_probe_query and not turns_page:
         size = 1 if open_circuit or (job and job.multi_value_unsupported) else turn.setup.probe_size
         others = [one for one in sorted(waiting) if one != lane]
         queues = [queue for one in (lane, *others) for queue in queues_of(one, job)]

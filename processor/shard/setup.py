@@ -1,4 +1,4 @@
-"""What a shard is told when it is made; nothing of it changes while it lives."""
+"""The settings that a shard is made with. None of them changes while it lives."""
 
 from dataclasses import dataclass, field
 

@@ -26,7 +26,7 @@ from processor.telemetry.catalogue import TelemetryEvent
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What a turn wants done. Records, rows and positions are one transaction of the log."""
+    """The work that a turn leaves to its caller. Records, rows and positions are one transaction of the log."""
 
     records: Sequence[OutRecord]
     rows: Sequence[Row]

@@ -148,7 +148,7 @@ def scrubbed(text: str) -> str:
 
 
 class _Libraries(logging.Handler):
-    """Log libraries' records: the message's first line without what it quotes, and arguments that are number_list or ids.
+    """Log libraries' records: the message's first line without what it quotes, and arguments that are numbers or ids.
 
     asyncio writes values into the lines below the first one.
     """

@@ -16,7 +16,7 @@ from processor.telemetry.logs import matching
 M = TypeVar("M", Counter, Gauge, Histogram)
 MetricUpdate = Callable[[TelemetryEvent, str | None], None]  # from an event and the field that the metric measures
 
-call_buckets_s: Final = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3, 8)  # 0.4: promised to interactive calls (§6.6)
+call_buckets_s: Final = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3, 8)  # 0.4: the bar of interactive calls (§6.6)
 turn_buckets_s: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1)
 long_buckets_s: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 600, 3_600)
 

@@ -1,4 +1,4 @@
-"""What operations get: checked as far as this machine can."""
+"""Operations get a compose file and locks: they are checked as far as this machine can."""
 
 import subprocess
 import tomllib

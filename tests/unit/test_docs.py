@@ -12,9 +12,16 @@ from processor.telemetry.metrics import METRICS
 from processor.topics import TOPICS
 
 root = Path(__file__).parents[2]
-readme, operations, contract = (
-    (root / name).read_text() for name in ("README.md", "deploy/README.md", "schemas/README.md")
+names = (
+    "README.md",
+    "deploy/README.md",
+    "schemas/README.md",
+    "deploy/proof.md",
+    "deploy/highlevel.md",
+    "deploy/jobs.md",
 )
+pages = {root / name: (root / name).read_text() for name in names}
+readme, operations, contract, proof, guesses, _ = pages.values()
 
 
 def commands() -> list[str]:
@@ -48,16 +55,24 @@ def test_every_topic_is_documented(topic: str) -> None:
 
 
 def test_what_the_readmes_point_to_is_there() -> None:
-    """Links, files and names in back quotes."""
-    for folder, text in ((root, readme), (root / "deploy", operations), (root / "schemas", contract)):
-        for link in re.findall(r"\]\(([^)#:]+)\)", text):
-            assert (folder / link).exists(), link
-    for name, file in re.findall(r"`([\w.]+)` in `((?:highlevel|ratelimit|shard)/\w+\.py)`", readme):
-        assert name.rpartition(".")[2] in (root / "processor" / file).read_text(), name
+    """Links, files and names in back quotes, of every page."""
+    for page, text in pages.items():
+        for link in re.findall(r"\]\(([^)#:]+)", text):
+            assert (page.parent / link).exists(), link
+        for path in re.findall(r"`((?:processor|tests|deploy|schemas)/[\w/.*]+)`", text):
+            assert list(root.glob(path)), path
+    found = re.findall(r"`([\w.]+)` in `((?:highlevel|ratelimit|shard)(?:/\w+)+\.py)`", guesses)
+    assert len(found) >= len(re.findall(r"^\| .* \|$", guesses, re.MULTILINE)) - 1  # each guess names its place
+    for name, file in found:
+        assert re.search(rf"\b{name.rpartition('.')[2]}\b", (root / "processor" / file).read_text()), name
+
+
+def test_the_readme_is_one_screen() -> None:
+    assert len(readme.splitlines()) <= 60
 
 
 def test_the_readmes_commands_are_the_makefiles() -> None:
     makefile = (root / "Makefile").read_text()
 
-    for target in re.findall(r"`?make ([\w-]+)", readme):
+    for target in re.findall(r"(?:`|^)make ([\w-]+)", readme + operations + proof, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

@@ -2,8 +2,7 @@
 
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies
 
 from processor.events.contract import EVENTS
 from processor.topics import DEFAULT_PARTITIONS, INPUT_TOPICS, TOPICS, home, mismatches, murmur2, prefixed
@@ -11,7 +10,7 @@ from processor.topics import DEFAULT_PARTITIONS, INPUT_TOPICS, TOPICS, home, mis
 valid = {topic.name: (DEFAULT_PARTITIONS, topic.cleanup) for topic in TOPICS.values()}
 
 
-@given(st.text(min_size=1, max_size=128), st.integers(1, 100))
+@given(strategies.text(min_size=1, max_size=128), strategies.integers(1, 100))
 def test_a_locations_home_is_where_any_kafka_producer_sends_its_key(location: str, partitions: int) -> None:
     expected = DefaultPartitioner()(location.encode(), list(range(partitions)), [])
 

@@ -1,4 +1,4 @@
-"""How far a contact's messages have been imported.
+"""A checkpoint says how far a contact's messages have been imported.
 
 A message is known when it is older than the checkpoint less its overlap, or among the ids within it: so state stays
 small.

@@ -22,7 +22,7 @@ P = TypeVar("P")
 
 @dataclass(slots=True)
 class JobCounters:
-    """What a job has come to, in numbers: every lead in exactly one outcome (DESIGN §3, `sync.*` progress)."""
+    """Counters of a job: every lead has exactly one outcome (DESIGN §3, `sync.*` progress)."""
 
     leads: int = 0  # of the job; one deleted meanwhile leaves it
     done: dict[str, int] = field(default_factory=dict)  # by outcome
@@ -51,7 +51,7 @@ class JobCounters:
 
 @dataclass(slots=True)
 class ProgressReport:
-    """What was reported of a job last."""
+    """The last report of a job, and when the next one is due."""
 
     started: int = 0  # ms, when `sync.started` was published; 0: not yet
     at: int = 0  # ms
@@ -95,7 +95,7 @@ class MessageExport:
 
 
 class DurableJob(Document):
-    """What a location's job and a partition's backfill have in common."""
+    """A location's job and a partition's backfill have these fields and steps in common."""
 
     id: str
     changes_end: int
@@ -184,7 +184,7 @@ class Job(DurableJob):
 
     @property
     def searches(self) -> int:
-        """The number of leads that a search, or a page of a scan, may tell something of."""
+        """Return the number of leads that a search, or a page of a scan, may answer."""
         return sum(self.questions.values()) - self.questions.get("contact", 0)
 
     @property

@@ -30,7 +30,7 @@ class Ledger(Document):
 
 @dataclass(slots=True)
 class Position(Document):
-    """How far an input topic has been read: the consumer's position, which passes transaction markers."""
+    """The consumer's position in an input topic: it passes transaction markers, too."""
 
     kind: ClassVar[str] = "position"
     indexed: ClassVar[bool] = False

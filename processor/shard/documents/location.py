@@ -71,7 +71,7 @@ class Location(Document):
         return "ok", None, None
 
     def projection(self) -> Projection:
-        """What was reported of a busy or ailing location is reported again, or taken back, before long."""
+        """Return when the location must be reported again: a busy or faulty one is, before long."""
         return Projection(at=self.reported + report_every_ms) if self.was_busy or self.state != "ok" else nothing
 
     def encode(self) -> bytes:

@@ -61,7 +61,7 @@ class Waiters:
 
 @dataclass(slots=True)
 class Resolve:
-    """The first stage: whose contact is it?"""
+    """The first stage finds the lead's contact."""
 
     first_look_at: int = 0  # ms, of a young lead, which is looked for again
     match: BestMatch | None = None  # of the search that was answered in this very turn; decided before it ends
@@ -126,7 +126,7 @@ class LeadWork:
 
     @property
     def hydrate(self) -> Hydrate | None:
-        """What was seen of the linked contact; None before it is linked."""
+        """Return the stage that hydrates the lead; None before a contact is linked."""
         match self.stage:
             case Hydrate():
                 return self.stage
@@ -162,7 +162,7 @@ class LeadWork:
         return isinstance(self.stage, ReadMessages) and self.stage.outcome is not None
 
     def start_over(self) -> None:
-        """The question changed: what was found for the old one says nothing."""
+        """The question changed: forget what was found for the old one."""
         self.attempts = self.due = 0
         self.width = width_unlimited
         self.stage = Resolve()
@@ -170,7 +170,7 @@ class LeadWork:
 
     @property
     def reported_messages(self) -> tuple[MessagesOutcome, int]:
-        """The result's `messages` and `messages_imported`. Of an export that goes on nothing is told."""
+        """Return the result's `messages` and `messages_imported`. An export that goes on isn't reported."""
         outcome = self.stage.outcome if isinstance(self.stage, ReadMessages) else None
         if outcome is None:
             return MessagesOutcome.NOT_ASKED, 0

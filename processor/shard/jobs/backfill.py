@@ -1,5 +1,6 @@
-"""A backfill: a request without a home reaches every partition, which syncs each of its locations as a job of the
-lowest lane (DESIGN §3).
+"""A backfill's request has no home and reaches every partition.
+
+Each partition syncs each of its locations as a job of the lowest lane (DESIGN §3).
 """
 
 from typing import Final

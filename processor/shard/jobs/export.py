@@ -32,8 +32,9 @@ def next_page(job: Job) -> ExportMessages:
 
 
 def begin_export(turn: UnitOfWork, job: Job) -> None:
-    """Nothing but messages is missing: few contacts are asked for one by one, else the first page tells how many
-    messages there are.
+    """Begin the messages, when nothing else is missing.
+
+    A few contacts are exported one by one. For more the first page of the whole location's export counts the messages.
     """
     job.export.contacts = turn.count_queue(job.location, message_queues[job.lane])
     if job.export.contacts <= contacts_without_looking:
@@ -49,7 +50,7 @@ def export_each(turn: UnitOfWork, job: Job) -> None:
 
 
 def goes_on(turn: UnitOfWork, job: Job, page: Exported) -> bool:
-    """The first page tells how many messages there are, so the plan can be chosen. True if the export goes on."""
+    """Choose the plan by the number of messages on the first page. Return True if the export goes on."""
     if job.export.whole is None:
         pages = -(-page.total // page_limit)
         job.export.whole = pages - 1 < job.export.contacts
@@ -83,7 +84,7 @@ def page_refused(turn: UnitOfWork, job: Job, request: ExportMessages, for_good: 
 
 
 def match_messages(turn: UnitOfWork, job: Job, messages: Sequence[SmsMessage], start: int) -> int:
-    """Give messages to the leads whose contact's they are, contact by contact, from `start` on. Returns how far it came."""
+    """Import messages into the leads of their contacts, contact by contact, from `start` on. Return how far it came."""
     end = min(len(messages), start + messages_at_once)
     of_contact: dict[str, list[SmsMessage]] = {}
     for message in messages[start:end]:

@@ -108,6 +108,7 @@ def advance_waiting_jobs(turn: UnitOfWork) -> None:
 
 
 def only_messages_missing(turn: UnitOfWork, job: Job) -> bool:
+    """True if the job may read messages: no other question of its leads waits, and no call for one is in flight."""
     first, messages = turn.first_due(job.location), message_queues[job.lane]
     return job.lane not in first and messages in first and not turn.calls_in_flight(job.location, (job.lane,))
 

@@ -16,8 +16,9 @@ probes_without_looking: Final = 2  # no scan costs less, however few contacts th
 
 
 def plan_job(turn: UnitOfWork, job: Job) -> None:
-    """All leads are opened. Few questions are probed at once; else the first page of a scan tells how many contacts
-    there are.
+    """Plan a job when all its leads are opened.
+
+    Few questions are probed at once. For more the first page of a scan counts the contacts.
     """
     if -(-job.searches // turn.setup.probe_size) <= probes_without_looking:
         choose_plan(turn, job, (), 0)

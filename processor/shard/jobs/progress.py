@@ -28,7 +28,7 @@ def report_progress(turn: UnitOfWork) -> None:
 
 
 def is_paused(job: Job) -> bool:
-    """True if the last report told that the job stands still."""
+    """True if the last report was that the job stands still."""
     return bool(job.report.paused)
 
 
@@ -69,7 +69,7 @@ def standing(turn: UnitOfWork, job: Job) -> tuple[str | None, int | None]:
 
 
 def report_job(turn: UnitOfWork, job: Job, kind: str) -> None:
-    """Report how a Sync All stands; a backfill's share only tells its whole when it will be done."""
+    """Report how a Sync All stands; a backfill's share only notes when it will be done."""
     report = job.report
     if kind == "sync.started":
         report.started = turn.now

@@ -31,7 +31,7 @@ def next_page(job: Job) -> ListContacts:
 
 
 def goes_on(turn: UnitOfWork, job: Job, page: Page) -> bool:
-    """The first page tells how many contacts there are, so the plan can be chosen. True if the scan goes on."""
+    """Choose the plan by the number of contacts on the first page. Return True if the scan goes on."""
     if job.plan is None:
         choose_plan(turn, job, page.contacts, page.total)
     return job.stage is JobStage.SCANNING

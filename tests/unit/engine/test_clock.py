@@ -29,12 +29,12 @@ def test_it_runs_on_by_the_monotonic_clock() -> None:
 def test_after_a_step_of_the_wall_clock_the_new_time_is_not_trusted_for_25_seconds() -> None:
     walls = Walls()
     walls.passes(3, step=-3_600)
-    settled = walls.clock.settled_at()
+    trusted_at = walls.clock.settled_at()
 
-    assert (began + 3 - 3_600) * 1_000 == walls.clock.now() == settled - unsettled_ms
+    assert (began + 3 - 3_600) * 1_000 == walls.clock.now() == trusted_at - unsettled_ms
     assert [WallClockStepped(-3_600_000)] == walls.events
     walls.passes(25)
-    assert settled == walls.clock.settled_at() == walls.clock.now()
+    assert trusted_at == walls.clock.settled_at() == walls.clock.now()
     assert len(walls.events) == 1
 
 
