@@ -40,7 +40,7 @@ def status(location: str, state: str) -> Mapping[str, object]:
 def kafka(monkeypatch: pytest.MonkeyPatch) -> KafkaInMemory:
     log = KafkaInMemory()
     monkeypatch.setattr(operations, "Tail", log.tail)
-    for name in ("publish", "describe_topics", "create_topics"):
+    for name in ("publish_record", "describe_topics", "create_topics"):
         monkeypatch.setattr(operations, name, getattr(log, name))
     return log
 
