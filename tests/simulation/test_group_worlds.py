@@ -47,7 +47,7 @@ def test_a_frozen_worker_is_fenced_and_comes_back_only_when_the_group_says_so() 
 
 def test_a_transaction_that_takes_too_long_is_aborted_and_its_worker_begins_anew() -> None:
     """It is frozen in a transaction, and alone: the coordinator fences it, and a heartbeat lets it open again."""
-    for at in (1_000, 2_250, 4_500):
+    for at in (1_100, 2_300, 4_600):
         faults = [GroupFault(0, "starts"), GroupFault(at, "freezes", lasts_ms=45_000)]
         run = play_group(
             in_all_partitions(1, 40, 2, spread_ms=8_000), faults, World(Rate(90), 1, kafka_faults=Faults(slow=0.5))

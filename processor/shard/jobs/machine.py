@@ -60,7 +60,7 @@ transitions: Final = {
     (J.EXPORTING, S.EXPORT_EACH): J.MESSAGING,
     (J.EXPORTING, S.EXPORTED): J.CLOSING,
     (J.CLOSING, S.CLOSED): J.MESSAGING,
-    **{(stage, S.COMPLETED): J.OVER for stage in under_way},
+    **{(stage, S.COMPLETED): J.OVER for stage in (J.QUEUED, *under_way)},  # a dry run may be cancelled before its turn
     **{(stage, S.STOPPED): J.LEAVING for stage in (J.QUEUED, *under_way)},
     (J.LEAVING, S.LEFT): J.OVER,
 }

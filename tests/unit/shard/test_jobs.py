@@ -455,3 +455,15 @@ def test_a_pause_that_lasts_tells_until_when_each_time() -> None:
     assert len(told) > 4
     assert all(data["paused_until"] >= rfc3339(now) and data["reason"] == "unavailable" for now, data in told)
     assert len({data["paused_until"] for _, data in told}) == len(told)
+
+
+def test_a_dry_run_that_waits_for_its_turn_can_be_cancelled() -> None:
+    bench = Bench()
+    load(bench, 3)
+    bench.sync_all("first")
+    bench.sync_all("dry", dry_run=True)
+    bench.cancel("dry")
+
+    ended = [one["request_id"] for topic, event in bench.records if event.get("type") == "sync.cancelled" for one in [event["data"]]]
+    assert ended == ["dry"]
+    assert bench.rows["job location-1 dry"] is not None
