@@ -115,8 +115,10 @@ class Unavailable:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """No whole response came, so the request may have taken effect. After `dns`, `tls` and `connect` it has not: there
-    was no connection to send it on."""
+    """No whole response came, so the request may have taken effect.
+
+    After `dns`, `tls` and `connect` it has not: there was no connection to send it on.
+    """
 
     why: str
 

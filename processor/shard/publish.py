@@ -8,7 +8,7 @@ from processor.shard.decide import Conclusion, Done, conclude
 from processor.shard.documents.job import Job
 from processor.shard.documents.lead import Lead, forgotten_after_ms
 from processor.shard.documents.sync_request import SyncRequest
-from processor.shard.documents.work import Cause, LeadWork
+from processor.shard.documents.work import CauseEntry, LeadWork
 from processor.shard.jobs.counting import waiting_jobs
 from processor.shard.store import OutRecord, UnitOfWork
 from processor.telemetry.catalogue import EventDeadLettered, EventForwarded, ResultPublished
@@ -56,7 +56,7 @@ def publish_result(
     lead: Lead,
     conclusion: Conclusion,
     requests: Sequence[SyncRequest] = (),
-    causes: Sequence[Cause] = (),
+    causes: Sequence[CauseEntry] = (),
     jobs: Sequence[Job] = (),
 ) -> None:
     """Publish one `lead.synced` for these requests, jobs and other causes, and each request's `sync.answered`."""

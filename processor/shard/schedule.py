@@ -21,14 +21,14 @@ from processor.shard.documents.location import Location
 from processor.shard.documents.work import ReadMessages, lanes
 from processor.shard.indexes import Pending, message_queues
 from processor.shard.jobs.counting import active_job, counters_of
-from processor.shard.jobs.listing import next_page
+from processor.shard.jobs.listing import next_page_request
 from processor.shard.jobs.machine import JobStage
 from processor.shard.store import UnitOfWork
 from processor.telemetry.catalogue import CallGranted
 
 leads_per_get: Final = 400
 probe_query: Final = (Question(QuestionKind.ID, "none"),)  # a contact that there isn't
-look_again_ms: Final = 1_000  # while nothing is granted at all
+granting_recheck_ms: Final = 1_000  # while nothing is granted at all
 
 Chosen = list[tuple[str, Pending]]  # leads, and what they ask
 
@@ -57,7 +57,7 @@ def schedule_location(turn: UnitOfWork, name: str, granting: bool) -> Iterator[C
             }  # no lead's question: the call only finds out if the location is served again
         held_until = location.free_at(budget, turn.now, Lane.INTERACTIVE in first)
         if not granting:
-            held_until = turn.now + look_again_ms
+            held_until = turn.now + granting_recheck_ms
         ready = {lane: max(at, held_until, budget.free_at(turn.now, lanes[lane])) for lane, at in first.items()}
         waiting = [lanes[lane] for lane, at in ready.items() if at <= turn.now]
         if not waiting:
@@ -121,7 +121,7 @@ def grant_call(
             counters.spent += 1
     if job and turns_page:
         job.scan.started = job.scan.started or turn.now
-        call = Call(permit, next_page(job), ())
+        call = Call(permit, next_page_request(job), ())
         turn.call_granted(location.id, [f"job {job.id}"], permit.slot)
     else:
         call = compose_call(turn, permit, chosen)

@@ -18,10 +18,10 @@ from processor.shard.setup import Setup
 from processor.telemetry.catalogue import TelemetryEvent
 
 Row = tuple[str, bytes | None]
-D = TypeVar("D", bound=Document)
+_D = TypeVar("_D", bound=Document)
 
 furthest_ms: Final = 7 * day_ms  # no timer is set further ahead than a deletion is remembered
-retry_at_most_ms: Final = day_ms  # DESIGN §1: no retry is set further ahead
+furthest_retry_ms: Final = day_ms  # DESIGN §1: no retry is set further ahead
 indexed_at_once: Final = 1_000  # documents: heartbeats and other shards share the event loop
 
 
@@ -140,7 +140,7 @@ class Store:
         connection.execute("DROP TABLE restored")
         connection.execute("UPDATE pending SET slot = NULL WHERE slot IS NOT NULL")
         connection.execute("UPDATE timer SET at = min(at, ?)", (now + furthest_ms,))
-        connection.execute("UPDATE pending SET at = min(at, ?)", (now + retry_at_most_ms,))
+        connection.execute("UPDATE pending SET at = min(at, ?)", (now + furthest_retry_ms,))
         schedule = "INSERT OR REPLACE INTO timer SELECT DISTINCT 'schedule ' || location, ? FROM pending"
         connection.execute(schedule, (now,))
         self.set_meta(used=now)
@@ -170,23 +170,23 @@ class UnitOfWork(Indexes):
         row = self._sql.execute("SELECT value FROM document WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
-    def document(self, kind: type[D], ids: Sequence[str]) -> D:
+    def document(self, kind: type[_D], ids: Sequence[str]) -> _D:
         """Return the document in this turn: as touched already, else as it is stored, else a new one."""
         key = key_of(kind, ids)
         tracked = self._tracked.get(key)
         if tracked is not None:
-            return cast(D, tracked.document)  # a key names its kind
+            return cast(_D, tracked.document)  # a key names its kind
         stored = self.get(key)
         document = kind.read(self, ids, stored)
         self._track(key, document, stored)
         return document
 
-    def find(self, kind: type[D], ids: Sequence[str]) -> D | None:
+    def find(self, kind: type[_D], ids: Sequence[str]) -> _D | None:
         """Return the document in this turn, if there is one: as touched already, else as it is stored."""
         key = key_of(kind, ids)
         tracked = self._tracked.get(key)
         if tracked is not None:
-            return cast(D, tracked.document)  # a key names its kind
+            return cast(_D, tracked.document)  # a key names its kind
         stored = self.get(key)
         if stored is None:
             return None
@@ -211,7 +211,7 @@ class UnitOfWork(Indexes):
         """The number of documents that the turn tracks."""
         return len(self._tracked)
 
-    def touched(self, kind: type[D]) -> list[D]:
+    def touched(self, kind: type[_D]) -> list[_D]:
         """Return the documents of this kind that the turn tracks."""
         return [tracked.document for tracked in self._tracked.values() if isinstance(tracked.document, kind)]
 

@@ -12,7 +12,7 @@ from processor.shard.jobs.location import step_job
 from processor.shard.store import UnitOfWork
 
 timers_at_once: Final = 400  # in a turn: a turn is short
-touches_at_once: Final = 200  # documents in a turn that jobs walk in: an interactive lead waits for it
+walk_touches_at_once: Final = 200  # documents in a turn that jobs walk in: an interactive lead waits for it
 walked_at_least: Final = 50  # leads, whatever else goes on
 
 
@@ -30,11 +30,11 @@ def fire_timers(turn: UnitOfWork) -> Iterator[Touched]:
             step_backfill(turn, whole)
         elif kind == "lead":
             yield lead_due(turn, ids)
-    room = max(touches_at_once - turn.size, walked_at_least)
+    room = max(walk_touches_at_once - turn.size, walked_at_least)
     for job in jobs:
         if room > 0:  # the others are due in the next turn
             yield from step_job(turn, job, room)
-        room = touches_at_once - turn.size
+        room = walk_touches_at_once - turn.size
 
 
 def lead_due(turn: UnitOfWork, ids: Sequence[str]) -> Lead:

@@ -15,7 +15,7 @@ from processor.shard.indexes import Projection, nothing
 from processor.shard.setup import Setup
 
 Fields = dict[str, Any]  # JSON is untyped
-D = TypeVar("D", bound="Document")
+_D = TypeVar("_D", bound="Document")
 
 
 class Tracker(Protocol):
@@ -24,8 +24,8 @@ class Tracker(Protocol):
     now: int
     setup: Setup
 
-    def document(self, kind: type[D], ids: Sequence[str]) -> D: ...
-    def find(self, kind: type[D], ids: Sequence[str]) -> D | None: ...
+    def document(self, kind: type[_D], ids: Sequence[str]) -> _D: ...
+    def find(self, kind: type[_D], ids: Sequence[str]) -> _D | None: ...
     def open_requests(self, location: str, lead: str, limit: int) -> list[str]: ...
 
 

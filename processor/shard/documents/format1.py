@@ -1,9 +1,9 @@
 """Format 1 of the documents, as version 0.1 wrote them: translated to today's fields as they are read."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-Fields = dict[str, Any]  # JSON is untyped
+from processor.shard.documents.document import Fields
 
 
 def renamed(fields: Fields, names: Mapping[str, str]) -> Fields:

@@ -13,7 +13,7 @@ from processor.shard.match import BestMatch
 causes_kept: Final = 32  # DESIGN §3: the latest of those that aren't requests
 width_unlimited: Final = 1_000
 
-Cause = list[str]  # event id, type
+CauseEntry = list[str]  # event id, type
 
 
 class MessagesOutcome(StrEnum):
@@ -46,7 +46,7 @@ class ContactVersion:
 class Waiters:
     """All that wait for the outcome of a lead's work."""
 
-    causes: list[Cause] = field(default_factory=list)  # events that aren't requests
+    causes: list[CauseEntry] = field(default_factory=list)  # events that aren't requests
     requests: int = 0  # Syncs; they are documents of their own
     jobs: list[str] = field(default_factory=list)  # request ids
 

@@ -23,7 +23,7 @@ restarts_at_most: Final = 8  # times that a cursor is refused
 messages_at_once: Final = 200  # in a turn
 
 
-def next_page(job: Job) -> ExportMessages:
+def next_message_page(job: Job) -> ExportMessages:
     export, cursor = job.export, job.listing.after
     if cursor is None:
         export.export_from = max(0, export.newest - overlap_ms) if export.newest else None
@@ -49,7 +49,7 @@ def export_each(turn: UnitOfWork, job: Job) -> None:
     job.advance(Step.EXPORT_EACH, turn.now)
 
 
-def goes_on(turn: UnitOfWork, job: Job, page: Exported) -> bool:
+def export_goes_on(turn: UnitOfWork, job: Job, page: Exported) -> bool:
     """Choose the plan by the number of messages on the first page. Return True if the export goes on."""
     if job.export.whole is None:
         pages = -(-page.total // page_limit)
@@ -61,7 +61,7 @@ def goes_on(turn: UnitOfWork, job: Job, page: Exported) -> bool:
     return True
 
 
-def turn_page(turn: UnitOfWork, job: Job, page: Exported) -> None:
+def turn_message_page(turn: UnitOfWork, job: Job, page: Exported) -> None:
     export = job.export
     if page.messages:
         newest = page.messages[-1].sent

@@ -22,9 +22,9 @@ retry_page_first_ms: Final = 1_000
 retry_page_at_most_ms: Final = 60_000
 
 
-def next_page(job: Job) -> CallRequest:
+def next_page_request(job: Job) -> CallRequest:
     """Return the request for the job's next page."""
-    return scan.next_page(job) if job.stage is JobStage.SCANNING else export.next_page(job)
+    return scan.next_contact_page(job) if job.stage is JobStage.SCANNING else export.next_message_page(job)
 
 
 def ingest_page(turn: UnitOfWork, response: Response, counted: bool = True) -> None:
@@ -48,19 +48,19 @@ def ingest_slice(turn: UnitOfWork, job: Job, response: Response, page: Page | Ex
     """Match what a turn can take of the page with the job's leads. Returns what is left of it for the next turn."""
     items: Sequence[Contact] | Sequence[SmsMessage]
     if isinstance(page, Page):
-        if not scan.goes_on(turn, job, page):
+        if not scan.scan_goes_on(turn, job, page):
             return None
         items, ingested = page.contacts, scan.match_contacts(turn, job, page.contacts, response.ingested)
     else:
-        if not export.goes_on(turn, job, page):
+        if not export.export_goes_on(turn, job, page):
             return None
         items, ingested = page.messages, export.match_messages(turn, job, page.messages, response.ingested)
     if ingested < len(items):
         return replace(response, ingested=ingested)
     if isinstance(page, Page):
-        scan.turn_page(turn, job, page)
+        scan.turn_contact_page(turn, job, page)
     else:
-        export.turn_page(turn, job, page)
+        export.turn_message_page(turn, job, page)
     return None
 
 

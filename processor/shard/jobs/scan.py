@@ -19,25 +19,25 @@ from processor.shard.match import BestMatch, add_hit, primary
 from processor.shard.store import UnitOfWork
 
 contacts_at_once: Final = 170  # of a page, in a turn: an interactive lead waits for it
-touches_at_once: Final = 400  # leads, in a turn
+matches_at_once: Final = 400  # leads, in a turn
 lag_ms: Final = 120_000  # contract.md §4.1: search lags behind by no more
 
 
-def next_page(job: Job) -> ListContacts:
+def next_contact_page(job: Job) -> ListContacts:
     since = job.scan.started - lag_ms if job.scan.catching_up else None
     after = job.listing.after
     assert not isinstance(after, str)
     return ListContacts(job.location, job.id, job.listing.page, after, since)
 
 
-def goes_on(turn: UnitOfWork, job: Job, page: Page) -> bool:
+def scan_goes_on(turn: UnitOfWork, job: Job, page: Page) -> bool:
     """Choose the plan by the number of contacts on the first page. Return True if the scan goes on."""
     if job.plan is None:
         choose_plan(turn, job, page.contacts, page.total)
     return job.stage is JobStage.SCANNING
 
 
-def turn_page(turn: UnitOfWork, job: Job, page: Page) -> None:
+def turn_contact_page(turn: UnitOfWork, job: Job, page: Page) -> None:
     if page.full and page.after in (None, job.listing.after):  # HighLevel doesn't say what follows: we'd skip, or loop
         job.plan = "probe"
         job.advance(Step.PROBE, turn.now)
@@ -54,7 +54,7 @@ def match_contacts(turn: UnitOfWork, job: Job, contacts: Sequence[Contact], star
     """Put contacts into the leads that they are hits of, from `start` on. Returns how far it came."""
     touches = 0
     for place in range(start, len(contacts)):
-        if touches >= touches_at_once or place >= start + contacts_at_once:
+        if touches >= matches_at_once or place >= start + contacts_at_once:
             return place
         contact = contacts[place]
         if job.scan.catching_up:
@@ -105,7 +105,7 @@ def match_lead(turn: UnitOfWork, job: Job, lead: Lead, work: LeadWork, contact: 
 
 def distrust(turn: UnitOfWork, job: Job, contact: Contact) -> int:
     """A contact was changed: the leads that it was a hit of, as it was before, are left to a probe."""
-    concerned = turn.matched_by(job.location, contact.id, touches_at_once)
+    concerned = turn.matched_by(job.location, contact.id, matches_at_once)
     for name in concerned:
         work = Lead.of(turn, job.location, name).work
         match = scan_match(job, work) if work else None

@@ -25,7 +25,7 @@ def pages_turned_before_they_are_ingested(patch: Patch) -> None:
     def hasty(turn: UnitOfWork, job: Job, response: Response, page: Page | Exported) -> None:
         if ingest_slice(turn, job, response, page) is not None:
             assert isinstance(page, Page)
-            scan.turn_page(turn, job, page)
+            scan.turn_contact_page(turn, job, page)
 
     patch.setattr(listing, "ingest_slice", hasty)
 
@@ -49,13 +49,13 @@ def cursor_forgotten(patch: Patch) -> None:
 
 def decided_before_the_catch_up(patch: Patch) -> None:
     """Changes of contacts during a scan are overlooked."""
-    turn_page = scan.turn_page
+    turn_page = scan.turn_contact_page
 
     def hasty(turn: UnitOfWork, job: Job, page: Page) -> None:
         job.scan.catching_up = job.scan.catching_up or not page.full
         turn_page(turn, job, page)
 
-    patch.setattr(scan, "turn_page", hasty)
+    patch.setattr(scan, "turn_contact_page", hasty)
 
 
 def counted_outside_of_state(patch: Patch) -> None:

@@ -95,7 +95,7 @@ def pages_of(limit: int) -> Iterator[None]:
         patch.setattr(export, "page_limit", limit)
         if limit < whole_pages:
             patch.setattr(scan, "contacts_at_once", max(1, limit // 3))
-            patch.setattr(timers, "touches_at_once", limit)
+            patch.setattr(timers, "walk_touches_at_once", limit)
             patch.setattr(export, "messages_at_once", limit // 2)
             patch.setattr(backfill, "locations_at_once", 1)
         yield
