@@ -98,8 +98,9 @@ def wait(turn: UnitOfWork, lead: Lead, work: LeadWork, at: int, meanwhile: Done 
     work.due = at
     if meanwhile is None:
         return
-    publish_outcome(turn, lead, work, meanwhile, final=False)
-    count_outcome(turn, lead, work, conclude(lead, meanwhile))
+    conclusion = conclude(lead, meanwhile)
+    publish_outcome(turn, lead, work, conclusion, final=False)
+    count_outcome(turn, lead, work, conclusion)
     work.question, work.lane = lead.lookup(), Lane.CHANGE
     turn.locations_to_schedule[lead.location] = None
 
@@ -110,8 +111,9 @@ def finish(turn: UnitOfWork, lead: Lead, work: LeadWork, done: Done) -> None:
         work.reading().outcome = MessagesOutcome.FAILED
     if work.asked and not done.failed:
         cache_gaps(lead, turn.now)
-    publish_outcome(turn, lead, work, done, final=True)
-    count_outcome(turn, lead, work, conclude(lead, done))
+    conclusion = conclude(lead, done)
+    publish_outcome(turn, lead, work, conclusion, final=True)
+    count_outcome(turn, lead, work, conclusion)
     lead.work = None
     if lead.deleted is not None:
         lead.forget()

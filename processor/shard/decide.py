@@ -208,10 +208,20 @@ class Conclusion:
     def is_news(self) -> bool:
         return self.outcome is not Outcome.UNCHANGED
 
+    @property
+    def found(self) -> bool:
+        """True if the lead has its contact, whether or not that told anything new."""
+        return self.outcome in (Outcome.UPDATED, Outcome.UNCHANGED, Outcome.CREATED)
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome is Outcome.FAILED
+
 
 def conclude(lead: Lead, done: Done) -> Conclusion:
     """Return the outcome, the changes, what they replace and the reason."""
-    changes: dict[str, str | None] = {name: lead.filled[name] for name in facts if name in lead.filled}
+    filled = lead.filled
+    changes: dict[str, str | None] = {name: filled[name] for name in facts if name in filled}
     replaces, reason = None, done.reason
     if done.failed:
         changes = {}

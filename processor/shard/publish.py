@@ -8,7 +8,7 @@ from processor.shard.decide import Conclusion, Done, conclude
 from processor.shard.documents.job import Job
 from processor.shard.documents.lead import Lead, forgotten_after_ms
 from processor.shard.documents.sync_request import SyncRequest
-from processor.shard.documents.work import CauseEntry, LeadWork
+from processor.shard.documents.work import CauseEntry, LeadWork, MessagesOutcome
 from processor.shard.jobs.counting import waiting_jobs
 from processor.shard.store import OutRecord, UnitOfWork
 from processor.telemetry.catalogue import EventDeadLettered, EventForwarded, ResultPublished
@@ -19,20 +19,20 @@ fanned_out_header: Final = "hydrant-fanned-out"
 requests_at_most: Final = 500  # in one result
 
 
-def publish_outcome(turn: UnitOfWork, lead: Lead, work: LeadWork, done: Done, final: bool) -> None:
+def publish_outcome(turn: UnitOfWork, lead: Lead, work: LeadWork, conclusion: Conclusion, final: bool) -> None:
     """Publish an outcome to all who wait for it; the first result also names jobs and other causes.
 
     An outcome that isn't final answers requests and jobs alone: other causes wait on.
     """
-    conclusion, waiters = conclude(lead, done), work.waiters
+    waiters = work.waiters
     published = answer_requests(turn, lead, work, conclusion, with_causes=final)
     if final:
-        found = done.outcome is None and bool(lead.filled)
-        if (found and not published) or (waiters.causes and (work.asked or done.failed)):
-            jobs = waiting_jobs(turn, lead) if not published and (found or done.outcome) else ()
+        found = conclusion.found and bool(lead.filled)
+        if (found and not published) or (waiters.causes and (work.asked or conclusion.failed)):
+            jobs = waiting_jobs(turn, lead) if not published and (found or not conclusion.found) else ()
             publish_result(turn, lead, conclusion, causes=waiters.causes, jobs=jobs)
             published = True
-    if conclusion.is_news and not published and (jobs := waiting_jobs(turn, lead)):
+    if waiters.jobs and conclusion.is_news and not published and (jobs := waiting_jobs(turn, lead)):
         publish_result(turn, lead, conclusion, jobs=jobs)
 
 
@@ -60,38 +60,52 @@ def publish_result(
     jobs: Sequence[Job] = (),
 ) -> None:
     """Publish one `lead.synced` for these requests, jobs and other causes, and each request's `sync.answered`."""
-    work, linked = lead.work, lead.contact_id
-    messages, imported = work.reported_messages if work else ("not_asked", 0)
+    work = lead.work
+    messages, imported = work.reported_messages if work else (MessagesOutcome.NOT_ASKED, 0)
     lead.sequence = max(lead.sequence + 1, turn.now)
+    linked = lead.contact_id
+    resolved_by = (lead.resolved_by if "contact_id" in lead.filled else "lead") if linked else None
+    waited = timings(turn, work, requests, others=bool(causes or jobs))
     data: dict[str, object] = {
         "location_id": lead.location,
         "lead_id": lead.id,
         "revision": lead.revision,
         "sequence": lead.sequence,
-        "outcome": conclusion.outcome,
+        "outcome": conclusion.outcome.value,
         "lead_updated": bool(conclusion.changes),
         "contact_id": linked,
         "changes": conclusion.changes,
         "replaces": conclusion.replaces,
-        "resolved_by": (lead.resolved_by if "contact_id" in lead.filled else "lead") if linked else None,
+        "resolved_by": resolved_by,
         "hydrated_from": lead.hydrated_from,
-        "messages": messages,
+        "messages": messages.value,
         "messages_imported": imported,
-        "calls": dict(work.calls) if work else {},
-        "causes": [{"id": one.cause, "type": "sync.lead.requested", "request_id": one.id} for one in requests]
-        + [{"id": one.cause, "type": one.request_type, "request_id": one.id} for one in jobs]
-        + [{"id": event_id, "type": kind} for event_id, kind in causes],
+        "calls": work.calls if work else {},
+        "causes": causes_of(requests, jobs, causes),
         "reason": conclusion.reason,
-        "timings_ms": timings(turn, work, requests, others=bool(causes or jobs)),
+        "timings_ms": waited,
     }
     publish_event(turn, "lead.updates", "lead.synced", lead.location, lead.id, f"{lead.id}:{lead.sequence}", data)
-    if work:
-        work.calls, work.unreported = {}, work.unreported - imported  # reported once
     for request in requests:
         answer(turn, lead, request, conclusion, imported)
     if lead.revision is None:
         lead.expires = turn.now + forgotten_after_ms  # the sequence must not be forgotten
-    turn.telemetry.append(result_published(lead, data, cause_count=len(requests) + len(jobs) + len(causes)))
+    if work:
+        work.calls, work.unreported = {}, work.unreported - imported  # reported once
+    turn.telemetry.append(
+        result_published(lead, conclusion, resolved_by, waited, len(requests) + len(jobs) + len(causes))
+    )
+
+
+def causes_of(
+    requests: Sequence[SyncRequest], jobs: Sequence[Job], causes: Sequence[CauseEntry]
+) -> Sequence[Mapping[str, str]]:
+    """Return a result's `causes`: all that it answers."""
+    named = [{"id": event_id, "type": kind} for event_id, kind in causes]
+    if requests or jobs:
+        answered = [{"id": one.cause, "type": "sync.lead.requested", "request_id": one.id} for one in requests]
+        return answered + [{"id": one.cause, "type": one.request_type, "request_id": one.id} for one in jobs] + named
+    return named
 
 
 def timings(
@@ -114,7 +128,7 @@ def answer(turn: UnitOfWork, lead: Lead, request: SyncRequest, conclusion: Concl
         "location_id": lead.location,
         "lead_id": lead.id,
         "sequence": lead.sequence,
-        "outcome": conclusion.outcome,
+        "outcome": conclusion.outcome.value,
         "lead_updated": bool(conclusion.changes),
         "filled": conclusion.filled,
         "messages_imported": imported,
@@ -126,18 +140,21 @@ def answer(turn: UnitOfWork, lead: Lead, request: SyncRequest, conclusion: Concl
     turn.reindex(request)
 
 
-def result_published(lead: Lead, data: Mapping[str, object], cause_count: int) -> ResultPublished:
-    milliseconds = data["timings_ms"]
-    assert isinstance(milliseconds, dict)
+def result_published(
+    lead: Lead, conclusion: Conclusion, resolved_by: str | None, waited: Mapping[str, int], cause_count: int
+) -> ResultPublished:
     return ResultPublished(
-        location=lead.location,
-        lead=lead.id,
-        outcome=str(data["outcome"]),
-        lane=lead.work.lane.label if lead.work else "interactive",
-        resolved_by=data["resolved_by"],  # type: ignore[arg-type]  # a str or None, of this file's own making
-        reason=data["reason"],  # type: ignore[arg-type]  # likewise
-        cause_count=cause_count,
-        **{f"{name}_ms": ms for name, ms in milliseconds.items()},
+        lead.location,
+        lead.id,
+        conclusion.outcome.value,
+        lead.work.lane.label if lead.work else "interactive",
+        resolved_by,
+        conclusion.reason,
+        waited["total"],
+        waited["queued"],
+        waited["permit"],
+        waited["network"],
+        cause_count,
     )
 
 

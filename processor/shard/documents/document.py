@@ -77,7 +77,7 @@ kinds: Final[dict[str, type[Document]]] = {}
 
 
 def key_of(kind: type[Document], ids: Sequence[str]) -> str:
-    return " ".join((kind.kind, *ids))
+    return f"{kind.kind} {' '.join(ids)}"
 
 
 def project(key: str, stored: bytes) -> Projection:
@@ -102,4 +102,5 @@ def split_unknown(fields: Fields, known: Mapping[str, object]) -> Fields | None:
 
 def write_fields(fields: Fields, unknown: Fields | None) -> bytes:
     """Return a document's bytes; it names its format, and keeps what it doesn't know."""
-    return orjson.dumps({"v": FORMAT, **unknown, **fields} if unknown else {"v": FORMAT, **fields})
+    fields["v"] = FORMAT
+    return orjson.dumps({**unknown, **fields} if unknown else fields)

@@ -41,6 +41,8 @@ def counters_of(turn: UnitOfWork, job: Job) -> Sequence[JobCounters]:
 
 def count_outcome(turn: UnitOfWork, lead: Lead, work: LeadWork, conclusion: Conclusion) -> None:
     """The lead has its outcome in the jobs that wait for it; the rest of its work is for others."""
+    if not work.waiters.jobs:
+        return
     jobs = waiting_jobs(turn, lead)
     for job in jobs:
         for counters in counters_of(turn, job):
