@@ -95,9 +95,7 @@ def read_fields(stored: bytes, upgrade: Callable[[Fields], Fields]) -> Fields:
 
 def split_unknown(fields: Fields, known: Mapping[str, object]) -> Fields | None:
     """Take the keys that this version doesn't know out of `fields`, and return them; None where there are none."""
-    if fields.keys() <= known.keys():
-        return None
-    return {name: fields.pop(name) for name in [*fields] if name not in known}
+    return {name: fields.pop(name) for name in [*fields] if name not in known} or None
 
 
 def write_fields(fields: Fields, unknown: Fields | None) -> bytes:

@@ -1,8 +1,8 @@
 """A lead's document: the snapshot that upstream gave, the facts filled from HighLevel, and the lead's open work."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from processor.events.fields import HYDRATABLE
 from processor.highlevel.contact import Contact, digits, e164, normal_email
@@ -200,17 +200,10 @@ class Lead(Document):
         if stored is None:
             return cls(location, lead)
         fields = read_fields(stored, upgrade_lead)
-        unknown = split_unknown(fields, known_lead_fields)
-        if work := fields.get("work"):
-            fields["work"] = LeadWork.decode(work)
-        if cached := fields.get("negative_cache"):
-            fields["negative_cache"] = NegativeCache(**cached)
-        if fetched := fields.get("fetched"):
-            fields["fetched"] = ContactVersion(**fetched)
-        if gone := fields.get("gone"):
-            fields["gone"] = GoneContact(**gone)
-        if checkpoints := fields.get("checkpoints"):
-            fields["checkpoints"] = {contact: Checkpoint(**known) for contact, known in checkpoints.items()}
+        unknown = None if fields.keys() <= known_lead_fields.keys() else split_unknown(fields, known_lead_fields)
+        for name, read in nested_fields.items():
+            if name in fields:
+                fields[name] = read(fields[name])
         return cls(location, lead, **fields, unknown=unknown)
 
 
@@ -228,4 +221,11 @@ plain_lead_fields: Final = (
     "checkpoints",
     "expires",
 )
+nested_fields: Final[Mapping[str, Callable[[Any], object]]] = {  # JSON is untyped
+    "work": LeadWork.decode,
+    "negative_cache": lambda stored: NegativeCache(**stored),
+    "fetched": lambda stored: ContactVersion(**stored),
+    "gone": lambda stored: GoneContact(**stored),
+    "checkpoints": lambda stored: {contact: Checkpoint(**known) for contact, known in stored.items()},
+}
 known_lead_fields: Final = dict.fromkeys((*plain_lead_fields, "revision", "work"))
