@@ -61,31 +61,39 @@ class Adversities:
         return ", ".join(f"{name} {value}" for name, value, default in values if value != default)
 
 
+def draw_network(random: Random) -> dict[str, int]:
+    return {
+        "jitter": random.choice([10, 100, 400, 2_000, 8_000]),
+        "tail": random.choice([1, 1, 3, 8]),
+        "connect": random.choice([2, 2, 100, 1_900, 3_000]),
+        "cut_every": random.choice([0, 20_000, 120_000]),
+        "cut": random.choice([500, 3_000, 9_000, 30_000]),
+    }
+
+
+def draw_crashes(random: Random) -> dict[str, int]:
+    return {
+        "crash_every": random.choice([700, 4_000, 15_000, 60_000]),
+        "down": random.choice([1, 200, 3_000, 12_000]),
+        "jitter": random.choice([10, 400]),
+        "connect": random.choice([2, 400]),
+    }
+
+
 def adversities(seed: int) -> Adversities:
     random, world = Random(f"adversities {seed}"), worlds[seed % len(worlds)]
     drawn: dict[str, int] = {}
     requests_lost = answers_lost = throttled = held = 0.0
     everything = world == "everything"
     if world in ("network", "lowered") or everything:
-        drawn |= {
-            "jitter": random.choice([10, 100, 400, 2_000, 8_000]),
-            "tail": random.choice([1, 1, 3, 8]),
-            "connect": random.choice([2, 2, 100, 1_900, 3_000]),
-            "cut_every": random.choice([0, 20_000, 120_000]),
-            "cut": random.choice([500, 3_000, 9_000, 30_000]),
-        }
+        drawn |= draw_network(random)
         held = random.choice([0, 0.5, 1])
         requests_lost, answers_lost = (random.choice([0, 0, 0.02, 0.3]) for _ in range(2))
     if world == "cuts":  # and nothing else: calls that the network held back come on top of a whole budget
         drawn |= {"cut_every": random.choice([8_000, 20_000]), "cut": random.choice([6_000, 12_000, 18_000])}
         held = random.choice([0, 1, 1])
     if world in ("crashes", "lowered") or everything:
-        drawn |= {
-            "crash_every": random.choice([700, 4_000, 15_000, 60_000]),
-            "down": random.choice([1, 200, 3_000, 12_000]),
-            "jitter": drawn.get("jitter", random.choice([10, 400])),
-            "connect": drawn.get("connect", random.choice([2, 400])),
-        }
+        drawn = draw_crashes(random) | drawn
     if world == "pauses" or everything:
         drawn |= {"pause_every": random.choice([3_000, 20_000]), "pause": random.choice([300, 1_900, 6_000, 20_000])}
     if world == "throttled" or everything:

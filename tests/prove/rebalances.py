@@ -1,9 +1,7 @@
 """Measure the cost of rebalances: use of the budget and waits of Syncs while workers restart, on virtual time with the
-real runner and supervisor. `python -m tests.prove.rebalances [SECONDS]` prints a table."""
+real runner and supervisor."""
 
 import asyncio
-import logging
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -65,10 +63,6 @@ cases: Final = (
     Case(),
     *(Case(how, every_s, static) for every_s in (120, 20) for static in (False, True) for how in ("leaves", "dies")),
 )
-
-
-def measure(seconds: int = 240) -> tuple[Row, ...]:
-    return tuple(measured(case, seconds) for case in cases)
 
 
 def measured(case: Case, seconds: int, seed: int = 0) -> Row:
@@ -151,19 +145,3 @@ def waits(run: Run, begins: int, ends: int) -> Iterator[int]:
     for lead in run.workload.leads:
         if lead.truth.requests and begins <= (at := start_ms + lead.begins) < ends:
             yield left.get(lead.id, ends) - at
-
-
-def main() -> None:
-    logging.disable()
-    seconds = int(sys.argv[1]) if sys.argv[1:] else 240
-    print(
-        f"{seconds} s, {workers} workers, {partitions} saturated locations; a worker is back after {back_after_ms} ms\n"
-    )
-    print(f"{'':32} {'rebalances':>10} {'moved':>6} {'use':>8} {'p50':>8} {'p99':>8} {'worst':>6}")
-    for row in measure(seconds):
-        waits = f"{row.p50_ms:>5} ms {row.p99_ms:>5} ms"
-        print(f"{row.case!s:32} {row.generations:>10} {row.moved:>6} {row.use:>8.2%} {waits} {row.worst:>6}")
-
-
-if __name__ == "__main__":
-    main()

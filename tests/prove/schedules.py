@@ -1,15 +1,10 @@
-"""Seeded fault schedules of whole workers: `python -m tests.prove.schedules --seeds N --first K` plays N worlds, asks all
-checkers, and prints the faults, the violations and the cost.
+"""Seeded fault schedules of whole workers, each played in one of the worlds and judged by all checkers.
 
 `python -m tests.simulation --world NAME --seed SEED` plays one world again and prints its trace.
 """
 
-import argparse
 import gc
-import logging
-import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter, process_time
@@ -74,37 +69,3 @@ def speed() -> float:
     began = process_time()
     played = play(flood(0, leads=1_600, locations=16), world=World(probe_size=1))
     return len(played.server.sent) / (process_time() - began)
-
-
-def table(outcomes: Sequence[Outcome]) -> Iterable[str]:
-    """Return the lines of a table of worlds, violations and faults."""
-    yield f"{'world':<28}{'seeds':>7}{'calls':>10}{'hours':>8}{'s':>8}{'violated':>10}"
-    for name in (*names, "all"):
-        mine = [one for one in outcomes if name in (one.world, "all")]
-        calls, real_s = sum(one.calls for one in mine), sum(one.real_s for one in mine)
-        hours = sum(one.virtual_ms for one in mine) / 3_600_000
-        violated = sum(bool(one.failure) for one in mine)
-        yield f"{name:<28}{len(mine):>7}{calls:>10,}{hours:>8,.0f}{real_s:>8.1f}{violated:>10}"
-    yield ""
-    injected = sum((Counter(one.faults) for one in outcomes), Counter[str]())
-    yield from (f"{count:>8,}  {kind}" for kind, count in injected.most_common())
-    yield ""
-    yield f"{calls / real_s:,.0f} calls a second of real time"
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.prove.schedules", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=130, help="how many")
-    parser.add_argument("--first", type=int, default=0, metavar="SEED")
-    options = parser.parse_args()
-    logging.disable()
-    outcomes = [run(seed) for seed in range(options.first, options.first + options.seeds)]
-    print(*table(outcomes), sep="\n")
-    violated = [one for one in outcomes if one.failure]
-    for one in violated:
-        print(f"\npython -m tests.simulation --world {one.world} --seed {one.seed}\n{one.failure}")
-    return 1 if violated else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,12 +1,11 @@
 """Whole workers keep every promise in any world, whatever its seed."""
 
 import pickle
-from collections import Counter
 from dataclasses import replace
 
 import pytest
 
-from .schedules import names, run, table
+from .schedules import names, run
 
 parts = 8
 seeds_a_part = 4 * len(names)
@@ -18,16 +17,6 @@ def test_a_seed_gives_the_same_outcome_and_travels_between_processes() -> None:
     assert first == second == pickle.loads(pickle.dumps(first))  # noqa: S301  # our own
     assert (first.seed, first.world) == (3, names[3])
     assert first.calls > 0
-
-
-def test_the_table_counts_what_was_played_and_what_went_wrong() -> None:
-    outcomes = [run(seed) for seed in range(2)]
-    lines = [*table(outcomes)]
-    calls = sum(one.calls for one in outcomes)
-    deaths = sum((Counter(one.faults) for one in outcomes), Counter[str]())["death"]
-
-    assert any(line.split()[:3] == ["all", "2", f"{calls:,}"] for line in lines)
-    assert f"{deaths:>8}  death" in lines
 
 
 @pytest.mark.slow

@@ -8,10 +8,11 @@ from typing import Any, Final
 import orjson
 import pytest
 
+from processor.events.cloudevents import Record
 from tests.lab.checkers import flaws_by_checker
 from tests.lab.checkers.privacy import no_leak
 from tests.lab.checkers.unfinished import unfinished
-from tests.lab.history import CallArrival, CommittedRecord, History
+from tests.lab.history import CallArrival, CommittedRecord, History, of_topics
 from tests.lab.workload.message_workload import read_by_location
 from tests.lab.workload.times import start_ms
 from tests.lab.workload.workload import of_kinds
@@ -137,6 +138,23 @@ def test_a_spoiled_history_is_objected_to(
     history: Callable[[], History], topic: str, spoil: Spoil, checker: str
 ) -> None:
     assert checker in objecting(spoiled(history(), topic, spoil))
+
+
+@pytest.mark.parametrize("history", [leads, jobs])
+def test_a_history_of_real_topics_is_judged_alike(history: Callable[[], History]) -> None:
+    """A consumer returns no aborted records; apart from those, each publication is found again."""
+    played = history()
+    records = [
+        Record(one.topic, one.partition, one.offset, one.timestamp_ms, one.key, one.value, one.headers)
+        for place in played.records.values()
+        for one in place
+    ]
+    read = of_topics(played.workload, records, played.arrivals, faults=played.faults, rate=played.rate)
+
+    visible = {place: one for place, one in played.publications.items() if one.transaction != "aborted"}
+
+    assert read.publications == visible
+    assert objecting(read) == set()
 
 
 @pytest.mark.parametrize("topic", ["lead.updates", "sync.progress", "dead.letters"])

@@ -3,13 +3,10 @@
 `python -m tests.simulation --world jobs --seed N` plays a seed again.
 """
 
-import sqlite3
 from functools import cache
 
 import pytest
 
-from processor.shard.state import State
-from processor.shard.turn import project
 from tests.lab.checkers.job_history import job_histories
 from tests.lab.workload.job_workload import overtaken_backfill, small_sync_all
 from tests.lab.workload.lead_kinds import waiting_kinds
@@ -20,7 +17,6 @@ from tests.simulation.runs.kill_points import MakeWorkload, kill_points, kills_a
 from tests.simulation.runs.play import play
 from tests.simulation.runs.run import Run
 from tests.simulation.runs.shortest import assert_no_flaws
-from tests.simulation.world.state_disk import MortalState
 
 spent_days = (12, 26)  # seeds in which a day is indeed spent before the jobs are done
 spent_once = cache(spent_day)
@@ -145,32 +141,3 @@ def test_whatever_goes_wrong_with_jobs_includes_something() -> None:
     assert {one.kind for one in events} >= {"sync.completed", "sync.cancelled", "sync.paused", "sync.progressed"}
     assert "daily_budget" in {one.data["reason"] for one in events}
     assert any(one.page and one.page[1] for run in runs for one in run.server.sent)
-
-
-# the state
-
-
-def test_the_state_of_a_job_is_a_cache_of_the_changelog(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After every commit, a restore from the changelog alone has the same projections of jobs and their leads."""
-    differ: list[str] = []
-    commit = MortalState.commit
-
-    def compared(self: MortalState, position: int | None) -> None:
-        commit(self, position)
-        committed = self.worker.kafka.committed("processor.changelog", partition)
-        other = State(sqlite3.connect(":memory:"), project)
-        other.restore([((entry.key or b"").decode(), entry.value) for _, entry in committed], 1)
-        other.restored(self.worker.clock.now())
-        for query in (
-            "SELECT key, value FROM document",
-            "SELECT location, lead, lane, at, by, value, width, sought, hit FROM pending",
-            "SELECT request, location, lane, heard FROM job",
-            "SELECT key, at FROM agenda WHERE key NOT LIKE 'location %'",
-        ):
-            here, there = (set(state.connection.execute(query)) for state in (self, other))
-            differ.extend(f"{query}: {one}" for one in here ^ there)
-
-    monkeypatch.setattr(MortalState, "commit", compared)
-
-    assert_no_flaws(play(overtaken_backfill(0), world=small_world))
-    assert differ == []

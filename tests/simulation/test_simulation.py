@@ -16,9 +16,11 @@ from processor.engine.ports import StateFile
 from processor.engine.state_file import StateFolder
 from processor.shard.state import State
 from processor.shard.turn import project
+from tests.lab.workload.job_workload import overtaken_backfill
 from tests.lab.workload.times import start_ms
-from tests.lab.workload.workload import flood, mixed, of_kinds, partition
+from tests.lab.workload.workload import Workload, flood, mixed, of_kinds, partition
 from tests.simulation.faults.kills import Kill, StateLeft, states_left
+from tests.simulation.runs.job_worlds import small_world
 from tests.simulation.runs.kill_points import kill_points, kills_at_each_point, small_budget
 from tests.simulation.runs.play import play
 from tests.simulation.runs.run import World
@@ -147,7 +149,10 @@ def test_the_real_state_file_survives_its_worker(tmp_path: Path, monkeypatch: py
     assert opened == ["fresh", "kept", "kept"]
 
 
-def test_the_state_file_is_a_cache_of_the_changelog(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("workload", "world"), [(mixed(2, leads=30), World()), (overtaken_backfill(0), small_world)])
+def test_the_state_file_is_a_cache_of_the_changelog(
+    workload: Workload, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After every commit, a restore from the changelog alone has the same documents and the same projections."""
     differ: list[str] = []
     commit = MortalState.commit
@@ -160,8 +165,9 @@ def test_the_state_file_is_a_cache_of_the_changelog(monkeypatch: pytest.MonkeyPa
         other.restored(self.worker.clock.now())
         for query in (
             "SELECT key, value FROM document",
-            "SELECT location, lead, lane, at, by, value, width FROM pending",
+            "SELECT location, lead, lane, at, by, value, width, sought, hit FROM pending",
             "SELECT location, lead, request FROM waiting",
+            "SELECT request, location, lane, heard FROM job",
             "SELECT key, at FROM agenda WHERE key NOT LIKE 'location %'",  # restored, a location is looked at at once
         ):
             here, there = (set(state.connection.execute(query)) for state in (self, other))
@@ -169,7 +175,7 @@ def test_the_state_file_is_a_cache_of_the_changelog(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(MortalState, "commit", compared)
 
-    assert_no_flaws(play(mixed(2, leads=30)))
+    assert_no_flaws(play(workload, world=world))
     assert differ == []
 
 

@@ -77,7 +77,7 @@ class Upstream:
         moves = self.random.random() < 0.3 and not talks(lead)
         contact = lead.contact(**marked(others + number)) if moves else lead.contacts[-1]
         lead.at = at
-        lead.change(*edited(lead, contact))
+        lead.change(*next_version(lead, contact))
 
     def sync(self, at: int) -> None:
         """Request a Sync of a lead as it is known, or with a new version; one in two asks for its messages."""
@@ -88,7 +88,7 @@ class Upstream:
         more: dict[str, Any] = {"include_messages": wants, "deadline_s": sync_deadline_s}
         lead.at = at
         if renews:
-            revision, known, contact = edited(lead, lead.contacts[-1])
+            revision, known, contact = next_version(lead, lead.contacts[-1])
             lead.set_truth(revision, known, contact)
             more["lead"] = lead.snapshot(revision)
         lead.sync(request, **more)
@@ -103,7 +103,7 @@ class Upstream:
         self.malformed.append(Publication(at, "lead.changes", where["second"], value, dead_letter=reason))
 
 
-def edited(lead: WorkloadLead, contact: Contact) -> tuple[int, Fields, Contact]:
+def next_version(lead: WorkloadLead, contact: Contact) -> tuple[int, Fields, Contact]:
     """Return the next revision of a lead: its own person, with the e-mail of `contact`."""
     revision = (lead.truth.revision or 0) + 1
     known = {**without(lead.contacts[0].fields, "city"), "email": contact.fields["email"]}

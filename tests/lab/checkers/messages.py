@@ -52,7 +52,7 @@ def none_missing(history: History) -> Iterator[str]:
             contact = result.data["contact_id"]
             if result.data["messages"] in complete_states and contact:
                 began = export_began(history, key, contact, before, result.committed_ms)
-                yield from missing(history, key, contact, began, result.committed_ms)
+                yield from missing_messages(history, key, contact, began, result.committed_ms)
                 before = result.committed_ms
     for job in job_histories(history):
         if (end := job.completed) is None or not job.wants_messages:
@@ -60,10 +60,10 @@ def none_missing(history: History) -> Iterator[str]:
         for lead in job.leads(history):
             if (contact := certain_contact(lead)) and lead.truth.known < job.job.at and not may_fail(history, lead):
                 began = start_ms + job.job.at
-                yield from missing(history, (lead.location, lead.id), contact, began, end.committed_ms)
+                yield from missing_messages(history, (lead.location, lead.id), contact, began, end.committed_ms)
 
 
-def missing(history: History, lead: LeadKey, contact: str, began: int, at: int) -> Iterator[str]:
+def missing_messages(history: History, lead: LeadKey, contact: str, began: int, at: int) -> Iterator[str]:
     """Report messages that an export from `began` on had to show, and that were not published by `at`."""
     mine = history.messages_by_lead.get(lead, ())
     there = {message_id(one) for one in mine if one.committed_ms <= at}

@@ -12,7 +12,7 @@ from .ground_truth import Answer, GroundTruth, RevisionTruth, reasons
 from .publication import Publication, envelope_of
 from .times import added_ms, long_ago
 
-names: Final = frozenset({"first_name", "last_name"})  # search lower-cases them; such a gap alone justifies a GET
+name_fields: Final = frozenset({"first_name", "last_name"})  # search lower-cases them; such a gap alone justifies a GET
 
 
 @dataclass
@@ -141,10 +141,12 @@ class WorkloadLead:
         gaps = [name for name in hydratable if name not in known]
         fills = {name: contact.fields[name] for name in gaps if name in contact.fields}
         shown_by_search = {
-            name: value for name, value in fills.items() if name != "timezone" and (self.raw_names or name not in names)
+            name: value
+            for name, value in fills.items()
+            if name != "timezone" and (self.raw_names or name not in name_fields)
         }
         left = {*gaps} - {*shown_by_search}
-        must = fills if (left if synced else left & names) else shown_by_search
+        must = fills if (left if synced else left & name_fields) else shown_by_search
         link = {"contact_id": contact.id} if known.get("contact_id") != contact.id else {}
         contacts = frozenset({contact.id, known.get("contact_id", contact.id)})
         return RevisionTruth({**link, **fills}, {**link, **must}, contacts)

@@ -69,37 +69,37 @@ waiting_kinds: Final[Mapping[str, Kind]] = {  # only a job gives them an outcome
 }
 rare_kinds: Final[Mapping[str, Kind]] = {"poisoned": request_kinds.poisoned}  # never drawn by chance
 
-found: Final = frozenset({"updated"})
-missing: Final = frozenset({"not_found"})
-either: Final = found | missing
-nothing_new: Final = frozenset({"unchanged"})
+is_updated: Final = frozenset({"updated"})
+is_not_found: Final = frozenset({"not_found"})
+either: Final = is_updated | is_not_found
+is_unchanged: Final = frozenset({"unchanged"})
 
 job_outcomes: Final[Mapping[str, frozenset[str]]] = {  # of `lead_kinds`, in a job
-    "complete": nothing_new,
-    "lacks_fields": found,
-    "lacks_time_zone": nothing_new | found,
-    "lacks_contact": found,
-    "by_phone": found,
-    "several_but_one_phone": found,
-    "several_of_one_person": found,
+    "complete": is_unchanged,
+    "lacks_fields": is_updated,
+    "lacks_time_zone": is_unchanged | is_updated,
+    "lacks_contact": is_updated,
+    "by_phone": is_updated,
+    "several_but_one_phone": is_updated,
+    "several_of_one_person": is_updated,
     "ambiguous": frozenset({"ambiguous"}),
-    "no_contact": missing,
-    "no_identity": missing,
+    "no_contact": is_not_found,
+    "no_identity": is_not_found,
     "young": either,
-    "young_without_contact": missing,
-    "loading": found,
-    "changes_email": found,
+    "young_without_contact": is_not_found,
+    "loading": is_updated,
+    "changes_email": is_updated,
     "changes_email_to_unknown": either,
-    "out_of_order": found,
-    "edited": found,
-    "gets_its_contact_from_upstream": found,
-    "is_deleted": found,
-    "comes_back": found,
-    "dead_link": found,
-    "dead_link_without_contact": missing,
-    "synced_before_it_came": found,
-    "synced_with_snapshot": found,
-    "synced_too_late": found,
-    "already_forwarded": found,
+    "out_of_order": is_updated,
+    "edited": is_updated,
+    "gets_its_contact_from_upstream": is_updated,
+    "is_deleted": is_updated,
+    "comes_back": is_updated,
+    "dead_link": is_updated,
+    "dead_link_without_contact": is_not_found,
+    "synced_before_it_came": is_updated,
+    "synced_with_snapshot": is_updated,
+    "synced_too_late": is_updated,
+    "already_forwarded": is_updated,
 }
 kinds_beside_jobs: Final = {**{name: lead_kinds[name] for name in job_outcomes}, **waiting_kinds}

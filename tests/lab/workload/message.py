@@ -9,7 +9,9 @@ from .contact import Contact
 from .times import added_ms, start_ms
 
 minute_ms: Final = 60_000
-late_at_most_ms: Final = 2 * minute_ms  # with the minutes that an export may be interrupted, below the exports' overlap
+message_late_at_most_ms: Final = (
+    2 * minute_ms
+)  # with the minutes that an export may be interrupted, below the exports' overlap
 spellings: Final = ("TYPE_SMS", "SMS", "TYPE_CAMPAIGN_SMS", "TYPE_SOMETHING_NEW")
 
 
@@ -47,7 +49,7 @@ def conversation(random: Random, contact: Contact, count: int, lasts: int = 0) -
         yield Message(f"{contact.id}-m{number:03}", contact.location, contact.id, sent, kind=kind)
     for number in range(random.randint(1, 4) if lasts else 0):
         appears = random.randint(0, lasts)
-        late = random.choice([0, 0, 500, 20_000, late_at_most_ms])
+        late = random.choice([0, 0, 500, 20_000, message_late_at_most_ms])
         sent, kind = start_ms + appears - late, random.choice(spellings)
         yield Message(f"{contact.id}-n{number:03}", contact.location, contact.id, sent, appears, kind)
 

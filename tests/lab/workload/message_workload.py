@@ -8,7 +8,7 @@ from .contact import Contact
 from .found_kinds import without
 from .job_workload import small_sync_all, still, with_jobs
 from .lead import WorkloadLead
-from .message import Message, conversation, conversations, late_at_most_ms
+from .message import Message, conversation, conversations, message_late_at_most_ms
 from .publication import JobRequest
 from .times import start_ms
 from .workload import Workload, locations_at_home, partition
@@ -39,7 +39,9 @@ def synced_twice(seed: int, count: int = 14, again_ms: int = 6_000) -> Workload:
         lead.later(again_ms, again_ms + 500)
         lead.sync(f"request-{number}-again", deadline_s=an_hour_s, include_messages=True)
         messages += conversation(random, contact, count, lasts=again_ms)
-        late = start_ms - random.randint(1_000, late_at_most_ms)  # sent before the newest one that the first Sync had
+        late = start_ms - random.randint(
+            1_000, message_late_at_most_ms
+        )  # sent before the newest one that the first Sync had
         messages.append(Message(f"{contact.id}-heard", location, contact.id, start_ms - 1))
         messages.append(Message(f"{contact.id}-late", location, contact.id, late, appears=again_ms // 2))
         leads.append(lead)

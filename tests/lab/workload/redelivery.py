@@ -8,7 +8,7 @@ from typing import Final
 from .publication import Publication
 from .workload import Workload
 
-late_at_most_ms: Final = 4_000  # Hydrant waits longer for an unknown lead
+published_late_at_most_ms: Final = 4_000  # Hydrant waits longer for an unknown lead
 redelivered_after_ms: Final = (0, 30, 700, 5_000, 20_000)
 
 
@@ -26,7 +26,10 @@ def delivered(random: Random, publications: Sequence[Publication], late: float, 
     synced = min((one.at for one in publications if one.topic == "sync.requests"), default=-1)
     for one in publications:
         if one.at >= synced and random.random() < late:
-            ms, timestamp = random.randint(1, late_at_most_ms), one.at if one.timestamp is None else one.timestamp
+            ms, timestamp = (
+                random.randint(1, published_late_at_most_ms),
+                one.at if one.timestamp is None else one.timestamp,
+            )
             one = replace(one, at=one.at + ms, late_ms=ms, timestamp=timestamp)
         yield one
         if random.random() < twice and one.transaction != "aborted":

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from contextvars import Context, ContextVar
 from typing import Final, Protocol, TypeVar, TypeVarTuple
 
-start_ms: Final = 1_750_000_000_000  # when a world begins, ms since 1970
+from tests.lab.workload.times import start_ms
+
 spin_limit: Final = 20_000  # callbacks without time moving: far beyond any honest turn
 
 
