@@ -38,13 +38,13 @@ def patient(run: Run) -> Iterator[str]:
 
     Its successor keeps to the wait as soon as that is journalled.
     """
-    for since, until, location, worker in run.server.told_to_wait:
+    for since, until, location, worker in run.server.pauses:
         handed_over = handed_over_at(run, worker, since)
         for one in run.history.calls_by_location[location]:
             if one.at >= until or one.taken <= since:
                 continue
             if one.worker == worker or handed_over < one.granted:
-                yield f"{location}: slot {one.slot} was sent {one.at - since} ms after a 429 that said {until - since}"
+                yield f"{location}: slot {one.slot} was sent {one.at - since} ms after a 429 that asked for {until - since}"
 
 
 def handed_over_at(run: Run, worker: str, since: int) -> int:

@@ -34,7 +34,7 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one offset holds: a record, or the marker that ends a transaction."""
+    """The content of one offset: a record, or the marker that ends a transaction."""
 
     key: bytes | None
     value: bytes | None
@@ -50,18 +50,18 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What goes wrong between workers and broker, as shares of commits."""
+    """The faults between workers and broker, as shares of commits."""
 
     until: int = 0  # ms after the world's start
-    unknown_outcome: float = 0.0  # the answer never comes; half of them were committed
-    unknown_position: float = 0.0  # committed, but the broker doesn't say where
+    unknown_outcome: float = 0.0  # the response never comes; half of them were committed
+    unknown_position: float = 0.0  # committed, but the response has no offset
     slow: float = 0.02
     slow_ms: int = 200
     refused: float = 0.0  # a batch of the transaction fails, of one topic
 
 
 class Reader(Protocol):
-    """Whoever follows a partition."""
+    """A consumer that follows a partition."""
 
     process: Process
     partition: int
@@ -73,7 +73,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Initialised:
-    """A producer got an epoch of its own, and whoever had one before is fenced."""
+    """A producer got a new epoch, which fences the one before."""
 
     at: int
     partition: int
@@ -103,14 +103,14 @@ class Kafka:
         return not self.gone and process.name not in self.cut_off
 
     def healed(self) -> None:
-        """It can be reached again: what came in meanwhile goes over to its readers."""
+        """Reach the readers again with all records that came in meanwhile."""
         for reader in self.readers:
             for topic, partition in list(self.logs):
                 if partition == reader.partition and reader.reads(topic):
                     self.loop.after(self.travel_ms(), partial(reader.fetch, topic))
 
     def travel_ms(self) -> int:
-        """One way between a client and the broker."""
+        """Return the time of one way between a client and the broker."""
         if self.random.random() < self.faults.slow:
             return self.random.randint(1, self.faults.slow_ms)
         return self.random.randint(1, 4)
@@ -121,13 +121,13 @@ class Kafka:
         return log
 
     def stable_end(self, topic: str, partition: int) -> int:
-        """The last stable offset: everything before it is decided."""
+        """Return the last stable offset: everything before it is decided."""
         place = (topic, partition)
         undecided = [one.first[place] for one in self.open.values() if place in one.first]
         return min(undecided, default=len(self.log(*place)))
 
     def committed(self, topic: str, partition: int) -> list[tuple[int, Entry]]:
-        """What a read_committed reader sees, with offsets."""
+        """Return the records that a read_committed reader sees, with offsets."""
         end = self.stable_end(topic, partition)
         return [(offset, entry) for offset, entry in enumerate(self.log(topic, partition)[:end]) if entry.visible]
 
@@ -141,7 +141,7 @@ class Kafka:
         return len(log) - 1
 
     def publish(self, topic: str, partition: int, entry: Entry, ends: str | None) -> None:
-        """A record of an upstream producer; in a transaction of its own, if it says how that ends."""
+        """Append a record of upstream. With `ends`, it is in a transaction of its own that ends like this."""
         if ends is None:
             self.append(topic, partition, entry)
         else:
@@ -150,7 +150,7 @@ class Kafka:
             self.end(transaction, ends)
 
     def initialise(self, transactional_id: str, partition: int, by: str) -> int:
-        """A new epoch: fences whoever had the id before, and ends its transaction."""
+        """Return a new epoch. It fences the producer that had the id before, and ends its transaction."""
         epoch = self.epochs[transactional_id] = self.epochs.get(transactional_id, 0) + 1
         self.initialised.append(Initialised(self.loop.ms, partition, by))
         if transaction := self.open.pop(transactional_id, None):
@@ -158,7 +158,7 @@ class Kafka:
         return epoch
 
     def begin(self, transactional_id: str) -> Transaction:
-        """The producer's transaction. Left open for too long, the coordinator aborts it by a new epoch."""
+        """Return the producer's transaction. The coordinator aborts one that is open for too long, by a new epoch."""
         if transactional_id not in self.open:
             begun = self.open[transactional_id] = Transaction(transactional_id)
             self.loop.after(transaction_ms, lambda: self._expire(begun))
@@ -185,8 +185,10 @@ class Kafka:
 
 
 async def ask(kafka: Kafka, process: Process, arrive: Callable[[], Answer], decides: bool = False) -> Answer:
-    """A request travels, takes effect at the broker, and its answer travels back. Who can't reach it tries again, for
-    as long as it waits for an answer: whatever took effect is the same the second time."""
+    """Send a request, let it take effect at the broker, and return the response.
+
+    A client that can't reach the broker tries again for as long as it waits: the effect is the same the second time.
+    """
     alive(process)
     loop = kafka.loop
     answer: asyncio.Future[Answer] = loop.create_future()
@@ -201,22 +203,22 @@ async def ask(kafka: Kafka, process: Process, arrive: Callable[[], Answer], deci
         if not reached or (process.dead and not process.lands):
             return
         try:
-            said = arrive()
+            response = arrive()
         except Fenced as error:
             deliver(kafka, process, partial(refuse, answer, error))
         else:
-            deliver(kafka, process, partial(settle, answer, said))
+            deliver(kafka, process, partial(settle, answer, response))
 
     loop.after(kafka.travel_ms(), arrives)
     if decides:
         process.die_here()
-    said = await answer
+    response = await answer
     alive(process)
-    return said
+    return response
 
 
 def deliver(kafka: Kafka, process: Process, hand_over: Callable[[], None]) -> None:
-    """An answer travels, and comes once its process can be reached."""
+    """Deliver a response once its process can be reached."""
 
     def comes() -> None:
         if kafka.reached_by(process):

@@ -32,10 +32,10 @@ async def member(
             while True:
                 await asyncio.sleep(intervals.heartbeat_ms / 1000)
                 asked = here.now()
-                said = await here.heartbeat()
-                if said == "ok":
+                response = await here.heartbeat()
+                if response == "ok":
                     listener.confirmed(asked)
-                elif said is not None:
+                elif response is not None:
                     break
     finally:
         here.leave()
@@ -43,14 +43,14 @@ async def member(
 
 @dataclass
 class Joined:
-    """One process's side of the group."""
+    """The side of one process."""
 
     group: Group
     process: Process
     intervals: GroupIntervals
     instance: str | None
     id: str = ""
-    forgotten: str = ""  # the id that it had when it was told that nobody knows it
+    forgotten: str = ""  # its id when the coordinator had forgotten it
     generation: int = 0
 
     def now(self) -> int:
@@ -74,25 +74,25 @@ class Joined:
                 return owned
 
     async def heartbeat(self) -> Said | None:
-        """None: no answer."""
+        """Return None if there was no response."""
         try:
             async with asyncio.timeout(ask_within_s):
                 asked = self.id, self.generation
-                said = await ask(self.group.kafka, self.process, lambda: self.group.heartbeat(*asked))
+                response = await ask(self.group.kafka, self.process, lambda: self.group.heartbeat(*asked))
         except TimeoutError:
             return None
-        if said == "unknown":
+        if response == "unknown":
             self.id, self.forgotten = "", self.id
-        return said
+        return response
 
     def leave(self) -> None:
-        """No answer is waited for. A static member leaves no word: its successor may come."""
+        """Leave without waiting for a response. A static member sends nothing, because its successor may come."""
         known = self.id and self.instance is None
         if not self.process.dead and known and self.group.kafka.reached_by(self.process):
             self.group.kafka.loop.after(self.group.kafka.travel_ms(), lambda: self.group.leave(self.id))
 
     async def _long(self, arrive: "Callable[[], asyncio.Future[Reply]]") -> Reply:
-        """A request that is answered when the group is ready."""
+        """Send a request that gets its response when the group is ready."""
         kafka = self.group.kafka
         pending = await ask(kafka, self.process, arrive)
         reply: asyncio.Future[Reply] = kafka.loop.create_future()

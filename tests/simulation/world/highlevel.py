@@ -1,6 +1,6 @@
-"""A strict HighLevel of its own: contacts that change, search by OR of e-mail, phone and id, pages of all contacts, GET;
-index lag, latency, faults, and limiters of 10 s and of a day that count what *arrives*. `Server` is HighLevel, `Network`
-what lies between; `Api` is one worker's way there, the port of the runner.
+"""A strict HighLevel with latency, faults, and limiters of 10 s and of a day that count all *arrivals*.
+
+`Server` is HighLevel, over the contacts of `directory.py`; `Api` is the port of the runner, by which one worker calls it.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ class Server:
     conversations: Conversations = field(default_factory=Conversations)
     arrivals: list[Arrival] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
-    told_to_wait: list[tuple[int, int, str, str]] = field(default_factory=list)  # from, until, location, worker
+    pauses: list[tuple[int, int, str, str]] = field(default_factory=list)  # from, until, location, worker
     faults: Counter[str] = field(default_factory=Counter)  # what it did to calls, by kind
     _log: dict[str, list[int]] = field(default_factory=dict)  # when something arrived, by location
 
@@ -62,7 +62,7 @@ class Server:
         self._directory = Directory(self.contacts, self.raw_names)
 
     def arrive(self, call: Call, asked: HttpRequest, worker: str, token: str = "first") -> Reply:
-        """One request arrives: it counts, whatever comes of it."""
+        """Count a request and return its reply."""
         location, now = call.permit.location, self.loop.ms
         log = self._log.setdefault(location, [])
         log.append(now)
@@ -72,13 +72,13 @@ class Server:
         elif self._day_is_spent(location):
             reply = 429, self._headers(location), {"statusCode": 429, "message": "Too Many Requests"}
         elif self._bad("throttled"):
-            reply = 429, self._told_to_wait(), None
+            reply = 429, self._retry_after(), None
         elif self._bad("unavailable"):
             reply = self._unavailable()
         elif refused := self._refused(location, token):
             reply = refused
-        elif ailing := self._ailing(location, asked):
-            reply = ailing
+        elif failing := self._failing(location, asked):
+            reply = failing
         else:
             reply = self.serve(location, asked)
         what = asked.method if asked.method != "POST" else f"POST {asked.path}"
@@ -90,14 +90,14 @@ class Server:
         return self._bad("lost") or self.away(location, "lost")
 
     def away(self, location: str, how: OutageKind) -> bool:
-        """An outage of this kind is under way."""
+        """True if an outage of this kind is under way."""
         return any(
             one.how == how and one.location in (None, location) and self._since(one.at) and not self._since(one.over)
             for one in self.highlevel_faults.outages
         )
 
     def token(self, location: str) -> str:
-        """The one that the workers' tokens file holds now."""
+        """Return the token that the workers' tokens file holds now."""
         renewed = [
             one for one in self.highlevel_faults.refusals if one.location == location and self._since(one.renewed)
         ]
@@ -111,17 +111,17 @@ class Server:
                 return status, {}, {"statusCode": status, "message": message, "traceId": "trace-3"}
         return None
 
-    def _ailing(self, location: str, asked: HttpRequest) -> Reply | None:
-        """An outage, or an e-mail on which HighLevel stumbles."""
+    def _failing(self, location: str, asked: HttpRequest) -> Reply | None:
+        """Return the reply of an outage, or of an e-mail that makes searches fail."""
         if self.away(location, "5xx"):
             return self._unavailable()
         if self.away(location, "403"):
             self.faults["403"] += 1
             return 403, {}, "Error 1010"
         if self.away(location, "429"):
-            return 429, self._told_to_wait(), None
+            return 429, self._retry_after(), None
         if asked.body is not None and any(value in self.poisoned for value in wanted(asked)):
-            self.faults["e-mail stumbled on"] += 1
+            self.faults["e-mail that fails"] += 1
             return 500, {}, {"statusCode": 500, "message": "Internal Server Error"}
         return None
 
@@ -129,8 +129,8 @@ class Server:
         self.faults["5xx"] += 1
         return self.random.choice([500, 502, 503]), {}, {"message": "try later"}
 
-    def _told_to_wait(self) -> Mapping[str, str]:
-        """How long, in seconds, as a date by the server's own clock, which is told too, or not at all."""
+    def _retry_after(self) -> Mapping[str, str]:
+        """Return Retry-After in seconds, as a date with the server's own Date, or no header."""
         form = self.random.random()
         if form >= 0.5:
             self.faults["429 without Retry-After"] += 1
@@ -161,7 +161,7 @@ class Server:
         return 404, {}, {"statusCode": 404, "message": f"Cannot {asked.method} {asked.path}"}
 
     def _day_is_spent(self, location: str) -> bool:
-        """This call counts in its day, too."""
+        """Count the call in its day. Return True if that has no calls left."""
         day, ms = self.highlevel_faults.day, self.loop.ms - start_ms
         if day is None:
             return False
@@ -179,7 +179,7 @@ class Server:
         left = self.limit - (len(log) - bisect_right(log, self.loop.ms - window_ms))
         headers = {"X-RateLimit-Max": str(self.limit), "X-RateLimit-Remaining": str(left)}
         day, ms = self.highlevel_faults.day, self.loop.ms - start_ms
-        if day is not None and day.told:
+        if day is not None and day.shown:
             today = max(0, day.calls - self._days.get((location, day.number(ms)), 0))
             headers |= {
                 "X-RateLimit-Limit-Daily": str(day.calls),
@@ -195,13 +195,13 @@ class Server:
 
 
 class Api:
-    """One process's way to the server. A call of a dead process leaves no more; what is on the wire arrives."""
+    """The client of one process. A dead process sends no call any more; one that is under way arrives."""
 
     def __init__(self, server: Server, process: Process, clock: Clock) -> None:
         self.server, self.process, self.clock = server, process, clock
 
     async def call(self, call: Call) -> Response:
-        """As the real client: a whole response, or Lost, or Unsent past the send deadline."""
+        """Return a whole response, or Lost, or Unsent past the send deadline, as the real client does."""
         server, network, loop, permit = self.server, self.server.network, self.server.loop, call.permit
         self._alive()
         taken = loop.ms
@@ -236,7 +236,7 @@ class Api:
             sent.until = None if self.process.dead else loop.ms
         self._alive()
         if isinstance(answer.outcome, Throttled):
-            server.told_to_wait.append((loop.ms, came + sent.told_to_wait, permit.location, self.process.name))
+            server.pauses.append((loop.ms, came + sent.pause_ms, permit.location, self.process.name))
         return answer
 
     def fingerprint(self, location: str) -> str | None:
@@ -257,7 +257,7 @@ class Api:
         def arrives() -> None:
             sent.arrived = loop.ms
             status, headers, body = server.arrive(call, asked, self.process.name, token)
-            sent.told_to_wait = told_to_wait(headers)
+            sent.pause_ms = pause_of(headers)
             raw = orjson.dumps(body)
             if reset:
                 loop.after(back, lambda: settle(response, (Response(call, Lost("reset"), None, None, None), loop.ms)))
@@ -275,14 +275,14 @@ class Api:
             raise asyncio.CancelledError("this process is dead")
 
 
-def told_to_wait(headers: Mapping[str, str]) -> int:
-    """Ms, as we ourselves have said it."""
-    said = headers.get("Retry-After")
-    if said is None:
+def pause_of(headers: Mapping[str, str]) -> int:
+    """Return the wait in ms that the headers of our own reply ask for."""
+    wait = headers.get("Retry-After")
+    if wait is None:
         return window_ms
-    if said.isdecimal():
-        return int(said) * 1_000
-    until, now = (parsedate_to_datetime(date) for date in (said, headers["Date"]))
+    if wait.isdecimal():
+        return int(wait) * 1_000
+    until, now = (parsedate_to_datetime(date) for date in (wait, headers["Date"]))
     return round((until - now).total_seconds() * 1_000)
 
 

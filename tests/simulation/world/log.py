@@ -30,7 +30,7 @@ undecided_ms: Final = 50  # restoring asks again so often for rows of an open tr
 
 
 class Session:
-    """One opening of one partition's log by one process."""
+    """The log of a partition, as one process has opened it once."""
 
     def __init__(self, kafka: Kafka, process: Process, partition: int) -> None:
         self.kafka, self.process, self.partition = kafka, process, partition
@@ -73,7 +73,7 @@ class Session:
         return await self._ask(arrive, open_within_s)
 
     async def poll(self, limit: int) -> Sequence[Record]:
-        """Returns without a record when a position passed markers only, as the real one does."""
+        """Return without a record when a position passed markers only, as the real one does."""
         while True:
             await asyncio.sleep(0)
             alive(self.process)
@@ -91,8 +91,7 @@ class Session:
         return await self._ask(lambda: self.kafka.stable_end("lead.changes", self.partition), ask_within_s)
 
     async def commit(self, records: Sequence[OutRecord], rows: Sequence[tuple[str, bytes | None]]) -> int | None:
-        """Two requests, as in Kafka: the records, still invisible, and then the end that decides all of them at
-        once."""
+        """Send two requests, as in Kafka: the records, still invisible, and then the end that decides all of them."""
         ending = False
         try:
             async with asyncio.timeout(commit_within_s):
@@ -114,7 +113,7 @@ class Session:
             await self._wait(1 if self.kafka.reached_by(self.process) else close_within_ms)
 
     def fetch(self, topic: str) -> None:
-        """Records come over; whoever polls looks again."""
+        """Let the poll look again, because records have arrived."""
         if self.kafka.reached_by(self.process):
             self.fetched[topic] = self.kafka.stable_end(topic, self.partition)
             if self.poller:
@@ -124,7 +123,7 @@ class Session:
         return topic in self.at
 
     def silent(self) -> None:
-        """No answer to a fetch for so long that the broker must be gone."""
+        """End the session: a fetch has had no response for so long that the broker must be gone."""
         if self.poller:
             refuse(self.poller, Broken("no answer to a fetch"))
 
@@ -167,7 +166,7 @@ class Session:
             pass
 
     def _kept(self, records: Sequence[OutRecord]) -> Sequence[OutRecord]:
-        """All of them, unless the batch of one topic is refused."""
+        """Produce all batches, unless the one of a topic is refused."""
         kafka, faults = self.kafka, self.kafka.faults
         troubled = faults.refused and kafka.loop.ms < start_ms + faults.until
         if not records or not troubled or kafka.random.random() >= faults.refused:
@@ -213,8 +212,10 @@ class Session:
 
 
 class Restoring:
-    """The committed changelog rows of [start, end), a slice at a time. No generator: an abandoned one would be closed
-    by the garbage collector, whenever that comes by."""
+    """The committed changelog rows of [start, end), a slice at a time.
+
+    It is no generator, because the garbage collector would close an abandoned one at any time.
+    """
 
     def __init__(self, session: Session, start: int, end: int) -> None:
         self.session, self.position, self.end = session, start, end

@@ -43,4 +43,4 @@ class Sent:
     page: tuple[str, bool] | None = None  # of a scan or an export: its job, and whether it is the catch-up pass
     contact: str | None = None  # whose messages it asks for; None: everybody's
     arrived: int | None = None  # when, at the server
-    told_to_wait: int = 10_000  # ms, by its 429
+    pause_ms: int = 10_000  # ms, by its 429

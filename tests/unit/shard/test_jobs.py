@@ -464,6 +464,11 @@ def test_a_dry_run_that_waits_for_its_turn_can_be_cancelled() -> None:
     bench.sync_all("dry", dry_run=True)
     bench.cancel("dry")
 
-    ended = [one["request_id"] for topic, event in bench.records if event.get("type") == "sync.cancelled" for one in [event["data"]]]
+    ended = [
+        one["request_id"]
+        for topic, event in bench.records
+        if event.get("type") == "sync.cancelled"
+        for one in [event["data"]]
+    ]
     assert ended == ["dry"]
     assert bench.rows["job location-1 dry"] is not None
