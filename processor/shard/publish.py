@@ -88,13 +88,18 @@ def publish_result(
     publish_event(turn, "lead.updates", "lead.synced", lead.location, lead.id, f"{lead.id}:{lead.sequence}", data)
     for request in requests:
         answer(turn, lead, request, conclusion, imported)
-    if lead.revision is None:
-        lead.expires = turn.now + forgotten_after_ms  # the sequence must not be forgotten
-    if work:
-        work.calls, work.unreported = {}, work.unreported - imported  # reported once
+    result_counted(turn, lead, imported)
     turn.telemetry.append(
         result_published(lead, conclusion, resolved_by, waited, len(requests) + len(jobs) + len(causes))
     )
+
+
+def result_counted(turn: UnitOfWork, lead: Lead, imported: int) -> None:
+    """Calls and messages are reported once. The sequence of a lead that upstream never published is kept for a while."""
+    if lead.work:
+        lead.work.calls, lead.work.unreported = {}, lead.work.unreported - imported
+    if lead.revision is None:
+        lead.expires = turn.now + forgotten_after_ms
 
 
 def causes_of(
