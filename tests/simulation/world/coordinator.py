@@ -1,6 +1,6 @@
 """The coordinator of a consumer group, eager and sticky: who owns which partition.
 
-A change of members makes all of them join anew, one of them deals out the partitions, and a member that sends no heartbeat for a
+A change of members makes all of them join anew, and one of them assigns the partitions. A member that sends no heartbeat for a
 session is out. A static member has an instance id: whoever joins under it next takes its place, and nothing moves.
 """
 
