@@ -98,7 +98,7 @@ class History:
     prefix: str = ""  # of the topics' full names
 
     @property
-    def calm(self) -> bool:
+    def undisturbed(self) -> bool:
         """True if nothing happened to the workers or their commits."""
         return not (self.kills or self.rebalances or self.unknown_commits)
 

@@ -51,7 +51,7 @@ def test_no_promise_is_broken(seen: Alone) -> None:
 
 
 @pytest.mark.slow
-def test_a_calm_location_spends_its_whole_budget_and_nobody_waits_long(seen: Alone) -> None:
+def test_a_calm_location_spends_its_whole_budget_and_no_wait_is_long(seen: Alone) -> None:
     """DESIGN §6.6, with a round trip of 100 ms, up to half of the budget asked for by people, and endless other work."""
     assert seen.use >= 0.99
     assert 0 < seen.wait(0.99) <= 400
@@ -112,7 +112,7 @@ def test_without_lanes_people_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     assert calm().wait(0.99) > 400
 
 
-def test_a_violation_is_told_with_the_shortest_prefix_that_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_violation_is_reported_with_the_shortest_prefix_that_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
     broken.the_ledger_is_not_handed_over(monkeypatch)
     first = prove(range(93, 94), minutes).violations[0]
 
@@ -121,7 +121,7 @@ def test_a_violation_is_told_with_the_shortest_prefix_that_shows_it(monkeypatch:
     assert str(first).startswith(f"seed 93 after {first.at} ms: granted: 91 calls (world crashes, ")
 
 
-def test_the_same_seed_tells_the_same() -> None:
+def test_the_same_seed_gives_the_same() -> None:
     seed = worlds.index("everything")
 
     assert one(seed, minute_ms) == one(seed, minute_ms)

@@ -39,7 +39,7 @@ def test_an_interrupted_one_does_not() -> None:
     assert "interrupted after 1 min" in page(begun)
 
 
-def test_each_violation_is_text_with_the_command_that_shows_it_again() -> None:
+def test_each_violation_is_shown_with_the_command_that_shows_it_again() -> None:
     bad = proof()
     bad.alone += Alone(violations=(Violation(12, 130_000, "gcra", "101 calls", "world cuts"),))
     bad.schedules.append(Outcome(8, "jobs", "seed 8: once: twice", {}, 1, 1, 0.1))
@@ -55,7 +55,7 @@ def test_each_violation_is_text_with_the_command_that_shows_it_again() -> None:
     assert "python -m tests.integration.chaos --seed 101\nlead-1 is lost" in text
 
 
-def test_a_bar_that_is_missed_is_text() -> None:
+def test_a_bar_that_is_missed_is_shown() -> None:
     slow = proof()
     slow.alone += Alone(calm=0, room=100_000, waits={900: 1})
     slow.rebalances.append(Row(Case("leaves", 120, static=True), 480, 0, 4, 0.97, 80, 700, 92, 4_000))
@@ -68,5 +68,5 @@ def test_a_bar_that_is_missed_is_text() -> None:
     ] == list(slow.missed())
 
 
-def test_what_was_not_run_is_not_text_of() -> None:
+def test_a_part_that_was_not_run_is_left_out() -> None:
     assert "##" not in page(Proof("make prove", "2026-01-01"))

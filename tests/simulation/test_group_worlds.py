@@ -123,7 +123,7 @@ def test_a_static_member_that_leaves_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_a_static_member_whose_place_is_taken_ends_and_its_successor_stays(frozen: bool) -> None:
+def test_a_static_member_ends_when_its_place_is_taken_and_its_successor_stays(frozen: bool) -> None:
     """Twins under one instance id don't replace each other for ever: the first one drains and ends, even if it is frozen."""
     starts = [GroupFault(at, "starts", who, instance="instance-0") for who, at in ((0, 0), (1, 12_345))]
     freezes = [GroupFault(12_000, "freezes", 0, lasts_ms=15_000)] if frozen else []

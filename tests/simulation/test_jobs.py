@@ -62,14 +62,14 @@ def test_killed_at_every_await_in_turn_a_job_goes_on(make: MakeWorkload, state: 
         outlived(make, kill)
 
 
-def test_a_crash_costs_the_calls_whose_responses_were_not_committed_and_no_more() -> None:
+def test_a_crash_costs_the_calls_without_a_committed_response_and_no_more() -> None:
     """It costs one page, too, because a page may be ingested in part."""
     for kill in list(kills_at_each_point(0, "lost", small_sync_all, small_world))[5::30]:
         costs_what_was_not_committed(outlived(small_sync_all, kill))
 
 
 @pytest.mark.slow
-def test_no_crash_costs_more_than_the_calls_whose_responses_were_not_committed() -> None:
+def test_no_crash_costs_more_than_the_calls_without_a_committed_response() -> None:
     for kill in kills_at_each_point(0, "lost", small_sync_all, small_world):
         costs_what_was_not_committed(outlived(small_sync_all, kill))
 
@@ -115,7 +115,7 @@ def test_whatever_goes_wrong_jobs_have_no_flaw(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [*range(4), 1024])  # the last one found a bug
-def test_a_backfill_is_done_when_all_partitions_are_whoever_owns_them(seed: int) -> None:
+def test_a_backfill_is_done_when_all_partitions_are_whichever_workers_own_them(seed: int) -> None:
     assert_no_flaws(jobs_in_group(seed))
 
 

@@ -120,7 +120,7 @@ def test_a_worker_that_finds_out_too_late_is_fenced() -> None:
         outlived(Kill(step, state="lost", pause_ms=1, how="stalls"))
 
 
-def test_a_worker_that_is_told_to_leave_hands_over() -> None:
+def test_a_worker_that_is_stopped_hands_over() -> None:
     """It takes in what is in flight and leaves; nothing is done twice, nothing left undone."""
     for step, _ in kill_points(0)[::40]:
         outlived(Kill(step, state="lost", pause_ms=1, how="drains"))
@@ -128,7 +128,7 @@ def test_a_worker_that_is_told_to_leave_hands_over() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["stalls", "drains"])
-def test_told_to_leave_or_not_told_at_every_await_in_turn(how: str) -> None:
+def test_stopped_or_stalled_at_every_await_in_turn(how: str) -> None:
     for step, point in kill_points(0):
         if how == "drains" or point.ms > start_ms + 100:
             outlived(Kill(step, state=states_left[step % 3], pause_ms=1, how=how))  # type: ignore[arg-type]  # one of three

@@ -20,15 +20,15 @@ def main() -> int:
     logging.disable()  # clients of a broker that is killed log that
     flawed = 0
     for seed in range(asked.seed, asked.seed + asked.runs):
-        outcome, kept = run_alone(seed, asked.seconds, quiet if asked.quiet else say_at_once)
-        say_at_once(str(outcome))
+        outcome, kept = run_alone(seed, asked.seconds, quiet if asked.quiet else print_at_once)
+        print_at_once(str(outcome))
         if kept:
             flawed += 1
-            say_at_once("\n".join([*outcome.flaws[:shown_at_most], f"its logs, and all flaws: {kept}"]))
+            print_at_once("\n".join([*outcome.flaws[:shown_at_most], f"its logs, and all flaws: {kept}"]))
     return 1 if flawed else 0
 
 
-def say_at_once(line: str) -> None:
+def print_at_once(line: str) -> None:
     print(line, flush=True)
 
 

@@ -72,7 +72,7 @@ def quiet(_: str) -> None:
 
 
 async def run(
-    seed: int, seconds: float, folder: Path, broker: Node, say: Callable[[str], None] = quiet
+    seed: int, seconds: float, folder: Path, broker: Node, report: Callable[[str], None] = quiet
 ) -> ChaosOutcome:
     """Play a seed. Logs go to `folder`, and so do the records, where there are flaws. `broker` is killed and restarted."""
     async with AsyncExitStack() as stack:
@@ -81,7 +81,7 @@ async def run(
         workload, events = load(seed, seconds), schedule(seed, seconds)
         highlevel = here.start_sandbox(world_rows(workload), latency_ms)
         proxies = {whom: await stack.enter_async_context(proxy(highlevel.url)) for whom in (*crew, guest)}
-        workers = Crew(here, highlevel, broker, proxies, say)
+        workers = Crew(here, highlevel, broker, proxies, report)
         for whom in crew:
             workers.start(whom)
         await here.wait_until_shared(*workers.now.values())
@@ -89,7 +89,7 @@ async def run(
         async with asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(workers.keep(), name="keep")
             await disturb(workers, workload, events)
-            took_s = await done(here, workload, workers.flaws, say)
+            took_s = await done(here, workload, workers.flaws, report)
             keeping.cancel()
         await workers.end()
         await here.end_workers()
@@ -103,11 +103,11 @@ async def run(
         return outcome
 
 
-def run_alone(seed: int, seconds: float, say: Callable[[str], None] = quiet) -> tuple[ChaosOutcome, Path | None]:
+def run_alone(seed: int, seconds: float, report: Callable[[str], None] = quiet) -> tuple[ChaosOutcome, Path | None]:
     """Play a seed on a broker of its own. Where there are flaws, keep logs and records in the folder that is returned."""
     folder = Path(tempfile.mkdtemp(prefix=f"hydrant-chaos-{seed}-"))
     with node() as broker:
-        outcome = asyncio.run(run(seed, seconds, folder, broker, say))
+        outcome = asyncio.run(run(seed, seconds, folder, broker, report))
     if outcome.flaws:
         return outcome, folder
     shutil.rmtree(folder)
@@ -141,14 +141,14 @@ async def publish(here: Trial, workload: Workload, begin: float) -> None:
                     await asyncio.sleep(publish_every_s)
 
 
-async def done(here: Trial, workload: Workload, flaws: list[str], say: Callable[[str], None]) -> float:
+async def done(here: Trial, workload: Workload, flaws: list[str], report: Callable[[str], None]) -> float:
     """Wait until nothing is unfinished, and return how many s that took."""
     begin = reported = time.monotonic()
     while missing := await asyncio.to_thread(lambda: [*unfinished(history_of(workload, list(here.outputs), {}, 0))]):
         now = time.monotonic()
         if now - reported > report_every_s:
             reported = now
-            say(f"{now - begin:6.1f} s later  {len(missing)} missing: {missing[0]}")
+            report(f"{now - begin:6.1f} s later  {len(missing)} missing: {missing[0]}")
         if now - begin > done_within_s:
             flaws.append(f"not done {done_within_s:.0f} s after the last fault: {len(missing)} missing")
             break

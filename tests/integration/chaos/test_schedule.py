@@ -21,10 +21,12 @@ def test_every_kind_of_event_occurs_in_some_seed(seeds: tuple[int, ...]) -> None
 
 
 @pytest.mark.parametrize("seed", [*seeds_in_test, *seeds_in_proof])
-def test_every_seed_has_deaths_an_outage_a_visit_cuts_and_ailments(seed: int) -> None:
+def test_every_seed_has_deaths_an_outage_a_visit_cuts_and_faults_of_highlevel(seed: int) -> None:
     occurring = {event.kind for event in schedule(seed, lasts_s)}
 
-    assert all(occurring & {*some} for some in (kinds.deaths, kinds.outage, kinds.visit, kinds.network, kinds.ailments))
+    assert all(
+        occurring & {*some} for some in (kinds.deaths, kinds.outage, kinds.visit, kinds.network, kinds.highlevel_faults)
+    )
 
 
 @pytest.mark.parametrize("seed", [*seeds_in_test, *seeds_in_proof])

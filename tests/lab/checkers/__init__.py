@@ -10,72 +10,20 @@ from typing import Final
 
 from tests.lab.history import History
 
-from .calls import (
-    budget,
-    few_at_once,
-    few_trials,
-    goes_on_by_itself,
-    journalled,
-    one_probe_at_a_time,
-    thrifty,
-)
-from .job_calls import (
-    leaves_the_reserve,
-    one_after_the_other,
-    pauses_are_kept,
-    spent_calls_reported,
-    stops_at_once,
-)
-from .job_leads import no_lead_skipped
-from .jobs import adds_up, counts_grow, ends_once, progress_interval
-from .messages import each_message_once, message_counts, no_foreign_messages, none_missing
-from .records import (
-    all_done,
-    contract,
-    copied_to_all,
-    dead_lettered,
-    forwarded_home,
-    no_contact_made,
-    no_work_left,
-)
-from .results import calls_reported, no_stale_responses, nothing_lost, once, order
+from . import calls, job_calls, job_leads, jobs, messages, records, results
 
 Checker = Callable[[History], Iterator[str]]
 
 checkers: Final[Sequence[Checker]] = (
-    budget,
-    few_at_once,
-    one_probe_at_a_time,
-    few_trials,
-    goes_on_by_itself,
-    journalled,
-    thrifty,
-    once,
-    order,
-    nothing_lost,
-    dead_lettered,
-    forwarded_home,
-    no_contact_made,
-    calls_reported,
-    no_stale_responses,
-    all_done,
-    contract,
-    ends_once,
-    counts_grow,
-    adds_up,
-    no_lead_skipped,
-    stops_at_once,
-    one_after_the_other,
-    progress_interval,
-    pauses_are_kept,
-    leaves_the_reserve,
-    spent_calls_reported,
-    copied_to_all,
-    no_work_left,
-    each_message_once,
-    no_foreign_messages,
-    none_missing,
-    message_counts,
+    *(calls.budget, calls.few_at_once, calls.one_probe_at_a_time, calls.few_trials, calls.goes_on_by_itself),
+    *(calls.journalled, calls.thrifty),
+    *(results.once, results.order, results.nothing_lost, results.no_stale_responses, results.calls_reported),
+    *(records.dead_lettered, records.forwarded_home, records.copied_to_all, records.no_contact_made),
+    *(records.contract, records.all_done, records.no_work_left),
+    *(jobs.ends_once, jobs.counts_grow, jobs.adds_up, jobs.progress_interval, job_leads.no_lead_skipped),
+    *(job_calls.stops_at_once, job_calls.one_after_the_other, job_calls.pauses_are_kept),
+    *(job_calls.leaves_the_reserve, job_calls.spent_calls_reported),
+    *(messages.each_message_once, messages.no_foreign_messages, messages.none_missing, messages.message_counts),
 )
 
 

@@ -40,7 +40,7 @@ def few_at_once(history: History) -> Iterator[str]:
 
 def one_probe_at_a_time(history: History) -> Iterator[str]:
     """After five failures in a row, and until HighLevel responds again, a location has one call at a time."""
-    if not history.calm:
+    if not history.undisturbed:
         return  # the next owner doesn't know responses that weren't committed
     for location, calls in history.calls_by_location.items():
         for since, until in open_circuits(calls, history.end_ms):
@@ -72,7 +72,7 @@ def open_circuits(calls: Iterable[SentCall], end: int) -> Iterator[tuple[int, in
 
 def few_trials(history: History) -> Iterator[str]:
     """A location whose token is refused has at most one call a minute, until there is another token."""
-    if not history.calm:
+    if not history.undisturbed:
         return
     for refusal in history.faults.refusals:
         calls = history.calls_by_location.get(refusal.location, ())

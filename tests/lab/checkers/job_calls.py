@@ -91,7 +91,7 @@ def pauses_are_kept(history: History) -> Iterator[str]:
                 if paused.committed_ms < call.granted < after - resume_reported_ms:
                     yield f"{job.name}: slot {call.slot} was granted while it was paused"
             until = parse_ms(paused.data["paused_until"])
-            if until is None or (history.calm and after > until + resumes_within_ms):
+            if until is None or (history.undisturbed and after > until + resumes_within_ms):
                 yield f"{job.name}: paused until {paused.data['paused_until']}, resumed {after - (until or 0)} ms after"
 
 

@@ -82,4 +82,4 @@ def last_asked(history: History, job: JobHistory, lead: WorkloadLead, result: Co
 
 def commits_within_ms(history: History) -> int:
     """Return the time from a response until its meaning is committed."""
-    return 1_000 if history.calm else 30_000
+    return 1_000 if history.undisturbed else 30_000

@@ -45,7 +45,7 @@ def allowed_ends(history: History, job: JobHistory) -> set[tuple[str, str | None
     cancelled = [start_ms + at for at in job.job.cancels]
     if cancelled and min(cancelled) < end:
         allowed.add(("sync.cancelled", None))
-    if cancelled and history.calm and end > min(cancelled) + cancelled_within_ms:
+    if cancelled and history.undisturbed and end > min(cancelled) + cancelled_within_ms:
         return allowed
     allowed.add(("sync.cancelled", "dry_run") if job.job.dry_run else ("sync.completed", None))
     if job.job.location in history.faults.cursors_refused:

@@ -2,9 +2,11 @@
 
 from .found_kinds import maybe_sync, without
 from .ground_truth import lead_deleted, no_contact_found
+from .kind import lead_kind
 from .lead import WorkloadLead
 
 
+@lead_kind("updated")
 def changes_email(lead: WorkloadLead) -> None:
     """Its e-mail changes, most often while HighLevel is being asked about the first one."""
     lead.one_identity = False
@@ -16,6 +18,7 @@ def changes_email(lead: WorkloadLead) -> None:
     maybe_sync(lead)
 
 
+@lead_kind("updated", "not_found")
 def changes_email_to_unknown(lead: WorkloadLead) -> None:
     lead.one_identity = False
     former = lead.contact()
@@ -26,6 +29,7 @@ def changes_email_to_unknown(lead: WorkloadLead) -> None:
     maybe_sync(lead, 0.3, no_contact_found, ("updated", None))
 
 
+@lead_kind("updated")
 def out_of_order(lead: WorkloadLead) -> None:
     """The third revision overtakes the second, and comes twice."""
     lead.one_identity = False
@@ -42,6 +46,7 @@ def out_of_order(lead: WorkloadLead) -> None:
     maybe_sync(lead)
 
 
+@lead_kind("updated")
 def edited(lead: WorkloadLead) -> None:
     """Its identity stays the same through many edits."""
     contact = lead.contact()
@@ -54,6 +59,7 @@ def edited(lead: WorkloadLead) -> None:
     maybe_sync(lead)
 
 
+@lead_kind("updated")
 def gets_its_contact_from_upstream(lead: WorkloadLead) -> None:
     contact = lead.contact()
     known = without(contact.fields, "first_name", "city")
@@ -64,6 +70,7 @@ def gets_its_contact_from_upstream(lead: WorkloadLead) -> None:
     maybe_sync(lead)
 
 
+@lead_kind("updated")
 def is_deleted(lead: WorkloadLead) -> None:
     lead.one_identity = False
     contact = lead.contact()
@@ -79,6 +86,7 @@ def is_deleted(lead: WorkloadLead) -> None:
     maybe_sync(lead, 0.6, lead_deleted, ("updated", None))
 
 
+@lead_kind("updated")
 def comes_back(lead: WorkloadLead) -> None:
     lead.one_identity = False
     former, contact = lead.contact(), lead.contact()
@@ -90,6 +98,7 @@ def comes_back(lead: WorkloadLead) -> None:
     lead.expect("updated")
 
 
+@lead_kind("updated")
 def dead_link(lead: WorkloadLead) -> None:
     """Its contact is gone; its e-mail finds another one."""
     lead.one_identity = False
@@ -101,6 +110,7 @@ def dead_link(lead: WorkloadLead) -> None:
     maybe_sync(lead, 0.4, ("updated", "contact_gone"))
 
 
+@lead_kind("not_found")
 def dead_link_without_contact(lead: WorkloadLead) -> None:
     lead.one_identity = False
     gone = lead.contact(gone=True)

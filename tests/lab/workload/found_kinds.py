@@ -2,6 +2,7 @@
 
 from .contact import Fields, hydratable
 from .ground_truth import Answer, no_contact_found
+from .kind import lead_kind
 from .lead import WorkloadLead
 
 
@@ -22,6 +23,7 @@ def maybe_sync(lead: WorkloadLead, share: float = 0.4, *answers: Answer) -> None
 # found at once
 
 
+@lead_kind("unchanged")
 def complete(lead: WorkloadLead) -> None:
     contact = lead.contact()
     lead.change(1, {**contact.fields, "contact_id": contact.id}, contact)
@@ -30,6 +32,7 @@ def complete(lead: WorkloadLead) -> None:
         maybe_sync(lead, 1.0)
 
 
+@lead_kind("updated")
 def lacks_fields(lead: WorkloadLead) -> None:
     """It is linked and has gaps: search fills some, some need a GET, and HighLevel doesn't know the first one."""
     gaps = lead.random.sample(hydratable, lead.random.randint(2, 6))
@@ -41,6 +44,7 @@ def lacks_fields(lead: WorkloadLead) -> None:
     maybe_sync(lead)
 
 
+@lead_kind("unchanged", "updated")
 def lacks_time_zone(lead: WorkloadLead) -> None:
     """Only a GET knows the time zone. A Sync is worth that GET, a change isn't."""
     contact = lead.contact()
@@ -50,6 +54,7 @@ def lacks_time_zone(lead: WorkloadLead) -> None:
         maybe_sync(lead, 1.0)
 
 
+@lead_kind("updated")
 def lacks_contact(lead: WorkloadLead) -> None:
     contact = lead.contact()
     known = without(contact.fields, *lead.random.sample(hydratable[1:], lead.random.choice([0, 3, 8])))
@@ -59,6 +64,7 @@ def lacks_contact(lead: WorkloadLead) -> None:
     maybe_sync(lead)
 
 
+@lead_kind("updated")
 def by_phone(lead: WorkloadLead) -> None:
     contact = lead.contact()
     lead.change(1, {"phone": "+1 " + contact.fields["phone"][2:]}, contact)
@@ -66,6 +72,7 @@ def by_phone(lead: WorkloadLead) -> None:
     maybe_sync(lead)
 
 
+@lead_kind("updated")
 def several_but_one_phone(lead: WorkloadLead) -> None:
     contact = lead.contact(updated="2020-01-01T00:00:00.000Z")
     lead.contact(email=contact.fields["email"])
@@ -74,6 +81,7 @@ def several_but_one_phone(lead: WorkloadLead) -> None:
     maybe_sync(lead)
 
 
+@lead_kind("updated")
 def several_of_one_person(lead: WorkloadLead) -> None:
     """Nothing tells its contacts apart: the newest one is right."""
     older = lead.contact(updated="2024-01-01T00:00:00.000Z")
@@ -83,6 +91,7 @@ def several_of_one_person(lead: WorkloadLead) -> None:
     maybe_sync(lead)
 
 
+@lead_kind("ambiguous")
 def ambiguous(lead: WorkloadLead) -> None:
     email = lead.contact().fields["email"]
     lead.contact(email=email)
@@ -94,12 +103,14 @@ def ambiguous(lead: WorkloadLead) -> None:
 # not found
 
 
+@lead_kind("not_found")
 def no_contact(lead: WorkloadLead) -> None:
     lead.change(1, {"email": f"nobody-{lead.number}@example.com"}, None)
     lead.expect("not_found")
     maybe_sync(lead)
 
 
+@lead_kind("not_found")
 def no_identity(lead: WorkloadLead) -> None:
     lead.change(1, {"first_name": "Jane"}, None)
     if lead.random.random() < 0.5:
@@ -107,6 +118,7 @@ def no_identity(lead: WorkloadLead) -> None:
         maybe_sync(lead, 1.0, ("not_found", "no_identity"))
 
 
+@lead_kind("updated", "not_found")
 def young(lead: WorkloadLead) -> None:
     """Its contact is so new that search doesn't know it yet."""
     contact = lead.contact(since=lead.at, indexed=lead.at + lead.random.choice([2_000, 9_000, 40_000]))
@@ -116,12 +128,14 @@ def young(lead: WorkloadLead) -> None:
     maybe_sync(lead, 0.5, ("not_found", "may_lag"), ("updated", None))
 
 
+@lead_kind("not_found")
 def young_without_contact(lead: WorkloadLead) -> None:
     lead.change(1, {"email": f"nobody-{lead.number}@example.com"}, None, old=False)
     lead.expect("not_found")
     maybe_sync(lead, 0.5, ("not_found", "may_lag"), no_contact_found)
 
 
+@lead_kind("updated")
 def loading(lead: WorkloadLead) -> None:
     """It is recorded only, until a Sync asks for it."""
     contact = lead.contact()

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from .contact import Contact, ContactEdit, hydratable
 from .found_kinds import without
+from .kind import waiting_kind
 from .lead import WorkloadLead
 from .times import iso, never, since_1970
 
@@ -17,42 +18,50 @@ def loads(lead: WorkloadLead, known: Mapping[str, str], contact: Contact | None,
     lead.expect(None, *(outcome for outcome in outcomes if outcome != "unchanged"))
 
 
+@waiting_kind
 def waits(lead: WorkloadLead) -> None:
     contact = lead.contact()
     known = without(contact.fields, *lead.random.sample(hydratable[1:], lead.random.choice([0, 2, 8])))
     loads(lead, {**known, "email": contact.fields["email"]}, contact, "updated")
 
 
+@waiting_kind
 def waits_by_phone(lead: WorkloadLead) -> None:
     contact = lead.contact()
     loads(lead, {"phone": contact.fields["phone"]}, contact, "updated")
 
 
+@waiting_kind
 def waits_linked(lead: WorkloadLead) -> None:
     """Its contact is known and fills its gaps."""
     contact = lead.contact()
     loads(lead, {"contact_id": contact.id, "first_name": "Jane", "last_name": "McDoe"}, contact, "updated")
 
 
+@waiting_kind
 def waits_without_contact(lead: WorkloadLead) -> None:
     loads(lead, {"email": f"nobody-{lead.number}@example.com"}, None, "not_found")
 
 
+@waiting_kind
 def waits_nameless(lead: WorkloadLead) -> None:
     loads(lead, {"first_name": "Jane"}, None, "not_found")
 
 
+@waiting_kind
 def waits_in_doubt(lead: WorkloadLead) -> None:
     email = lead.contact().fields["email"]
     lead.contact(email=email)
     loads(lead, {"email": email}, None, "ambiguous")
 
 
+@waiting_kind
 def waits_complete(lead: WorkloadLead) -> None:
     contact = lead.contact()
     loads(lead, {**contact.fields, "contact_id": contact.id}, contact, "unchanged")
 
 
+@waiting_kind
 def shares_its_contact(lead: WorkloadLead) -> None:
     """Many leads have the same placeholder as e-mail, and so has one contact, or have two with different phones."""
     shared = lead.random.choice(["none", "info"])
@@ -67,6 +76,7 @@ def shares_its_contact(lead: WorkloadLead) -> None:
     loads(lead, {"email": "info@example.com"}, None, "ambiguous")
 
 
+@waiting_kind
 def has_an_additional_email(lead: WorkloadLead) -> None:
     """Only a scan finds its contact."""
     email = f"second-{lead.number}@example.com"
@@ -74,6 +84,7 @@ def has_an_additional_email(lead: WorkloadLead) -> None:
     loads(lead, {"email": email}, contact, "updated", "not_found")
 
 
+@waiting_kind
 def is_edited(lead: WorkloadLead) -> None:
     """Its contact is edited while the job runs, and keeps its e-mail."""
     contact = lead.contact()
@@ -83,6 +94,7 @@ def is_edited(lead: WorkloadLead) -> None:
     lead.truth.revisions[1].also = frozenset(fields.items())
 
 
+@waiting_kind
 def loses_its_contact(lead: WorkloadLead) -> None:
     """The e-mail of its contact changes, so that it can't be found any more."""
     contact = lead.contact()
@@ -92,6 +104,7 @@ def loses_its_contact(lead: WorkloadLead) -> None:
     lead.truth.findable = (0, edit.at + contact.lag)
 
 
+@waiting_kind
 def gains_its_contact(lead: WorkloadLead) -> None:
     """An older contact gets its e-mail."""
     contact = lead.contact()
@@ -102,6 +115,7 @@ def gains_its_contact(lead: WorkloadLead) -> None:
     lead.truth.findable = (edit.at + contact.lag, never)
 
 
+@waiting_kind
 def gets_its_contact(lead: WorkloadLead) -> None:
     """Its contact is added while the job runs; search knows it a little later."""
     contact = lead.contact()
@@ -111,12 +125,14 @@ def gets_its_contact(lead: WorkloadLead) -> None:
     lead.truth.findable = (contact.indexed, never)
 
 
+@waiting_kind
 def has_its_contact_deleted(lead: WorkloadLead) -> None:
     contact = change_contact(lead, lead.contact(), until=moment(lead))
     loads(lead, {"email": contact.fields["email"]}, contact, "updated", "not_found")
     lead.truth.findable, lead.truth.vanishes = (0, contact.until), contact.until + contact.lag
 
 
+@waiting_kind
 def has_its_contact_merged(lead: WorkloadLead) -> None:
     """Its contact is merged into another one, which has its e-mail from then on."""
     former, other = lead.contact(), lead.contact(lacks=["phone"])
@@ -130,6 +146,7 @@ def has_its_contact_merged(lead: WorkloadLead) -> None:
     revision.also = frozenset({*merged.fields.items(), ("contact_id", other.id)})
 
 
+@waiting_kind
 def is_changed_meanwhile(lead: WorkloadLead) -> None:
     """Upstream changes it while the job runs."""
     lead.one_identity = False
@@ -140,6 +157,7 @@ def is_changed_meanwhile(lead: WorkloadLead) -> None:
     lead.expect("updated")
 
 
+@waiting_kind
 def is_another_meanwhile(lead: WorkloadLead) -> None:
     """Its e-mail changes to another contact's while the job runs."""
     lead.one_identity = False
@@ -150,6 +168,7 @@ def is_another_meanwhile(lead: WorkloadLead) -> None:
     lead.expect("updated")
 
 
+@waiting_kind
 def is_deleted_meanwhile(lead: WorkloadLead) -> None:
     contact = lead.contact()
     loads(lead, {"email": contact.fields["email"]}, contact, "updated")
@@ -158,6 +177,7 @@ def is_deleted_meanwhile(lead: WorkloadLead) -> None:
     lead.expect(None, "updated")
 
 
+@waiting_kind
 def is_synced_meanwhile(lead: WorkloadLead) -> None:
     contact = lead.contact()
     loads(lead, {"email": contact.fields["email"]}, contact, "updated")

@@ -7,6 +7,7 @@ import orjson
 
 from .found_kinds import lacks_contact, maybe_sync
 from .ground_truth import unknown_lead
+from .kind import lead_kind, rare_kind
 from .lead import WorkloadLead
 from .publication import Publication, envelope_of
 
@@ -34,6 +35,7 @@ broken: Final = (
 )
 
 
+@lead_kind()
 def synced_unknown(lead: WorkloadLead) -> None:
     """No change of this lead exists. Hydrant knows that once it has read lead.changes up to then, markers and all."""
     lead.sync(f"request-{lead.number}", unknown_lead)
@@ -42,6 +44,7 @@ def synced_unknown(lead: WorkloadLead) -> None:
     lead.publish_aborted()
 
 
+@lead_kind("updated")
 def synced_before_it_came(lead: WorkloadLead) -> None:
     """Its Sync comes up to 4 s before its first change; Hydrant waits 10 s for that."""
     contact = lead.contact()
@@ -52,6 +55,7 @@ def synced_before_it_came(lead: WorkloadLead) -> None:
     lead.change(1, {"email": contact.fields["email"]}, contact)
 
 
+@lead_kind("updated")
 def synced_with_snapshot(lead: WorkloadLead) -> None:
     contact = lead.contact()
     lead.set_truth(2, {"email": contact.fields["email"]}, contact)
@@ -59,6 +63,7 @@ def synced_with_snapshot(lead: WorkloadLead) -> None:
     lead.sync(f"request-{lead.number}", lead=lead.snapshot(2))
 
 
+@lead_kind("updated")
 def synced_too_late(lead: WorkloadLead) -> None:
     """The deadline of its Sync is past on arrival: it is answered at once, and its snapshot counts as a change."""
     lead.one_identity = False
@@ -68,25 +73,14 @@ def synced_too_late(lead: WorkloadLead) -> None:
     lead.sync(f"request-{lead.number}", ("failed", "deadline"), late=True, lead=lead.snapshot(2))
 
 
+@lead_kind()
 def malformed(lead: WorkloadLead) -> None:
     reason, topic, value = lead.random.choice(broken)
     value = value.replace(b"HERE", lead.location.encode()).replace(b"NUMBER", str(lead.number).encode())
     lead.publications.append(Publication(lead.at, topic, lead.location, value, dead_letter=reason))
 
 
-def tombstone(lead: WorkloadLead) -> None:
-    """Its value is null, which is skipped."""
-    lead.publications.append(Publication(lead.at, "lead.changes", lead.location, None))
-
-
-def already_forwarded(lead: WorkloadLead) -> None:
-    """Another shard has forwarded its record to its home: an event like any other."""
-    lacks_contact(lead)
-    lead.publications[0] = replace(
-        lead.publications[0], headers=(*lead.publications[0].headers, ("hydrant-rehomed", b"1"))
-    )
-
-
+@lead_kind()
 def malformed_request(lead: WorkloadLead) -> None:
     """Its Sync is dead-lettered, and answered all the same."""
     request = f"request-{lead.number}"
@@ -97,6 +91,22 @@ def malformed_request(lead: WorkloadLead) -> None:
     lead.publications.append(Publication(lead.at, "sync.requests", lead.location, value, dead_letter="invalid_field"))
 
 
+@lead_kind()
+def tombstone(lead: WorkloadLead) -> None:
+    """Its value is null, which is skipped."""
+    lead.publications.append(Publication(lead.at, "lead.changes", lead.location, None))
+
+
+@lead_kind("updated")
+def already_forwarded(lead: WorkloadLead) -> None:
+    """Another shard has forwarded its record to its home: an event like any other."""
+    lacks_contact(lead)
+    lead.publications[0] = replace(
+        lead.publications[0], headers=(*lead.publications[0].headers, ("hydrant-rehomed", b"1"))
+    )
+
+
+@rare_kind
 def poisoned(lead: WorkloadLead) -> None:
     """Each search with its e-mail fails. It comes early: later leads that are found tell it from an outage."""
     lead.at = lead.begins // 5

@@ -74,19 +74,19 @@ def ends_soon(run: Run) -> Iterator[str]:
     """Once faults and publications stop, all work ends, apart from the calls that it still needs and from later looks."""
     if run.world.highlevel_faults.day is not None:
         return  # the next day may be far away
-    calm = calm_from(run)
-    later = sorted(call.at for call in run.history.calls if call.at > calm)
+    quiet = quiet_from(run)
+    later = sorted(call.at for call in run.history.calls if call.at > quiet)
     ends = [job.end.committed_ms for job in job_histories(run.history) if job.end]
     ends += [result.committed_ms for result in run.history.results]
     last = max([*later, *ends], default=0)
     allowed = ends_within_ms + len(later) * budget_window_ms * 12 // (run.world.rate.per_window * 10)
     if run.world.highlevel_faults.over > 0 or run.workload.poison:
         allowed += recovery_ms
-    if last > calm + allowed:
-        yield f"the last work ended {last - calm} ms after all was calm, {allowed} ms are allowed"
+    if last > quiet + allowed:
+        yield f"the last work ended {last - quiet} ms after all was quiet, {allowed} ms are allowed"
 
 
-def calm_from(run: Run) -> int:
+def quiet_from(run: Run) -> int:
     """Return the ms since 1970 from which on no fault happens and upstream publishes nothing."""
     world, workload = run.world, run.workload
     highlevel, kafka = world.highlevel_faults, world.kafka_faults

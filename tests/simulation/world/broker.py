@@ -15,7 +15,7 @@ from typing import Final, Protocol, TypeVar
 from processor.engine.ports import Fenced
 from processor.shard.documents.format import FORMAT
 from tests.lab.workload.times import start_ms
-from tests.simulation.world.loop import Process, VirtualLoop, refuse, settle
+from tests.simulation.world.loop import Process, VirtualLoop, fulfil, refuse
 from tests.simulation.world.trace import Trace
 
 Answer = TypeVar("Answer")
@@ -137,7 +137,7 @@ class Kafka:
         if entry.transaction and not entry.marker:
             entry.transaction.first.setdefault((topic, partition), len(log) - 1)
         else:
-            self._tell(topic, partition)
+            self._notify(topic, partition)
         return len(log) - 1
 
     def publish(self, topic: str, partition: int, entry: Entry, ends: str | None) -> None:
@@ -178,7 +178,7 @@ class Kafka:
         for topic, partition in transaction.first:
             self.append(topic, partition, Entry(None, None, (), self.loop.ms, transaction, marker=True))
 
-    def _tell(self, topic: str, partition: int) -> None:
+    def _notify(self, topic: str, partition: int) -> None:
         for reader in self.readers:
             if partition == reader.partition and reader.reads(topic) and self.reached_by(reader.process):
                 self.loop.after(self.travel_ms(), partial(reader.fetch, topic))
@@ -207,7 +207,7 @@ async def ask(kafka: Kafka, process: Process, arrive: Callable[[], Answer], deci
         except Fenced as error:
             deliver(kafka, process, partial(refuse, answer, error))
         else:
-            deliver(kafka, process, partial(settle, answer, response))
+            deliver(kafka, process, partial(fulfil, answer, response))
 
     loop.after(kafka.travel_ms(), arrives)
     if decides:

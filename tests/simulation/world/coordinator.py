@@ -1,6 +1,6 @@
 """The coordinator of a consumer group, eager and sticky: who owns which partition.
 
-A change of members makes all of them join anew, one of them deals out the partitions, and a member that sends no heartbeat for a
+A change of members makes all of them join anew, and one of them assigns the partitions. A member that sends no heartbeat for a
 session is out. A static member has an instance id: whoever joins under it next takes its place, and nothing moves.
 """
 
@@ -11,9 +11,9 @@ from typing import Final, Literal, TypeVar
 
 from processor.engine.group import InstanceReplaced
 from tests.simulation.world.broker import Kafka
-from tests.simulation.world.loop import Process, refuse, settle
+from tests.simulation.world.loop import Process, fulfil, refuse
 
-Said = Literal["ok", "rebalancing", "unknown"]
+HeartbeatReply = Literal["ok", "rebalancing", "unknown"]
 Reply = TypeVar("Reply")
 initial_delay_ms: Final = 100  # an empty group waits a little for more members
 
@@ -102,7 +102,7 @@ class Group:
             self._hand_out()
         return reply
 
-    def heartbeat(self, member_id: str, generation: int) -> Said:
+    def heartbeat(self, member_id: str, generation: int) -> HeartbeatReply:
         member = self._members.get(member_id)
         if member is None or generation != self.generation:
             return "unknown"
@@ -151,7 +151,7 @@ class Group:
             self._phase = "joining"
             for member in self._members.values():
                 if member.syncing:
-                    settle(member.syncing, None)
+                    fulfil(member.syncing, None)
         self.kafka.loop.after(settles_ms, self._complete)
 
     def _complete(self) -> None:
@@ -164,7 +164,7 @@ class Group:
         for member in members:
             self._renew(member)
             if member.joining:
-                settle(member.joining, (member.id, self.generation))
+                fulfil(member.joining, (member.id, self.generation))
             member.joining = member.syncing = None
         self._leader = members[0].id if members else ""
 
@@ -197,7 +197,7 @@ class Group:
     def _hand_out(self) -> None:
         for member in self._members.values():
             if member.syncing:
-                settle(member.syncing, member.owned)
+                fulfil(member.syncing, member.owned)
 
     def _renew(self, member: Member) -> None:
         member.session = self.kafka.loop.ms + member.session_ms

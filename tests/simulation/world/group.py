@@ -11,8 +11,8 @@ from typing import Final
 
 from processor.engine.group import GroupIntervals, GroupListener
 from tests.simulation.world.broker import ask, deliver
-from tests.simulation.world.coordinator import Group, Moved, Reply, Said, replaced
-from tests.simulation.world.loop import Process, refuse, settle
+from tests.simulation.world.coordinator import Group, HeartbeatReply, Moved, Reply, replaced
+from tests.simulation.world.loop import Process, fulfil, refuse
 
 __all__ = ["Group", "Moved", "member"]
 
@@ -57,23 +57,23 @@ class Joined:
         return int(self.group.kafka.loop.time() * 1000)
 
     async def join(self) -> frozenset[int]:
-        group, whose = self.group, self.instance
+        group, instance = self.group, self.instance
         while True:
-            if whose and self.forgotten:  # no heartbeat names the instance: whether another one has it must be asked
-                if await ask(group.kafka, self.process, partial(group.is_replaced, self.forgotten, whose)):
-                    raise replaced(whose)
+            if instance and self.forgotten:  # no heartbeat names the instance: whether another one has it must be asked
+                if await ask(group.kafka, self.process, partial(group.is_replaced, self.forgotten, instance)):
+                    raise replaced(instance)
                 self.forgotten = ""
             asked = self.id
-            join = partial(group.join, self.process, asked, self.intervals.session_ms, whose)
+            join = partial(group.join, self.process, asked, self.intervals.session_ms, instance)
             self.id, self.generation = await self._long(join)
             if not self.id:
                 self.forgotten = asked
                 continue
-            owned = await self._long(lambda: group.sync(self.id, self.generation, whose))
+            owned = await self._long(lambda: group.sync(self.id, self.generation, instance))
             if owned is not None:
                 return owned
 
-    async def heartbeat(self) -> Said | None:
+    async def heartbeat(self) -> HeartbeatReply | None:
         """Return None if there was no response."""
         try:
             async with asyncio.timeout(ask_within_s):
@@ -100,7 +100,7 @@ class Joined:
         def answers(done: "asyncio.Future[Reply]") -> None:
             error = done.exception()
             came = (
-                partial(refuse, reply, error) if isinstance(error, Exception) else partial(settle, reply, done.result())
+                partial(refuse, reply, error) if isinstance(error, Exception) else partial(fulfil, reply, done.result())
             )
             deliver(kafka, self.process, came)
 

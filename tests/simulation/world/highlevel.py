@@ -30,7 +30,7 @@ from tests.lab.workload.contact import Contact
 from tests.lab.workload.times import start_ms
 from tests.simulation.world.conversations import Conversations
 from tests.simulation.world.directory import Directory, invalid
-from tests.simulation.world.loop import Process, VirtualLoop, settle
+from tests.simulation.world.loop import Process, VirtualLoop, fulfil
 from tests.simulation.world.network import Arrival, Network, Sent
 from tests.simulation.world.trace import Trace
 
@@ -260,9 +260,9 @@ class Api:
             sent.pause_ms = pause_of(headers)
             raw = orjson.dumps(body)
             if reset:
-                loop.after(back, lambda: settle(response, (Response(call, Lost("reset"), None, None, None), loop.ms)))
+                loop.after(back, lambda: fulfil(response, (Response(call, Lost("reset"), None, None, None), loop.ms)))
             elif not (lost or hangs):
-                loop.after(back, lambda: settle(response, (self._parse(call, status, headers, raw, token), loop.ms)))
+                loop.after(back, lambda: fulfil(response, (self._parse(call, status, headers, raw, token), loop.ms)))
 
         loop.after(out, arrives)
 

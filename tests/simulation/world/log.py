@@ -13,7 +13,7 @@ from processor.shard.store import OutRecord
 from processor.topics import INPUT_TOPICS
 from tests.lab.workload.times import start_ms
 from tests.simulation.world.broker import Entry, Kafka, alive, ask
-from tests.simulation.world.loop import Process, refuse, settle
+from tests.simulation.world.loop import Process, fulfil, refuse
 
 Answer = TypeVar("Answer")
 changelog: Final = "processor.changelog"
@@ -117,7 +117,7 @@ class Session:
         if self.kafka.reached_by(self.process):
             self.fetched[topic] = self.kafka.stable_end(topic, self.partition)
             if self.poller:
-                settle(self.poller, None)
+                fulfil(self.poller, None)
 
     def reads(self, topic: str) -> bool:
         return topic in self.at

@@ -149,7 +149,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Do nothing: the loop never sleeps in a selector."""
 
 
-def settle(future: asyncio.Future[T], value: T) -> None:
+def fulfil(future: asyncio.Future[T], value: T) -> None:
     """Set the result, unless the wait was cancelled."""
     if not future.done():
         future.set_result(value)
