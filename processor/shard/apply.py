@@ -17,15 +17,15 @@ from processor.shard.decide import (
     decide_overdue,
 )
 from processor.shard.documents.lead import Lead, NegativeCache, facts, leads_per_value
-from processor.shard.documents.work import LeadWork, ListingMatches, MessagesOutcome
+from processor.shard.documents.work import LeadWork, ListingMatch, MessagesOutcome
 from processor.shard.inputs import OverdueSync, Unserved
 from processor.shard.jobs.counting import active_job, count_outcome, waiting_jobs
 from processor.shard.jobs.machine import JobStage
 from processor.shard.publish import publish_outcome, publish_refusal, publish_result
 from processor.shard.store import UnitOfWork
 
-cached_first_ms: Final = 600_000  # a `not_found`, or a gap, is remembered for so long; it doubles each time
-cached_at_most_ms: Final = 24 * 3_600_000
+negative_cache_first_ms: Final = 600_000  # how long a `not_found`, or a gap, is remembered; it doubles each time
+negative_cache_at_most_ms: Final = 24 * 3_600_000
 
 
 def apply_decision(turn: UnitOfWork, lead: Lead) -> None:
@@ -89,7 +89,7 @@ def ask_messages(turn: UnitOfWork, lead: Lead, work: LeadWork, question: Questio
     others = [name for name in turn.waiting_for(lead.location, question, leads_per_value + 1) if name != lead.id]
     job = active_job(turn, lead.location)
     missed_pages = job is not None and job.stage is JobStage.EXPORTING
-    work.listing = None if missed_pages or len(others) >= leads_per_value else ListingMatches()
+    work.listing = None if missed_pages or len(others) >= leads_per_value else ListingMatch()
     turn.reindex(lead)  # the next lead of the same contact has to see it
 
 
@@ -107,7 +107,7 @@ def wait(turn: UnitOfWork, lead: Lead, work: LeadWork, at: int, meanwhile: Done 
 
 def finish(turn: UnitOfWork, lead: Lead, work: LeadWork, done: Done) -> None:
     """Publish what came of the work to all who waited, if it is worth a result; then close it."""
-    if done.messages_refused:
+    if done.messages_unavailable:
         work.reading().outcome = MessagesOutcome.FAILED
     if work.asked and not done.failed:
         cache_gaps(lead, turn.now)
@@ -120,7 +120,7 @@ def finish(turn: UnitOfWork, lead: Lead, work: LeadWork, done: Done) -> None:
 
 
 def link(lead: Lead, work: LeadWork, contact: Contact) -> None:
-    """The contact is the lead's; what it shows, too."""
+    """Link the lead to the contact, and fill its gaps from it."""
     by_phone = work.question is not None and work.question.kind is QuestionKind.PHONE
     lead.resolved_by = "phone" if by_phone else "scan" if contact.origin == "scan" else "search"
     if lead.is_gone(contact.id):
@@ -136,5 +136,5 @@ def cache_gaps(lead: Lead, now: int) -> None:
         lead.negative_cache = None
         return
     cache = lead.negative_cache
-    wait_ms = min(cache.wait * 2, cached_at_most_ms) if cache else cached_first_ms
+    wait_ms = min(cache.wait * 2, negative_cache_at_most_ms) if cache else negative_cache_first_ms
     lead.negative_cache = NegativeCache(now + wait_ms, wait_ms, [name for name in facts if lead.known(name) is None])

@@ -1,6 +1,6 @@
 """Decide what is to be done about a lead's work: ask, wait, or done. No other code names an outcome.
 
-`decide` only looks; `apply.py` acts on its answer.
+`decide` changes nothing but the stage that the work has reached; `apply.py` acts on its answer.
 """
 
 from collections.abc import Collection
@@ -56,7 +56,7 @@ class Done:
 
     outcome: Outcome | None = None
     reason: str | None = None
-    messages_refused: bool = False  # they can't be asked for; the contact's outcome stands
+    messages_unavailable: bool = False  # they can't be asked for; the contact's outcome stands
 
     @property
     def failed(self) -> bool:
@@ -146,7 +146,7 @@ def decide_messages(turn: UnitOfWork, lead: Lead, work: LeadWork, linked: str) -
     location = Location.of(turn, lead.location)
     if location.serves_messages(turn.now, sync_waits=work.waiters.requests > 0):
         return Ask(Question(QuestionKind.MESSAGES, linked))
-    return Done(messages_refused=True)
+    return Done(messages_unavailable=True)
 
 
 def decide_unknown(turn: UnitOfWork, lead: Lead, work: LeadWork) -> Decision:

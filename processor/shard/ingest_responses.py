@@ -26,7 +26,7 @@ from processor.shard.documents.location import Location, Pause
 from processor.shard.documents.work import Failure, LeadWork, MessagesOutcome
 from processor.shard.jobs.counting import active_job
 from processor.shard.jobs.listing import ingest_page
-from processor.shard.jobs.planning import multi_value_answered
+from processor.shard.jobs.planning import count_multi_value
 from processor.shard.match import BestMatch, add_hit
 from processor.shard.messages import import_messages
 from processor.shard.store import UnitOfWork
@@ -56,7 +56,7 @@ def ingest_response(turn: UnitOfWork, response: Response) -> Iterable[Lead]:
     observe_headers(turn, budget, response)
     probing, counted = location.breaker.is_probe(permit.granted), not location.breaker.open
     count_failure(turn, location, response)
-    if not applies(turn, location, budget, response):
+    if not ingest_for_location(turn, location, budget, response):
         turn.call_finished(location.id, permit.slot)
         return ()
     if of_listing(call):
@@ -93,8 +93,8 @@ def count_failure(turn: UnitOfWork, location: Location, response: Response) -> N
         location.breaker.close()
 
 
-def applies(turn: UnitOfWork, location: Location, budget: Budget, response: Response) -> bool:
-    """Note what the response shows of the location. Return True if it also answers the question."""
+def ingest_for_location(turn: UnitOfWork, location: Location, budget: Budget, response: Response) -> bool:
+    """Note what the response shows of the location. Return False if the leads have nothing to learn from it."""
     permit, outcome = response.call.permit, response.outcome
     match outcome:
         case Unsent():
@@ -139,7 +139,7 @@ def ingest_outcome(turn: UnitOfWork, response: Response, asked: Asked, counted: 
     call, outcome = response.call, response.outcome
     width = len({question.question for question in call.questions})
     if width > 1 and isinstance(outcome, Found | Refused) and (job := active_job(turn, call.permit.location)):
-        multi_value_answered(turn, job, isinstance(outcome, Refused))
+        count_multi_value(turn, job, isinstance(outcome, Refused))
     match outcome:
         case Found(contacts, total) if total > len(contacts) and width > 1:
             narrow(asked, width)
@@ -239,7 +239,7 @@ def retry(turn: UnitOfWork, lead: Lead, work: LeadWork, question: Question, widt
         if question.kind is QuestionKind.MESSAGES:
             work.reading().outcome = MessagesOutcome.FAILED
         else:
-            work.failure = Failure.EXHAUSTED
+            work.failure = Failure.UNAVAILABLE
         return
     if width is not None and work.attempts > 1:
         narrow([(lead, work, question)], width)

@@ -49,7 +49,7 @@ class Linked:
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """The hits disagree on who they are, and none of them has the lead's phone."""
+    """The hits of the best rank have different phones, and none of these is the lead's."""
 
 
 @dataclass(frozen=True, slots=True)

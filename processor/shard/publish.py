@@ -88,13 +88,13 @@ def publish_result(
     publish_event(turn, "lead.updates", "lead.synced", lead.location, lead.id, f"{lead.id}:{lead.sequence}", data)
     for request in requests:
         answer(turn, lead, request, conclusion, imported)
-    result_counted(turn, lead, imported)
+    mark_reported(turn, lead, imported)
     turn.telemetry.append(
-        result_published(lead, conclusion, resolved_by, waited, len(requests) + len(jobs) + len(causes))
+        published_event(lead, conclusion, resolved_by, waited, len(requests) + len(jobs) + len(causes))
     )
 
 
-def result_counted(turn: UnitOfWork, lead: Lead, imported: int) -> None:
+def mark_reported(turn: UnitOfWork, lead: Lead, imported: int) -> None:
     """Calls and messages are reported once. The sequence of a lead that upstream never published is kept for a while."""
     if lead.work:
         lead.work.calls, lead.work.unreported = {}, lead.work.unreported - imported
@@ -145,7 +145,7 @@ def answer(turn: UnitOfWork, lead: Lead, request: SyncRequest, conclusion: Concl
     turn.reindex(request)
 
 
-def result_published(
+def published_event(
     lead: Lead, conclusion: Conclusion, resolved_by: str | None, waited: Mapping[str, int], cause_count: int
 ) -> ResultPublished:
     return ResultPublished(

@@ -165,7 +165,7 @@ class UnitOfWork(Indexes):
         self.rest_of_pages: list[Response] = []  # to be ingested in the next turn
         self.refused_tokens: list[tuple[str, str | None]] = []  # locations that wait for another token than this one
 
-    def get(self, key: str) -> bytes | None:
+    def stored(self, key: str) -> bytes | None:
         """Return a document's bytes as they were before this turn."""
         row = self._sql.execute("SELECT value FROM document WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
@@ -176,7 +176,7 @@ class UnitOfWork(Indexes):
         tracked = self._tracked.get(key)
         if tracked is not None:
             return cast(_D, tracked.document)  # a key names its kind
-        stored = self.get(key)
+        stored = self.stored(key)
         document = kind.read(self, ids, stored)
         self._track(key, document, stored)
         return document
@@ -187,7 +187,7 @@ class UnitOfWork(Indexes):
         tracked = self._tracked.get(key)
         if tracked is not None:
             return cast(_D, tracked.document)  # a key names its kind
-        stored = self.get(key)
+        stored = self.stored(key)
         if stored is None:
             return None
         document = kind.read(self, ids, stored)

@@ -15,7 +15,7 @@ from processor.shard.documents import Lead
 from processor.shard.ingest import ingest
 from processor.shard.inputs import Input, OverdueSync
 from processor.shard.jobs.backfill import advance_backfills
-from processor.shard.jobs.location import advance_jobs, advance_waiting_jobs, start_returning
+from processor.shard.jobs.location import advance_jobs, begin_messages, start_returning
 from processor.shard.jobs.progress import report_progress
 from processor.shard.report import report_locations
 from processor.shard.schedule import schedule
@@ -53,7 +53,7 @@ class Shard:
         """
         turn = self.store.begin(now, self.setup)
         try:
-            decide_all(turn, inputs)
+            ingest_and_decide(turn, inputs)
             calls = schedule_all(turn, granting)
             report_all(turn)
             return Effects(
@@ -70,8 +70,8 @@ class Shard:
             raise
 
 
-def decide_all(turn: UnitOfWork, inputs: Sequence[Input]) -> None:
-    """Facts go into documents; what may now have another outcome is decided; jobs count the outcomes."""
+def ingest_and_decide(turn: UnitOfWork, inputs: Sequence[Input]) -> None:
+    """Ingest the inputs, decide about what they touch and act on it, then advance jobs."""
     for touched in ingest(turn, inputs):
         match touched:
             case Lead():
@@ -86,13 +86,16 @@ def decide_all(turn: UnitOfWork, inputs: Sequence[Input]) -> None:
 
 
 def schedule_all(turn: UnitOfWork, granting: bool) -> Sequence[Call]:
-    """A free slot first, then its best use."""
-    advance_waiting_jobs(turn)
+    """Return the calls: a free slot first, then its best use."""
+    begin_messages(turn)
     return schedule(turn, granting)
 
 
 def report_all(turn: UnitOfWork) -> None:
-    """Report how locations and jobs stand, and write what is left to write."""
+    """Report how locations and jobs stand, and write what is left to write.
+
+    Jobs that were just reported as paused start to return what they borrowed.
+    """
     for location, due in report_locations(turn).items():
         turn.set_timer(f"location {location}", due)
     report_progress(turn)

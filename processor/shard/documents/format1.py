@@ -58,6 +58,7 @@ common: Final = {
     "dry": "dry_run",
     "tally": "counters",
     "told": "report",
+    "messages": "wants_messages",
 }
 
 
@@ -86,14 +87,14 @@ def upgrade_job(old: Fields) -> Fields:
 
 
 def upgrade_backfill(old: Fields) -> Fields:
-    new = renamed(upgrade_common(old), {"held": "paused"})
-    if new.get("stage") == "asking":
-        new["stage"] = "serving"
+    new = renamed(upgrade_common(old), {"held": "jobs_paused", "over": "jobs_over"})
+    if stage := new.get("stage"):
+        new["stage"] = {"listing": "fanning_out", "asking": "serving"}.get(stage, stage)
     return new
 
 
 def upgrade_common(old: Fields) -> Fields:
     new = renamed(old, common)
     if report := new.get("report"):
-        new["report"] = renamed(report, {"held": "paused", "anew": "due"})
+        new["report"] = renamed(report, {"held": "paused", "anew": "has_news"})
     return new

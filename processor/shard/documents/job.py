@@ -58,7 +58,7 @@ class ProgressReport:
     number: int = 0  # of the event, so that its id is unique
     paused: str | None = None  # the reason why it stands still
     until: int | None = None  # ms, so long it will
-    due: bool = False  # there is something to report
+    has_news: bool = False  # there is something to report
 
 
 @dataclass(slots=True)
@@ -110,7 +110,11 @@ class DurableJob(Document):
     def advance(self, step: Step, now: int) -> None:
         """Go on to the next stage. Raises KeyError for a step that its stage doesn't have."""
         self.stage = self.table[self.stage, step]
-        self.due, self.walked, self.report.due = now, "", True
+        self.due, self.walked, self.report.has_news = now, "", True
+
+    def forget(self) -> None:
+        """Its memory is over: the document is deleted."""
+        self.ended = -1
 
     def walk(self, found: Sequence[str], limit: int) -> bool:
         """It has come through these items. Return True if they were the last ones."""
@@ -121,7 +125,7 @@ class DurableJob(Document):
         """Return when it needs attention: at its own time, or when progress may be reported again."""
         if self.stage is JobStage.OVER:
             return self.ended + remembered_job_ms
-        if self.report.due and self.report.started:
+        if self.report.has_news and self.report.started:
             report_at = self.report.at + progress_every_ms
             at = min(at or report_at, report_at)
         return at or None
@@ -151,7 +155,7 @@ class Job(DurableJob):
     accepted_at: int = 0  # ms, when this shard took it up
     changes_end: int = 0  # lead.changes must be read up to here before it starts
     dry_run: bool = False
-    messages: bool = False  # they are wanted, too
+    wants_messages: bool = False
     stage: JobStage = JobStage.QUEUED
     due: int = 0  # ms, when its next step is, whatever comes in
     walked: str = ""  # the lead that a walk through its leads has come to
@@ -238,13 +242,13 @@ class Backfill(DurableJob):
     accepted_at: int = 0  # ms
     changes_end: int = 0
     dry_run: bool = False
-    messages: bool = False
+    wants_messages: bool = False
     stage: JobStage = JobStage.QUEUED
     due: int = 0  # ms, when its next step is
     walked: str = ""  # the location that listing or leaving has come to
     jobs: int = 0  # locations listed
-    over: int = 0  # of these, the ones that are done
-    paused: int = 0  # of these, the ones that stand still
+    jobs_over: int = 0  # of these, the ones that are done
+    jobs_paused: int = 0  # of these, the ones that stand still
     eta: int | None = None
     ended: int = 0
     counters: JobCounters = field(default_factory=JobCounters)

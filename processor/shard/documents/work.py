@@ -26,10 +26,10 @@ class MessagesOutcome(StrEnum):
 
 
 class Failure(StrEnum):
-    """The fact that ends a lead's work without a result: HighLevel can't or won't answer its question."""
+    """The fact that makes a lead's work end as `failed`: HighLevel can't or won't answer its question."""
 
     REFUSED = "refused"
-    EXHAUSTED = "unavailable"  # too many attempts
+    UNAVAILABLE = "unavailable"  # too many attempts
     INTERNAL_ERROR = "internal_error"
 
 
@@ -89,7 +89,7 @@ Stage = Resolve | Hydrate | ReadMessages
 
 
 @dataclass(slots=True)
-class ListingMatches:
+class ListingMatch:
     """A listing of a job looks for this lead; what it has found so far."""
 
     scan: int = 0  # which of the job's scans found it
@@ -109,7 +109,7 @@ class LeadWork:
     due: int = 0  # ms, not asked before
     attempts: int = 0
     width: int = width_unlimited  # shares a search with at most so many values
-    listing: ListingMatches | None = None  # None: no listing looks for it
+    listing: ListingMatch | None = None  # None: no listing looks for it
     asked: bool = False  # HighLevel was asked, so there is something to publish
     calls: dict[str, int] = field(default_factory=dict)  # by kind
     permit_ms: int = 0
@@ -119,10 +119,6 @@ class LeadWork:
     unreported: int = 0  # of these, the ones that no result has counted
     failure: Failure | None = None  # of the response ingested in this very turn; decided before it ends
     unknown: Fields | None = None
-
-    @property
-    def in_listing(self) -> bool:
-        return self.listing is not None
 
     @property
     def hydrate(self) -> Hydrate | None:
@@ -151,10 +147,6 @@ class LeadWork:
         if not isinstance(self.stage, ReadMessages):
             self.stage = ReadMessages(self.hydrating())
         return self.stage
-
-    @property
-    def messages_failed(self) -> bool:
-        return isinstance(self.stage, ReadMessages) and self.stage.outcome is MessagesOutcome.FAILED
 
     @property
     def messages_read(self) -> bool:
@@ -227,9 +219,7 @@ class LeadWork:
             waiters=waiters,
             stage=decode_stage(stage) if stage else Resolve(),
             question=Question(QuestionKind(question[0]), question[1]) if question else None,
-            listing=ListingMatches(listing[0], BestMatch.decode(listing[1]) if listing[1] else None)
-            if listing
-            else None,
+            listing=ListingMatch(listing[0], BestMatch.decode(listing[1]) if listing[1] else None) if listing else None,
             unknown=unknown,
         )
 

@@ -22,7 +22,7 @@ def accept_backfill(turn: UnitOfWork, data: SyncBackfillRequested, event: Event)
     """Take up a backfill. The same request id is the same backfill."""
     if Backfill.find(turn, data.request_id) is None:
         whole = Backfill(data.request_id, event.id, event.record.timestamp_ms, turn.now, event.changes_end or 0)
-        whole.dry_run, whole.messages, whole.due = data.dry_run, data.include_messages, turn.now
+        whole.dry_run, whole.wants_messages, whole.due = data.dry_run, data.include_messages, turn.now
         turn.add(whole)
 
 
@@ -42,12 +42,12 @@ def step_backfill(turn: UnitOfWork, whole: Backfill) -> None:
             whole.due = turn.now + recheck_changes_ms
         case JobStage.QUEUED:
             whole.advance(Step.STARTED, turn.now)
-        case JobStage.LISTING:
+        case JobStage.FANNING_OUT:
             list_locations(turn, whole)
         case JobStage.LEAVING:
             leave_locations(turn, whole)
         case JobStage.OVER:
-            whole.ended = -1  # forgotten
+            whole.forget()
 
 
 def list_locations(turn: UnitOfWork, whole: Backfill) -> None:
@@ -57,7 +57,7 @@ def list_locations(turn: UnitOfWork, whole: Backfill) -> None:
         if Job.find(turn, location, whole.id) is None:
             whole.jobs += 1
             job = Job(location, whole.id, Lane.BACKFILL, whole.cause, whole.published_at)
-            job.dry_run, job.messages = whole.dry_run, whole.messages
+            job.dry_run, job.wants_messages = whole.dry_run, whole.wants_messages
             queue_job(turn, job)
     if whole.walk(found, locations_at_once):
         whole.advance(Step.OPENED, turn.now)
@@ -78,7 +78,7 @@ def leave_locations(turn: UnitOfWork, whole: Backfill) -> None:
 def advance_backfills(turn: UnitOfWork) -> None:
     """A backfill is done when all its jobs are."""
     for whole in turn.touched(Backfill):
-        if whole.stage is JobStage.SERVING and whole.over >= whole.jobs and not whole.ended:
+        if whole.stage is JobStage.SERVING and whole.jobs_over >= whole.jobs and not whole.ended:
             whole.ended = turn.now
             if whole.dry_run:
                 report_backfill(turn, whole, "sync.started")

@@ -32,9 +32,9 @@ def waiting_jobs(turn: UnitOfWork, lead: Lead) -> Sequence[Job]:
 def counters_of(turn: UnitOfWork, job: Job) -> Sequence[JobCounters]:
     """Return the counters that count for a job; what changes in them is worth a report."""
     counters = [job.counters]
-    job.report.due = True
+    job.report.has_news = True
     if job.of_backfill and (whole := Backfill.find(turn, job.id)):
-        whole.report.due = True
+        whole.report.has_news = True
         counters.append(whole.counters)
     return counters
 

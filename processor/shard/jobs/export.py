@@ -49,7 +49,7 @@ def export_each(turn: UnitOfWork, job: Job) -> None:
     job.advance(Step.EXPORT_EACH, turn.now)
 
 
-def export_goes_on(turn: UnitOfWork, job: Job, page: Exported) -> bool:
+def plan_by_first_messages(turn: UnitOfWork, job: Job, page: Exported) -> bool:
     """Choose the plan by the number of messages on the first page. Return True if the export goes on."""
     if job.export.whole is None:
         pages = -(-page.total // page_limit)

@@ -48,11 +48,11 @@ def ingest_slice(turn: UnitOfWork, job: Job, response: Response, page: Page | Ex
     """Match what a turn can take of the page with the job's leads. Returns what is left of it for the next turn."""
     items: Sequence[Contact] | Sequence[SmsMessage]
     if isinstance(page, Page):
-        if not scan.scan_goes_on(turn, job, page):
+        if not scan.plan_by_first_contacts(turn, job, page):
             return None
         items, ingested = page.contacts, scan.match_contacts(turn, job, page.contacts, response.ingested)
     else:
-        if not export.export_goes_on(turn, job, page):
+        if not export.plan_by_first_messages(turn, job, page):
             return None
         items, ingested = page.messages, export.match_messages(turn, job, page.messages, response.ingested)
     if ingested < len(items):

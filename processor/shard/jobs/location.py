@@ -28,7 +28,7 @@ def accept_job(turn: UnitOfWork, data: SyncLocationRequested, event: Event) -> N
     """Take up a Sync All. The same request id is the same job."""
     if Job.find(turn, data.location_id, data.request_id) is None:
         job = Job(data.location_id, data.request_id, cause=event.id, published_at=event.record.timestamp_ms)
-        job.changes_end, job.dry_run, job.messages = event.changes_end or 0, data.dry_run, data.include_messages
+        job.changes_end, job.dry_run, job.wants_messages = event.changes_end or 0, data.dry_run, data.include_messages
         queue_job(turn, job)
 
 
@@ -53,7 +53,7 @@ def cancel_job(turn: UnitOfWork, location: str, request: str) -> None:
 def step_job(turn: UnitOfWork, job: Job, limit: int) -> Sequence[Lead]:
     """Do what is due of the job: the next `limit` leads of its walk. Returns the leads to decide about."""
     if job.stage is JobStage.OVER:
-        job.ended = -1  # forgotten
+        job.forget()
         return ()
     is_first = turn.first_job(job.location) == job.id
     if job.stage in walking or job.stage is JobStage.QUEUED:
@@ -94,8 +94,8 @@ def advance_jobs(turn: UnitOfWork) -> None:
             turn.locations_to_schedule[job.location] = None
 
 
-def advance_waiting_jobs(turn: UnitOfWork) -> None:
-    """Go on where nothing but messages is missing, or return borrowed changes, before slots are given away."""
+def begin_messages(turn: UnitOfWork) -> None:
+    """Begin to read messages where a job lacks nothing else, before slots are given away."""
     if not turn.any_job():
         return
     for location in turn.locations_to_schedule:
@@ -133,7 +133,7 @@ def end_share(turn: UnitOfWork, job: Job, kind: str) -> None:
     whole = Backfill.find(turn, job.id)
     if whole is None:
         return
-    whole.paused -= is_paused(job)
+    whole.jobs_paused -= is_paused(job)
     left = job.counters.leads - job.counters.leads_done
     if kind == "sync.failed" and left > 0:
         whole.counters.done[abandoned] = whole.counters.done.get(abandoned, 0) + left
@@ -144,7 +144,7 @@ def close_job(turn: UnitOfWork, job: Job, step: Step) -> None:
     job.advance(step, turn.now)
     turn.reindex(job)
     if job.of_backfill and (whole := Backfill.find(turn, job.id)):
-        whole.over, whole.report.due = whole.over + 1, True
+        whole.jobs_over, whole.report.has_news = whole.jobs_over + 1, True
     following = turn.first_job(job.location)
     if following and (waiting := Job.find(turn, job.location, following)):
         waiting.due = turn.now

@@ -10,7 +10,7 @@ from typing import Final
 
 class JobStage(StrEnum):
     QUEUED = "queued"  # another job of the location goes first, or lead.changes isn't read up to the request yet
-    LISTING = "listing"  # of a backfill: its locations get their jobs
+    FANNING_OUT = "fanning_out"  # of a backfill: its locations get their jobs
     SERVING = "serving"  # of a backfill: its locations' jobs are under way
     OPENING = "opening"  # its leads get open work
     PLANNING = "planning"  # scan or probe?
@@ -65,10 +65,10 @@ transitions: Final = {
     (J.LEAVING, S.LEFT): J.OVER,
 }
 backfill_transitions: Final = {
-    (J.QUEUED, S.STARTED): J.LISTING,
-    (J.LISTING, S.OPENED): J.SERVING,
+    (J.QUEUED, S.STARTED): J.FANNING_OUT,
+    (J.FANNING_OUT, S.OPENED): J.SERVING,
     (J.SERVING, S.COMPLETED): J.OVER,
-    **{(stage, S.STOPPED): J.LEAVING for stage in (J.QUEUED, J.LISTING, J.SERVING)},
+    **{(stage, S.STOPPED): J.LEAVING for stage in (J.QUEUED, J.FANNING_OUT, J.SERVING)},
     (J.LEAVING, S.LEFT): J.OVER,
 }
 

@@ -47,7 +47,7 @@ def gets(job: Job, first: Sequence[Contact]) -> int:
     return job.questions.get("contact", 0) + fetched
 
 
-def multi_value_answered(turn: UnitOfWork, job: Job, refused: bool) -> None:
+def count_multi_value(turn: UnitOfWork, job: Job, refused: bool) -> None:
     """A multi-value search was answered, or refused. Where HighLevel supports none, the plan is made anew."""
     what = "refused" if refused else "answered"
     job.multi_value[what] = job.multi_value.get(what, 0) + 1

@@ -23,7 +23,7 @@ def report_progress(turn: UnitOfWork) -> None:
         if not job.ended and job.stage in calling:
             report_touched(turn, job)
     for whole in turn.touched(Backfill):
-        if whole.report.started and not whole.ended and whole.report.due:
+        if whole.report.started and not whole.ended and whole.report.has_news:
             report_touched_backfill(turn, whole)
 
 
@@ -37,11 +37,11 @@ def report_touched(turn: UnitOfWork, job: Job) -> None:
     report = job.report
     changed, moved = paused != report.paused, until != report.until
     if changed and job.of_backfill and (whole := Backfill.find(turn, job.id)):
-        whole.paused += bool(paused) - bool(report.paused)
+        whole.jobs_paused += bool(paused) - bool(report.paused)
         whole.report.paused, whole.report.until = paused or whole.report.paused, until
-        whole.report.due = True
+        whole.report.has_news = True
     report.paused, report.until = paused, until
-    due = bool(moved or (report.due and report.started)) and turn.now >= report.at + progress_every_ms
+    due = bool(moved or (report.has_news and report.started)) and turn.now >= report.at + progress_every_ms
     if changed:
         due = bool(paused or report.started)
     if due:
@@ -51,7 +51,7 @@ def report_touched(turn: UnitOfWork, job: Job) -> None:
 def report_touched_backfill(turn: UnitOfWork, whole: Backfill) -> None:
     """A backfill stands still when all its locations do."""
     if turn.now >= whole.report.at + progress_every_ms:
-        still = 0 < whole.jobs - whole.over <= whole.paused
+        still = 0 < whole.jobs - whole.jobs_over <= whole.jobs_paused
         if not still:
             whole.report.until = None
         report_backfill(turn, whole, "sync.paused" if still else "sync.progressed")
@@ -74,7 +74,7 @@ def report_job(turn: UnitOfWork, job: Job, kind: str) -> None:
     if kind == "sync.started":
         report.started = turn.now
     eta = job_eta(turn, job) if job.plan else None
-    report.at, report.due, report.number = turn.now, False, report.number + 1
+    report.at, report.has_news, report.number = turn.now, False, report.number + 1
     if job.of_backfill:
         if (whole := Backfill.find(turn, job.id)) and eta:
             whole.eta = max(whole.eta or 0, eta)
@@ -107,7 +107,7 @@ def report_backfill(turn: UnitOfWork, whole: Backfill, kind: str, reason: str | 
     report = whole.report
     if kind == "sync.started":
         report.started = turn.now
-    report.at, report.due, report.number = turn.now, False, report.number + 1
+    report.at, report.has_news, report.number = turn.now, False, report.number + 1
     paused = kind == "sync.paused"
     eta = whole.eta if whole.eta and whole.eta > turn.now and kind in still_going else None
     data = {

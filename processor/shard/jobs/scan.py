@@ -30,7 +30,7 @@ def next_contact_page(job: Job) -> ListContacts:
     return ListContacts(job.location, job.id, job.listing.page, after, since)
 
 
-def scan_goes_on(turn: UnitOfWork, job: Job, page: Page) -> bool:
+def plan_by_first_contacts(turn: UnitOfWork, job: Job, page: Page) -> bool:
     """Choose the plan by the number of contacts on the first page. Return True if the scan goes on."""
     if job.plan is None:
         choose_plan(turn, job, page.contacts, page.total)

@@ -12,7 +12,7 @@ from processor.ratelimit.budget import Lane
 from processor.shard.decide import Ask, decide_lead
 from processor.shard.documents.job import Job
 from processor.shard.documents.lead import Lead, leads_per_value
-from processor.shard.documents.work import LeadWork, ListingMatches, MessagesOutcome, Waiters
+from processor.shard.documents.work import LeadWork, ListingMatch, MessagesOutcome, Waiters
 from processor.shard.indexes import message_queues
 from processor.shard.jobs.counting import counters_of
 from processor.shard.jobs.machine import Step
@@ -37,7 +37,7 @@ def open_leads(turn: UnitOfWork, job: Job, limit: int) -> Sequence[Lead]:
         if isinstance(decision, Ask):
             question = decision.question
             searched = question.kind is not QuestionKind.CONTACT and not is_crowded(turn, lead, question, same)
-            work.listing = ListingMatches() if searched else None
+            work.listing = ListingMatch() if searched else None
             same[question] += 1
             count_question(turn, job, lead, question)
     for counters in counters_of(turn, job):
@@ -59,7 +59,7 @@ def join_work(job: Job, work: LeadWork, is_new: bool) -> None:
         work.waiters.jobs.append(job.id)
     if work.listing:
         work.listing.match = None
-    work.wants_messages |= job.messages
+    work.wants_messages |= job.wants_messages
     if is_new:
         work.lane = job.lane
     elif job.lane is Lane.JOB and work.lane >= Lane.CHANGE and not work.waiters.requests:

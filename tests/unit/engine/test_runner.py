@@ -180,7 +180,7 @@ async def test_a_file_found_malformed_is_made_anew_and_nothing_is_dead_lettered(
     monkeypatch.setattr(
         UnitOfWork,
         "get",
-        failing(UnitOfWork.get, error, lambda _, key: key.startswith("lead ") and world.files.made == 1),
+        failing(UnitOfWork.stored, error, lambda _, key: key.startswith("lead ") and world.files.made == 1),
     )
     world.kafka.publish("lead.changed", "lead-1", email="jane1@example.com")
     await world.until(lambda: bool(world.kafka.published_to("lead.updates")))

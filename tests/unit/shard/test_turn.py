@@ -637,7 +637,7 @@ def test_a_successor_knows_what_the_changelog_says() -> None:
     successor.later(1_000)
     assert [result["lead_id"] for result in successor.take()] == ["lead-2"]
     assert len(successor.take("sync.progress")) == 1
-    status = successor.shard.store.begin(0, setup()).get("budget location-1")
+    status = successor.shard.store.begin(0, setup()).stored("budget location-1")
     assert status is not None
     assert len(successor.made) + spent <= 90
     successor.shard.store.rollback()
