@@ -67,7 +67,7 @@ async def wait_for_calls(highlevel: SandboxProcess, location: str, times: int, k
 
 
 async def wait_for_job(here: Trial, request: str, kind: str, times: int = 1) -> None:
-    """Wait until the job has published such an event so many times: `paused`, `completed`, …"""
+    """Wait until the job has published so many events of this kind (`paused`, `completed`, …)."""
 
     def reported() -> bool:
         return [event for event, _ in job_events(here.outputs, request)].count(kind) >= times

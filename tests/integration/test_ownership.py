@@ -54,8 +54,10 @@ async def publish_syncs(here: Trial, leads: list[Lead], dice: Random, requests: 
 
 
 async def test_kill_9_at_any_moment_loses_nothing_and_repeats_nothing(here: Trial) -> None:
-    """A static member is back at once, well within the 10 s that HighLevel remembers its calls. The second time its state
-    is lost."""
+    """A static member is back at once, well within the 10 s that HighLevel remembers its calls.
+
+    The second time its state is lost.
+    """
     dice, leads, requests = Random(1), backlog(here), list[str]()
     highlevel = here.start_highlevel(leads)
     worker = here.start_worker("only", highlevel, KAFKA_GROUP_INSTANCE_ID="only")

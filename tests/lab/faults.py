@@ -56,7 +56,7 @@ class Day:
 
     calls: int
     ends: int
-    told: bool = True  # response headers say what is left of the day
+    has_headers: bool = True  # response headers say what is left of the day
 
     def number(self, ms: int) -> int:
         return (ms - self.ends) // day_ms

@@ -1,5 +1,8 @@
-"""One location at saturation on virtual time: Budget is driven as a shard drives it, through all that its seed has in
-store, and six servers judge every call that arrives. Times are integer ms; each worker has a clock of its own."""
+"""Drive Budget for one location at saturation on virtual time, as a shard does.
+
+It meets the adversities of its seed, and six servers judge every call that arrives. Times are integer ms; each worker has a
+clock of its own.
+"""
 
 from collections import Counter, deque
 from collections.abc import Callable

@@ -47,7 +47,7 @@ def test_a_kill_without_an_instance_id_costs_its_session_and_little_more() -> No
     assert killed.worst <= 100
 
 
-def test_static_members_that_restart_make_nobody_join_anew() -> None:
+def test_static_members_that_restart_make_no_other_member_join_anew() -> None:
     static: list[Row] = [row(Case(how, per_restart_s, static=True), per_restart_s) for how in ("leaves", "dies")]
 
     assert [0, 0] == [one.generations for one in static]

@@ -1,5 +1,7 @@
-"""Several workers share the partitions: rebalances, zombies, fences, and a broker that stays away, on the real
-supervisor."""
+"""Several workers share the partitions, on the real supervisor.
+
+There are rebalances, zombies, fences, and a broker that stays away.
+"""
 
 from functools import cache
 from typing import get_args
@@ -123,7 +125,7 @@ def test_a_static_member_that_leaves_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_a_static_member_whose_place_is_taken_ends_and_its_successor_stays(frozen: bool) -> None:
+def test_a_replaced_static_member_ends_and_its_successor_stays(frozen: bool) -> None:
     """Twins under one instance id don't replace each other for ever: the first one drains and ends, even if it is frozen."""
     starts = [GroupFault(at, "starts", who, instance="instance-0") for who, at in ((0, 0), (1, 12_345))]
     freezes = [GroupFault(12_000, "freezes", 0, lasts_ms=15_000)] if frozen else []

@@ -62,14 +62,14 @@ def test_killed_at_every_await_in_turn_a_job_goes_on(make: MakeWorkload, state: 
         outlived(make, kill)
 
 
-def test_a_crash_costs_the_calls_whose_responses_were_not_committed_and_no_more() -> None:
+def test_a_crash_costs_the_calls_without_a_committed_response_and_no_more() -> None:
     """It costs one page, too, because a page may be ingested in part."""
     for kill in list(kills_at_each_point(0, "lost", small_sync_all, small_world))[5::30]:
         costs_what_was_not_committed(outlived(small_sync_all, kill))
 
 
 @pytest.mark.slow
-def test_no_crash_costs_more_than_the_calls_whose_responses_were_not_committed() -> None:
+def test_no_crash_costs_more_than_the_calls_without_a_committed_response() -> None:
     for kill in kills_at_each_point(0, "lost", small_sync_all, small_world):
         costs_what_was_not_committed(outlived(small_sync_all, kill))
 
@@ -110,12 +110,12 @@ def test_a_job_is_handed_over_by_a_worker_that_leaves_or_finds_out_too_late(how:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [*range(12), 60, 455, 2416])  # the last ones found bugs
-def test_whatever_goes_wrong_jobs_have_no_flaw(seed: int) -> None:
+def test_jobs_have_no_flaw_under_any_faults(seed: int) -> None:
     assert_no_flaws(jobs(seed))
 
 
 @pytest.mark.parametrize("seed", [*range(4), 1024])  # the last one found a bug
-def test_a_backfill_is_done_when_all_partitions_are_whoever_owns_them(seed: int) -> None:
+def test_a_backfill_is_done_when_all_partitions_are_with_any_owners(seed: int) -> None:
     assert_no_flaws(jobs_in_group(seed))
 
 
@@ -131,7 +131,7 @@ def test_a_day_that_is_spent_pauses_jobs_and_the_next_one_goes_on_with_them(seed
 
 
 @pytest.mark.slow
-def test_whatever_goes_wrong_with_jobs_includes_something() -> None:
+def test_the_faults_of_jobs_occur() -> None:
     """The worlds above have every kind of lead, plan, end and pause."""
     runs = [jobs(seed) for seed in range(12)] + [spent_once(seed) for seed in spent_days]
     events = [one for run in runs for job in job_histories(run.history) for one in job.events]

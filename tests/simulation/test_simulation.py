@@ -120,7 +120,7 @@ def test_a_worker_that_finds_out_too_late_is_fenced() -> None:
         outlived(Kill(step, state="lost", pause_ms=1, how="stalls"))
 
 
-def test_a_worker_that_is_told_to_leave_hands_over() -> None:
+def test_a_worker_that_drains_hands_over() -> None:
     """It takes in what is in flight and leaves; nothing is done twice, nothing left undone."""
     for step, _ in kill_points(0)[::40]:
         outlived(Kill(step, state="lost", pause_ms=1, how="drains"))
@@ -128,7 +128,7 @@ def test_a_worker_that_is_told_to_leave_hands_over() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["stalls", "drains"])
-def test_told_to_leave_or_not_told_at_every_await_in_turn(how: str) -> None:
+def test_a_worker_that_drains_or_stalls_at_every_await_in_turn(how: str) -> None:
     for step, point in kill_points(0):
         if how == "drains" or point.ms > start_ms + 100:
             outlived(Kill(step, state=states_left[step % 3], pause_ms=1, how=how))  # type: ignore[arg-type]  # one of three
@@ -183,7 +183,7 @@ def test_the_state_file_is_a_cache_of_the_changelog(
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_whatever_goes_wrong_no_checker_objects(seed: int) -> None:
+def test_no_checker_objects_under_any_faults(seed: int) -> None:
     assert_no_flaws(one_worker(seed))
 
 

@@ -43,12 +43,12 @@ class Alive:
 def run(story: Callable[[VirtualLoop], Coroutine[Any, Any, T]]) -> T:
     loop = VirtualLoop()
     try:
-        said = loop.run_until_complete(story(loop))
+        result = loop.run_until_complete(story(loop))
         if left := asyncio.all_tasks(loop):
             for task in left:
                 task.cancel()
             loop.run_until_complete(asyncio.wait(left))
-        return said
+        return result
     finally:
         loop.close()
 
@@ -68,7 +68,7 @@ def test_an_hour_takes_no_time_and_is_an_hour() -> None:
     assert run(story) == start_ms + 3_600_000
 
 
-def test_who_waits_for_what_never_comes_is_told() -> None:
+def test_a_wait_for_nothing_is_reported() -> None:
     async def story(loop: VirtualLoop) -> None:
         await loop.create_future()
 
@@ -76,7 +76,7 @@ def test_who_waits_for_what_never_comes_is_told() -> None:
         run(story)
 
 
-def test_who_never_waits_is_told() -> None:
+def test_a_loop_that_never_waits_is_reported() -> None:
     async def story(loop: VirtualLoop) -> None:
         def again() -> None:
             loop.call_soon(again)
@@ -105,7 +105,7 @@ def test_a_transaction_is_seen_whole_or_not_at_all_and_its_marker_takes_an_offse
     assert run(story) == ([], [0, 1], 3)
 
 
-def test_whoever_opens_last_fences_the_others_and_ends_their_transaction() -> None:
+def test_the_last_to_open_fences_the_others_and_ends_their_transaction() -> None:
     async def story(loop: VirtualLoop) -> list[tuple[int, Entry]]:
         log = kafka(loop)
         former, latter = Session(log, Alive(), 0), Session(log, Alive(), 0)
@@ -137,8 +137,8 @@ def test_a_position_passes_markers() -> None:
 # the group
 
 
-class Hears:
-    """What a member is told, with the time."""
+class RecordingListener:
+    """A listener that records a member's assignments and confirmations, with the time."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
@@ -157,8 +157,8 @@ class Hears:
         return {}
 
 
-def join(loop: VirtualLoop, group: Group, process: Alive) -> Hears:
-    hears = Hears(loop)
+def join(loop: VirtualLoop, group: Group, process: Alive) -> RecordingListener:
+    hears = RecordingListener(loop)
     context = copy_context()
     context.run(running.set, process)
     process.task = loop.create_task(member(group, process, GroupIntervals(), hears), context=context)
@@ -183,7 +183,7 @@ def test_a_group_deals_evenly_and_moves_as_little_as_it_can() -> None:
 def test_a_frozen_member_is_counted_out_hears_nothing_and_comes_back_without_what_it_had() -> None:
     """Its heartbeats stop for longer than a session; until it goes on, not a step of it is made."""
 
-    async def story(loop: VirtualLoop) -> tuple[Hears, Hears, list[int]]:
+    async def story(loop: VirtualLoop) -> tuple[RecordingListener, RecordingListener, list[int]]:
         group, frozen = Group(kafka(loop), range(4)), Alive("frozen")
         first = join(loop, group, frozen)
         second = join(loop, group, Alive("second"))
@@ -219,9 +219,9 @@ def asked(server: Server, slot: int, *wanted: Question) -> tuple[int, object]:
 def test_one_call_too_many_in_ten_seconds_is_refused() -> None:
     async def story(loop: VirtualLoop) -> list[int]:
         server = Server(loop, Random(1), Trace(loop), 10, {}, network=Network())
-        said = [asked(server, slot, Question(QuestionKind.EMAIL, "a@example.com"))[0] for slot in range(11)]
+        statuses = [asked(server, slot, Question(QuestionKind.EMAIL, "a@example.com"))[0] for slot in range(11)]
         await asyncio.sleep(10)
-        return [*said, asked(server, 11, Question(QuestionKind.EMAIL, "a@example.com"))[0]]
+        return [*statuses, asked(server, 11, Question(QuestionKind.EMAIL, "a@example.com"))[0]]
 
     assert run(story) == [200] * 10 + [429, 200]
 

@@ -54,8 +54,8 @@ rows: Final[Mapping[str, Mapping[str, Any]]] = {
     "slow": {"kind": "slow", "delay_ms": 2_500},
 }
 """Rows of `processor.sandbox.faults`."""
-ailments: Final[Mapping[str, Lasts]] = dict.fromkeys(rows, (1, 5))
-kinds: Final = (*deaths, *late_calls, *absence, *visit, *outage, *network, *ailments)
+failures: Final[Mapping[str, Lasts]] = dict.fromkeys(rows, (1, 5))
+kinds: Final = (*deaths, *late_calls, *absence, *visit, *outage, *network, *failures)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,7 +70,7 @@ def schedule(seed: int, lasts_s: float) -> tuple[Event, ...]:
     """In order of their beginnings."""
     dice = Random(f"{seed} chaos")
     ends_s = lasts_s - quiet_s
-    ways, ills = deck(dice, network), deck(dice, ailments)
+    ways, ills = deck(dice, network), deck(dice, failures)
     found = [*lane(dice, deck(dice, {**deaths, **late_calls}), named, (3, 9), ends_s - fills_s)]
     deaths_of_others = deck(dice, {**deaths, **absence})
     for whom in crew[1:]:

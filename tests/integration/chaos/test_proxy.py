@@ -88,11 +88,11 @@ async def test_a_request_that_a_cut_holds_never_arrives() -> None:
         ends[1].write(b"lost\n")
         await until_held(way)
         way.heal()
-        said = await answer(ends)
+        ended = await answer(ends)
         await there.left.get()
         again = await ask(await connect(way), b"again\n")
 
-        assert (b"", b"AGAIN\n") == (said, again)
+        assert (b"", b"AGAIN\n") == (ended, again)
         assert [b"again\n"] == [there.arrived.get_nowait() for _ in range(there.arrived.qsize())]
 
 
@@ -153,7 +153,7 @@ async def test_a_client_that_leaves_during_a_cut_has_left_when_it_ends() -> None
         assert 0 == there.arrived.qsize()
 
 
-async def test_without_a_server_nobody_is_connected() -> None:
+async def test_without_a_server_no_client_is_connected() -> None:
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     target = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     server.close()

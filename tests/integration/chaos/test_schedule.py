@@ -6,9 +6,23 @@ from typing import Final
 
 import pytest
 
-from tests.integration.chaos import schedule as kinds
 from tests.integration.chaos.load import at_first, busy, load, where
-from tests.integration.chaos.schedule import Event, quiet_s, schedule, seeds_in_proof, seeds_in_test
+from tests.integration.chaos.schedule import (
+    Event,
+    absence,
+    crew,
+    deaths,
+    failures,
+    kinds,
+    named,
+    network,
+    outage,
+    quiet_s,
+    schedule,
+    seeds_in_proof,
+    seeds_in_test,
+    visit,
+)
 
 lasts_s: Final = 60
 
@@ -17,14 +31,14 @@ lasts_s: Final = 60
 def test_every_kind_of_event_occurs_in_some_seed(seeds: tuple[int, ...]) -> None:
     occurring = {event.kind for seed in seeds for event in schedule(seed, lasts_s)}
 
-    assert set(kinds.kinds) == occurring
+    assert set(kinds) == occurring
 
 
 @pytest.mark.parametrize("seed", [*seeds_in_test, *seeds_in_proof])
-def test_every_seed_has_deaths_an_outage_a_visit_cuts_and_ailments(seed: int) -> None:
+def test_every_seed_has_deaths_an_outage_a_visit_cuts_and_failures(seed: int) -> None:
     occurring = {event.kind for event in schedule(seed, lasts_s)}
 
-    assert all(occurring & {*some} for some in (kinds.deaths, kinds.outage, kinds.visit, kinds.network, kinds.ailments))
+    assert all(occurring & {*some} for some in (deaths, outage, visit, network, failures))
 
 
 @pytest.mark.parametrize("seed", [*seeds_in_test, *seeds_in_proof])
@@ -46,7 +60,7 @@ def test_a_fault_is_over_before_the_next_one_of_its_lane(seed: int) -> None:
     """The network of a worker has a lane of its own."""
     lanes: dict[tuple[str, bool], list[Event]] = {}
     for event in schedule(seed, lasts_s):
-        lanes.setdefault((event.whom, event.kind in kinds.network), []).append(event)
+        lanes.setdefault((event.whom, event.kind in network), []).append(event)
 
     assert [] == [
         (before, after)
@@ -58,9 +72,9 @@ def test_a_fault_is_over_before_the_next_one_of_its_lane(seed: int) -> None:
 
 def test_only_a_member_without_a_name_stands_still_past_its_session() -> None:
     """One with a name has 30 s: a run would be over by then."""
-    long = {event.whom for seed in seeds_in_proof for event in schedule(seed, lasts_s) if event.kind in kinds.absence}
+    long = {event.whom for seed in seeds_in_proof for event in schedule(seed, lasts_s) if event.kind in absence}
 
-    assert {*kinds.crew} - {kinds.named} == long
+    assert {*crew} - {named} == long
 
 
 @pytest.mark.parametrize("seed", seeds_in_test)

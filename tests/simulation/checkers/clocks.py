@@ -38,7 +38,7 @@ def patient(run: Run) -> Iterator[str]:
 
     Its successor keeps to the wait as soon as that is journalled.
     """
-    for since, until, location, worker in run.server.told_to_wait:
+    for since, until, location, worker in run.server.pauses:
         handed_over = handed_over_at(run, worker, since)
         for one in run.history.calls_by_location[location]:
             if one.at >= until or one.taken <= since:

@@ -69,7 +69,7 @@ def spent_day(seed: int) -> Run:
     kinds = random.choices([*still, *changing], k=40) + random.choices(prompt, k=8)
     workload = with_jobs(seed, kinds, requests, among, random.choice([0, 60]), raw=0.0)  # names cost a GET each
     calls = random.choice([40, 60])
-    day = Day(calls, random.choice([30_000, 60_000, 600_000]), told=random.random() < 0.8)
+    day = Day(calls, random.choice([30_000, 60_000, 600_000]), has_headers=random.random() < 0.8)
     rate = Rate(90, calls, random.choice([0.2, 0.4]))
     kills = [replace(draw_kill(random), how="dies") for _ in range(random.choice([0, 0, 1]))]
     faults = HighLevelFaults(day=day)

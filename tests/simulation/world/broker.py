@@ -1,7 +1,7 @@
-"""A Kafka in memory: topics × partitions, transactions with control markers and a time-out, fencing by epoch, latency,
-and outages.
+"""Simulate a Kafka in memory.
 
-`Kafka` is the broker, `ask` a client's request to it; `log.py` is a worker's side of its log, `group.py` of its
+It has topics × partitions, transactions with control markers and a time-out, fencing by epoch, latency, and outages.
+`Kafka` is the broker, `ask` a client's request to it. `log.py` is a worker's side of its log, `group.py` its side of the
 consumer group.
 """
 
@@ -15,10 +15,10 @@ from typing import Final, Protocol, TypeVar
 from processor.engine.ports import Fenced
 from processor.shard.documents.format import FORMAT
 from tests.lab.workload.times import start_ms
-from tests.simulation.world.loop import Process, VirtualLoop, refuse, settle
+from tests.simulation.world.loop import Process, VirtualLoop, set_error, set_result
 from tests.simulation.world.trace import Trace
 
-Answer = TypeVar("Answer")
+BrokerResponse = TypeVar("BrokerResponse")
 Headers = tuple[tuple[str, bytes], ...]
 transaction_ms: Final = 30_000  # the coordinator's time-out: then it aborts a transaction, and its producer is fenced
 again_ms: Final = 150  # a client that can't reach the broker tries again so often
@@ -34,7 +34,7 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one offset holds: a record, or the marker that ends a transaction."""
+    """An offset holds a record, or the marker that ends a transaction."""
 
     key: bytes | None
     value: bytes | None
@@ -50,10 +50,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What goes wrong between workers and broker, as shares of commits."""
+    """Faults between workers and broker, as shares of commits."""
 
     until: int = 0  # ms after the world's start
-    unknown_outcome: float = 0.0  # the answer never comes; half of them were committed
+    unknown_outcome: float = 0.0  # the response never comes; half of them were committed
     unknown_position: float = 0.0  # committed, but the broker doesn't say where
     slow: float = 0.02
     slow_ms: int = 200
@@ -61,7 +61,7 @@ class Faults:
 
 
 class Reader(Protocol):
-    """Whoever follows a partition."""
+    """A client that follows a partition."""
 
     process: Process
     partition: int
@@ -73,7 +73,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Initialised:
-    """A producer got an epoch of its own, and whoever had one before is fenced."""
+    """A producer got an epoch of its own, which fences the producer before it."""
 
     at: int
     partition: int
@@ -81,12 +81,12 @@ class Initialised:
 
 
 def identity(topic: str) -> Entry:
-    """The changelog's first row, as the real log writes it when it finds none."""
+    """Return the changelog's first row, as the real log writes it when it finds none."""
     return Entry(b"identity", f"{topic} {FORMAT}".encode(), (), start_ms)
 
 
 class Kafka:
-    """The broker. Whatever happens to a partition happens here, at one moment."""
+    """The broker. Each change of a partition happens here, at one moment."""
 
     def __init__(self, loop: VirtualLoop, random: Random, trace: Trace, faults: Faults) -> None:
         self.loop, self.random, self.trace, self.faults = loop, random, trace, faults
@@ -96,21 +96,21 @@ class Kafka:
         self.readers: list[Reader] = []
         self.initialised: list[Initialised] = []
         self.timed_out: list[tuple[int, str]] = []  # when, which transactional id
-        self.gone = False  # nobody reaches it
+        self.gone = False  # no process reaches it
         self.cut_off: set[str] = set()  # processes that don't
 
     def reached_by(self, process: Process) -> bool:
         return not self.gone and process.name not in self.cut_off
 
     def healed(self) -> None:
-        """It can be reached again: what came in meanwhile goes over to its readers."""
+        """Deliver the records that came in during an outage to the readers."""
         for reader in self.readers:
             for topic, partition in list(self.logs):
                 if partition == reader.partition and reader.reads(topic):
                     self.loop.after(self.travel_ms(), partial(reader.fetch, topic))
 
     def travel_ms(self) -> int:
-        """One way between a client and the broker."""
+        """Return the ms of one way between a client and the broker."""
         if self.random.random() < self.faults.slow:
             return self.random.randint(1, self.faults.slow_ms)
         return self.random.randint(1, 4)
@@ -121,13 +121,13 @@ class Kafka:
         return log
 
     def stable_end(self, topic: str, partition: int) -> int:
-        """The last stable offset: everything before it is decided."""
+        """Return the last stable offset: everything before it is decided."""
         place = (topic, partition)
         undecided = [one.first[place] for one in self.open.values() if place in one.first]
         return min(undecided, default=len(self.log(*place)))
 
     def committed(self, topic: str, partition: int) -> list[tuple[int, Entry]]:
-        """What a read_committed reader sees, with offsets."""
+        """Return the records that a read_committed reader sees, with offsets."""
         end = self.stable_end(topic, partition)
         return [(offset, entry) for offset, entry in enumerate(self.log(topic, partition)[:end]) if entry.visible]
 
@@ -137,11 +137,11 @@ class Kafka:
         if entry.transaction and not entry.marker:
             entry.transaction.first.setdefault((topic, partition), len(log) - 1)
         else:
-            self._tell(topic, partition)
+            self._notify_readers(topic, partition)
         return len(log) - 1
 
     def publish(self, topic: str, partition: int, entry: Entry, ends: str | None) -> None:
-        """A record of an upstream producer; in a transaction of its own, if it says how that ends."""
+        """Append a record of an upstream producer. If `ends` is given, it is in a transaction that ends so."""
         if ends is None:
             self.append(topic, partition, entry)
         else:
@@ -150,7 +150,7 @@ class Kafka:
             self.end(transaction, ends)
 
     def initialise(self, transactional_id: str, partition: int, by: str) -> int:
-        """A new epoch: fences whoever had the id before, and ends its transaction."""
+        """Return a new epoch. It fences the producer that had the id before, and ends its transaction."""
         epoch = self.epochs[transactional_id] = self.epochs.get(transactional_id, 0) + 1
         self.initialised.append(Initialised(self.loop.ms, partition, by))
         if transaction := self.open.pop(transactional_id, None):
@@ -158,7 +158,7 @@ class Kafka:
         return epoch
 
     def begin(self, transactional_id: str) -> Transaction:
-        """The producer's transaction. Left open for too long, the coordinator aborts it by a new epoch."""
+        """Return the producer's transaction. The coordinator aborts it by a new epoch when it is open for too long."""
         if transactional_id not in self.open:
             begun = self.open[transactional_id] = Transaction(transactional_id)
             self.loop.after(transaction_ms, lambda: self._expire(begun))
@@ -172,51 +172,55 @@ class Kafka:
             self.end(transaction, "aborted")
 
     def end(self, transaction: Transaction, state: str) -> None:
-        """All of it becomes visible at once, or nothing ever does; its marker takes an offset in each partition."""
+        """Make all of it visible at once, or never. Its marker takes an offset in each partition."""
         transaction.state, transaction.ended = state, self.loop.ms
         self.open.pop(transaction.id, None)
         for topic, partition in transaction.first:
             self.append(topic, partition, Entry(None, None, (), self.loop.ms, transaction, marker=True))
 
-    def _tell(self, topic: str, partition: int) -> None:
+    def _notify_readers(self, topic: str, partition: int) -> None:
         for reader in self.readers:
             if partition == reader.partition and reader.reads(topic) and self.reached_by(reader.process):
                 self.loop.after(self.travel_ms(), partial(reader.fetch, topic))
 
 
-async def ask(kafka: Kafka, process: Process, arrive: Callable[[], Answer], decides: bool = False) -> Answer:
-    """A request travels, takes effect at the broker, and its answer travels back. Who can't reach it tries again, for
-    as long as it waits for an answer: whatever took effect is the same the second time."""
+async def ask(
+    kafka: Kafka, process: Process, arrive: Callable[[], BrokerResponse], decides: bool = False
+) -> BrokerResponse:
+    """Send a request, let it take effect at the broker, and return its response.
+
+    A client that can't reach the broker tries again while it waits. A second effect is the same as the first.
+    """
     alive(process)
     loop = kafka.loop
-    answer: asyncio.Future[Answer] = loop.create_future()
+    response: asyncio.Future[BrokerResponse] = loop.create_future()
     process.deciding += decides
 
     def arrives() -> None:
         reached = kafka.reached_by(process)
-        if not reached and not process.dead and not answer.done():
+        if not reached and not process.dead and not response.done():
             loop.after(again_ms, arrives)
             return
         process.deciding -= decides
         if not reached or (process.dead and not process.lands):
             return
         try:
-            said = arrive()
+            result = arrive()
         except Fenced as error:
-            deliver(kafka, process, partial(refuse, answer, error))
+            deliver(kafka, process, partial(set_error, response, error))
         else:
-            deliver(kafka, process, partial(settle, answer, said))
+            deliver(kafka, process, partial(set_result, response, result))
 
     loop.after(kafka.travel_ms(), arrives)
     if decides:
         process.die_here()
-    said = await answer
+    result = await response
     alive(process)
-    return said
+    return result
 
 
 def deliver(kafka: Kafka, process: Process, hand_over: Callable[[], None]) -> None:
-    """An answer travels, and comes once its process can be reached."""
+    """Let a response travel. It comes once its process can be reached."""
 
     def comes() -> None:
         if kafka.reached_by(process):

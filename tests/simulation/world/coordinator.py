@@ -1,7 +1,7 @@
-"""The coordinator of a consumer group, eager and sticky: who owns which partition.
+"""Simulate the coordinator of a consumer group, eager and sticky: it assigns the partitions.
 
-A change of members makes all of them join anew, one of them deals out the partitions, and who sends no heartbeat for a
-session is out. A static member has an instance id: whoever joins under it next takes its place, and nothing moves.
+A change of members makes all of them join anew, and one of them deals out the partitions. A member without a heartbeat
+for a session is out. A static member has an instance id: the next member with this id takes its place, and nothing moves.
 """
 
 import asyncio
@@ -11,9 +11,9 @@ from typing import Final, Literal, TypeVar
 
 from processor.engine.group import InstanceReplaced
 from tests.simulation.world.broker import Kafka
-from tests.simulation.world.loop import Process, refuse, settle
+from tests.simulation.world.loop import Process, set_error, set_result
 
-Said = Literal["ok", "rebalancing", "unknown"]
+HeartbeatResult = Literal["ok", "rebalancing", "unknown"]
 Reply = TypeVar("Reply")
 initial_delay_ms: Final = 100  # an empty group waits a little for more members
 
@@ -24,7 +24,7 @@ class Member:
     process: Process
     session_ms: int
     instance: str | None  # it is a static member
-    session: int = 0  # ms since 1970: out by then, unless it is heard of
+    session: int = 0  # ms since 1970: out by then, unless a heartbeat comes
     joining: asyncio.Future[tuple[str, int]] | None = None
     syncing: asyncio.Future[frozenset[int] | None] | None = None
     owned: frozenset[int] = frozenset()
@@ -41,7 +41,7 @@ class Moved:
 
 @dataclass
 class Group:
-    """The coordinator. As all of the broker, it lives on when its members don't."""
+    """The coordinator. It is a part of the broker: it lives on when its members don't."""
 
     kafka: Kafka
     partitions: Sequence[int]
@@ -60,8 +60,10 @@ class Group:
     def join(
         self, process: Process, member_id: str, session_ms: int, instance: str | None
     ) -> "asyncio.Future[tuple[str, int]]":
-        """Answered once all members have joined: a member id and the generation; an empty id for one that is unknown.
-        At once, where a static member's place is taken and the group is at rest: its successor has its share."""
+        """Return a future of a member id and the generation, set once all members have joined. An unknown id gets "".
+
+        The successor of a static member gets its share at once when the group is at rest.
+        """
         reply: asyncio.Future[tuple[str, int]] = self.kafka.loop.create_future()
         if self.is_replaced(member_id, instance):
             turn_away(reply, instance)
@@ -77,13 +79,13 @@ class Group:
                 return reply
         self._members[member_id].joining = reply
         if self._phase == "empty":
-            self._rebalance(settles_ms=initial_delay_ms)
+            self._rebalance(delay_ms=initial_delay_ms)
         else:
             self._rebalance()
         return reply
 
     def sync(self, member_id: str, generation: int, instance: str | None) -> "asyncio.Future[frozenset[int] | None]":
-        """Answered with what is the member's, once the leader has dealt; None: join again."""
+        """Return a future of the member's partitions, set once the leader has dealt. None means: join again."""
         reply: asyncio.Future[frozenset[int] | None] = self.kafka.loop.create_future()
         if self.is_replaced(member_id, instance):
             turn_away(reply, instance)
@@ -92,7 +94,7 @@ class Group:
         if member is None or generation != self.generation or self._phase not in ("syncing", "stable"):
             reply.set_result(None)
             return reply
-        self._heard(member)
+        self._extend_session(member)
         member.syncing = reply
         if self._phase == "syncing" and member_id == self._leader:
             self._deal()
@@ -100,15 +102,15 @@ class Group:
             self._hand_out()
         return reply
 
-    def heartbeat(self, member_id: str, generation: int) -> Said:
+    def heartbeat(self, member_id: str, generation: int) -> HeartbeatResult:
         member = self._members.get(member_id)
         if member is None or generation != self.generation:
             return "unknown"
-        self._heard(member)
+        self._extend_session(member)
         return "rebalancing" if self._phase == "joining" else "ok"
 
     def is_replaced(self, member_id: str, instance: str | None) -> bool:
-        """Another member has its instance id."""
+        """True if another member has its instance id."""
         holder = self._holder(instance)
         return bool(member_id) and holder is not None and holder.id != member_id
 
@@ -116,9 +118,9 @@ class Group:
         self._out(member_id, "leaves the group")
 
     def restarted(self) -> None:
-        """A coordinator that comes back gives each member a session anew."""
+        """Give each member a new session when the coordinator comes back."""
         for member in self._members.values():
-            self._heard(member)
+            self._extend_session(member)
 
     # what follows from them
 
@@ -126,7 +128,7 @@ class Group:
         return next((one for one in self._members.values() if instance is not None and one.instance == instance), None)
 
     def _take(self, member: Member) -> bool:
-        """It is a member now; whether it took another one's place, and its share."""
+        """Add a member. Return True if it took another one's place, and its share."""
         old = self._holder(member.instance)
         if old is None:
             self._members[member.id] = member
@@ -139,35 +141,35 @@ class Group:
             turn_away(old.joining, old.instance)
         if old.syncing:
             turn_away(old.syncing, old.instance)
-        self._heard(member)
+        self._extend_session(member)
         if self._phase == "stable":
             self._belongs_to(member)
         return True
 
-    def _rebalance(self, settles_ms: int = 0) -> None:
+    def _rebalance(self, delay_ms: int = 0) -> None:
         if self._phase != "joining":
             self._phase = "joining"
             for member in self._members.values():
                 if member.syncing:
-                    settle(member.syncing, None)
-        self.kafka.loop.after(settles_ms, self._complete)
+                    set_result(member.syncing, None)
+        self.kafka.loop.after(delay_ms, self._complete)
 
     def _complete(self) -> None:
-        """All who are members have joined: a generation begins."""
+        """Begin a generation when all members have joined."""
         members = list(self._members.values())
         if self._phase != "joining" or any(member.joining is None for member in members):
             return
         self.generation += 1
         self._phase = "syncing" if members else "empty"
         for member in members:
-            self._heard(member)
+            self._extend_session(member)
             if member.joining:
-                settle(member.joining, (member.id, self.generation))
+                set_result(member.joining, (member.id, self.generation))
             member.joining = member.syncing = None
         self._leader = members[0].id if members else ""
 
     def _deal(self) -> None:
-        """Evenly, and as few as possible change hands."""
+        """Deal the partitions out evenly; as few as possible change hands."""
         members = list(self._members.values())
         least, more = divmod(len(self.partitions), len(members))
         free = set(self.partitions)
@@ -195,16 +197,16 @@ class Group:
     def _hand_out(self) -> None:
         for member in self._members.values():
             if member.syncing:
-                settle(member.syncing, member.owned)
+                set_result(member.syncing, member.owned)
 
-    def _heard(self, member: Member) -> None:
+    def _extend_session(self, member: Member) -> None:
         member.session = self.kafka.loop.ms + member.session_ms
         self.kafka.loop.after(member.session_ms, lambda: self._expire(member))
 
     def _expire(self, member: Member) -> None:
         if self.kafka.gone or self.kafka.loop.ms < member.session or self._members.get(member.id) is not member:
-            return  # a coordinator that is gone counts nobody out
-        if member.joining is None:  # who waits for the others isn't asked for heartbeats
+            return  # a coordinator that is gone counts no member out
+        if member.joining is None:  # a member that waits for the others sends no heartbeats
             self._out(member.id, "is counted out of the group")
 
     def _out(self, member_id: str, how: str) -> None:
@@ -219,5 +221,5 @@ def replaced(instance: str | None) -> InstanceReplaced:
 
 
 def turn_away(reply: "asyncio.Future[Reply]", instance: str | None) -> None:
-    refuse(reply, replaced(instance))
-    reply.exception()  # told, though it be to a process that is gone
+    set_error(reply, replaced(instance))
+    reply.exception()  # mark it as retrieved: its process may be gone

@@ -1,4 +1,4 @@
-"""A consumer group in memory: its coordinator, and a member that hears of it.
+"""Simulate a member of a consumer group.
 
 `member` stands for `processor.kafka.join_group`: it reports to the real `Membership`.
 """
@@ -11,8 +11,8 @@ from typing import Final
 
 from processor.engine.group import GroupIntervals, GroupListener
 from tests.simulation.world.broker import ask, deliver
-from tests.simulation.world.coordinator import Group, Moved, Reply, Said, replaced
-from tests.simulation.world.loop import Process, refuse, settle
+from tests.simulation.world.coordinator import Group, HeartbeatResult, Moved, Reply, replaced
+from tests.simulation.world.loop import Process, set_error, set_result
 
 __all__ = ["Group", "Moved", "member"]
 
@@ -22,8 +22,10 @@ ask_within_s: Final = 10.0
 async def member(
     group: Group, process: Process, intervals: GroupIntervals, listener: GroupListener, instance: str | None = None
 ) -> None:
-    """Be a member until cancelled, as aiokafka is one below `join_group`: what it has heard last stays true to it until it
-    hears anew. Raises InstanceReplaced."""
+    """Be a member until cancelled, as aiokafka is one below `join_group`. Raise InstanceReplaced.
+
+    The member believes the coordinator's last response until the next one comes.
+    """
     here = Joined(group, process, intervals, instance)
     try:
         while True:
@@ -32,10 +34,10 @@ async def member(
             while True:
                 await asyncio.sleep(intervals.heartbeat_ms / 1000)
                 asked = here.now()
-                said = await here.heartbeat()
-                if said == "ok":
+                result = await here.heartbeat()
+                if result == "ok":
                     listener.confirmed(asked)
-                elif said is not None:
+                elif result is not None:
                     break
     finally:
         here.leave()
@@ -50,59 +52,61 @@ class Joined:
     intervals: GroupIntervals
     instance: str | None
     id: str = ""
-    forgotten: str = ""  # the id that it had when it was told that nobody knows it
+    forgotten: str = ""  # the id that it had when the coordinator didn't know it
     generation: int = 0
 
     def now(self) -> int:
         return int(self.group.kafka.loop.time() * 1000)
 
     async def join(self) -> frozenset[int]:
-        group, whose = self.group, self.instance
+        group, instance = self.group, self.instance
         while True:
-            if whose and self.forgotten:  # no heartbeat names the instance: whether another one has it must be asked
-                if await ask(group.kafka, self.process, partial(group.is_replaced, self.forgotten, whose)):
-                    raise replaced(whose)
+            if instance and self.forgotten:  # no heartbeat names the instance: ask if another member has it
+                if await ask(group.kafka, self.process, partial(group.is_replaced, self.forgotten, instance)):
+                    raise replaced(instance)
                 self.forgotten = ""
             asked = self.id
-            join = partial(group.join, self.process, asked, self.intervals.session_ms, whose)
+            join = partial(group.join, self.process, asked, self.intervals.session_ms, instance)
             self.id, self.generation = await self._long(join)
             if not self.id:
                 self.forgotten = asked
                 continue
-            owned = await self._long(lambda: group.sync(self.id, self.generation, whose))
+            owned = await self._long(lambda: group.sync(self.id, self.generation, instance))
             if owned is not None:
                 return owned
 
-    async def heartbeat(self) -> Said | None:
-        """None: no answer."""
+    async def heartbeat(self) -> HeartbeatResult | None:
+        """Send a heartbeat. Return None when no response comes."""
         try:
             async with asyncio.timeout(ask_within_s):
                 asked = self.id, self.generation
-                said = await ask(self.group.kafka, self.process, lambda: self.group.heartbeat(*asked))
+                result = await ask(self.group.kafka, self.process, lambda: self.group.heartbeat(*asked))
         except TimeoutError:
             return None
-        if said == "unknown":
+        if result == "unknown":
             self.id, self.forgotten = "", self.id
-        return said
+        return result
 
     def leave(self) -> None:
-        """No answer is waited for. A static member leaves no word: its successor may come."""
+        """Leave without waiting for a response. A static member doesn't leave: its successor may come."""
         known = self.id and self.instance is None
         if not self.process.dead and known and self.group.kafka.reached_by(self.process):
             self.group.kafka.loop.after(self.group.kafka.travel_ms(), lambda: self.group.leave(self.id))
 
     async def _long(self, arrive: "Callable[[], asyncio.Future[Reply]]") -> Reply:
-        """A request that is answered when the group is ready."""
+        """Send a request whose response comes when the group is ready."""
         kafka = self.group.kafka
         pending = await ask(kafka, self.process, arrive)
         reply: asyncio.Future[Reply] = kafka.loop.create_future()
 
-        def answers(done: "asyncio.Future[Reply]") -> None:
+        def respond(done: "asyncio.Future[Reply]") -> None:
             error = done.exception()
             came = (
-                partial(refuse, reply, error) if isinstance(error, Exception) else partial(settle, reply, done.result())
+                partial(set_error, reply, error)
+                if isinstance(error, Exception)
+                else partial(set_result, reply, done.result())
             )
             deliver(kafka, self.process, came)
 
-        pending.add_done_callback(answers)
+        pending.add_done_callback(respond)
         return await reply

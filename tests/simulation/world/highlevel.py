@@ -1,6 +1,8 @@
-"""A strict HighLevel of its own: contacts that change, search by OR of e-mail, phone and id, pages of all contacts, GET;
-index lag, latency, faults, and limiters of 10 s and of a day that count what *arrives*. `Server` is HighLevel, `Network`
-what lies between; `Api` is one worker's way there, the port of the runner.
+"""Simulate a strict HighLevel, and a worker's way to it.
+
+It has contacts that change, search by OR of e-mail, phone and id, pages of all contacts, GET, index lag, latency, faults,
+and limiters of 10 s and of a day that count what *arrives*. `Server` is HighLevel. `Network` lies between. `Api` is one
+worker's way there, the port of the runner.
 """
 
 import asyncio
@@ -30,12 +32,12 @@ from tests.lab.workload.contact import Contact
 from tests.lab.workload.times import start_ms
 from tests.simulation.world.conversations import Conversations
 from tests.simulation.world.directory import Directory, invalid
-from tests.simulation.world.loop import Process, VirtualLoop, settle
+from tests.simulation.world.loop import Process, VirtualLoop, set_result
 from tests.simulation.world.network import Arrival, Network, Sent
 from tests.simulation.world.trace import Trace
 
 window_ms: Final = 10_000
-answer_within_ms: Final = 8_000  # the client hangs up so long after the send deadline, and its socket is reset
+respond_within_ms: Final = 8_000  # the client hangs up so long after the send deadline, and its socket is reset
 Reply = tuple[int, Mapping[str, str], object]  # status, headers, body
 
 
@@ -53,7 +55,7 @@ class Server:
     conversations: Conversations = field(default_factory=Conversations)
     arrivals: list[Arrival] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
-    told_to_wait: list[tuple[int, int, str, str]] = field(default_factory=list)  # from, until, location, worker
+    pauses: list[tuple[int, int, str, str]] = field(default_factory=list)  # by a 429: from, until, location, worker
     faults: Counter[str] = field(default_factory=Counter)  # what it did to calls, by kind
     _log: dict[str, list[int]] = field(default_factory=dict)  # when something arrived, by location
 
@@ -62,7 +64,7 @@ class Server:
         self._directory = Directory(self.contacts, self.raw_names)
 
     def arrive(self, call: Call, asked: HttpRequest, worker: str, token: str = "first") -> Reply:
-        """One request arrives: it counts, whatever comes of it."""
+        """Let one request arrive. It counts, however it ends."""
         location, now = call.permit.location, self.loop.ms
         log = self._log.setdefault(location, [])
         log.append(now)
@@ -72,13 +74,13 @@ class Server:
         elif self._day_is_spent(location):
             reply = 429, self._headers(location), {"statusCode": 429, "message": "Too Many Requests"}
         elif self._bad("throttled"):
-            reply = 429, self._told_to_wait(), None
+            reply = 429, self._pause_headers(), None
         elif self._bad("unavailable"):
             reply = self._unavailable()
         elif refused := self._refused(location, token):
             reply = refused
-        elif ailing := self._ailing(location, asked):
-            reply = ailing
+        elif faulty := self._faulty_response(location, asked):
+            reply = faulty
         else:
             reply = self.serve(location, asked)
         what = asked.method if asked.method != "POST" else f"POST {asked.path}"
@@ -90,14 +92,14 @@ class Server:
         return self._bad("lost") or self.away(location, "lost")
 
     def away(self, location: str, how: OutageKind) -> bool:
-        """An outage of this kind is under way."""
+        """True if an outage of this kind is under way."""
         return any(
             one.how == how and one.location in (None, location) and self._since(one.at) and not self._since(one.over)
             for one in self.highlevel_faults.outages
         )
 
     def token(self, location: str) -> str:
-        """The one that the workers' tokens file holds now."""
+        """Return the token that the workers' tokens file holds now."""
         renewed = [
             one for one in self.highlevel_faults.refusals if one.location == location and self._since(one.renewed)
         ]
@@ -111,15 +113,15 @@ class Server:
                 return status, {}, {"statusCode": status, "message": message, "traceId": "trace-3"}
         return None
 
-    def _ailing(self, location: str, asked: HttpRequest) -> Reply | None:
-        """An outage, or an e-mail on which HighLevel stumbles."""
+    def _faulty_response(self, location: str, asked: HttpRequest) -> Reply | None:
+        """Return the response of an outage, or to an e-mail on which HighLevel stumbles."""
         if self.away(location, "5xx"):
             return self._unavailable()
         if self.away(location, "403"):
             self.faults["403"] += 1
             return 403, {}, "Error 1010"
         if self.away(location, "429"):
-            return 429, self._told_to_wait(), None
+            return 429, self._pause_headers(), None
         if asked.body is not None and any(value in self.poisoned for value in wanted(asked)):
             self.faults["e-mail stumbled on"] += 1
             return 500, {}, {"statusCode": 500, "message": "Internal Server Error"}
@@ -129,8 +131,8 @@ class Server:
         self.faults["5xx"] += 1
         return self.random.choice([500, 502, 503]), {}, {"message": "try later"}
 
-    def _told_to_wait(self) -> Mapping[str, str]:
-        """How long, in seconds, as a date by the server's own clock, which is told too, or not at all."""
+    def _pause_headers(self) -> Mapping[str, str]:
+        """Return a Retry-After in seconds, as a date by the server's own clock, or no header at all."""
         form = self.random.random()
         if form >= 0.5:
             self.faults["429 without Retry-After"] += 1
@@ -161,7 +163,7 @@ class Server:
         return 404, {}, {"statusCode": 404, "message": f"Cannot {asked.method} {asked.path}"}
 
     def _day_is_spent(self, location: str) -> bool:
-        """This call counts in its day, too."""
+        """Count the call in its day. Return True if the day is spent."""
         day, ms = self.highlevel_faults.day, self.loop.ms - start_ms
         if day is None:
             return False
@@ -179,7 +181,7 @@ class Server:
         left = self.limit - (len(log) - bisect_right(log, self.loop.ms - window_ms))
         headers = {"X-RateLimit-Max": str(self.limit), "X-RateLimit-Remaining": str(left)}
         day, ms = self.highlevel_faults.day, self.loop.ms - start_ms
-        if day is not None and day.told:
+        if day is not None and day.has_headers:
             today = max(0, day.calls - self._days.get((location, day.number(ms)), 0))
             headers |= {
                 "X-RateLimit-Limit-Daily": str(day.calls),
@@ -201,7 +203,7 @@ class Api:
         self.server, self.process, self.clock = server, process, clock
 
     async def call(self, call: Call) -> Response:
-        """As the real client: a whole response, or Lost, or Unsent past the send deadline."""
+        """Return a whole response, or Lost, or Unsent past the send deadline, as the real client does."""
         server, network, loop, permit = self.server, self.server.network, self.server.loop, call.permit
         self._alive()
         taken = loop.ms
@@ -223,7 +225,7 @@ class Api:
             sent.page, sent.contact = (what.job, False) if what.job else None, what.contact
         server.sent.append(sent)
         response: asyncio.Future[tuple[Response, int]] = loop.create_future()  # and when it came
-        hang_up = permit.send_by + answer_within_ms - now
+        hang_up = permit.send_by + respond_within_ms - now
         self._travel(call, sent, hang_up, response)
         try:
             async with asyncio.timeout(hang_up / 1000):
@@ -236,7 +238,7 @@ class Api:
             sent.until = None if self.process.dead else loop.ms
         self._alive()
         if isinstance(answer.outcome, Throttled):
-            server.told_to_wait.append((loop.ms, came + sent.told_to_wait, permit.location, self.process.name))
+            server.pauses.append((loop.ms, came + sent.retry_after_ms, permit.location, self.process.name))
         return answer
 
     def fingerprint(self, location: str) -> str | None:
@@ -257,12 +259,16 @@ class Api:
         def arrives() -> None:
             sent.arrived = loop.ms
             status, headers, body = server.arrive(call, asked, self.process.name, token)
-            sent.told_to_wait = told_to_wait(headers)
+            sent.retry_after_ms = retry_after_ms(headers)
             raw = orjson.dumps(body)
             if reset:
-                loop.after(back, lambda: settle(response, (Response(call, Lost("reset"), None, None, None), loop.ms)))
+                loop.after(
+                    back, lambda: set_result(response, (Response(call, Lost("reset"), None, None, None), loop.ms))
+                )
             elif not (lost or hangs):
-                loop.after(back, lambda: settle(response, (self._parse(call, status, headers, raw, token), loop.ms)))
+                loop.after(
+                    back, lambda: set_result(response, (self._parse(call, status, headers, raw, token), loop.ms))
+                )
 
         loop.after(out, arrives)
 
@@ -275,14 +281,14 @@ class Api:
             raise asyncio.CancelledError("this process is dead")
 
 
-def told_to_wait(headers: Mapping[str, str]) -> int:
-    """Ms, as we ourselves have said it."""
-    said = headers.get("Retry-After")
-    if said is None:
+def retry_after_ms(headers: Mapping[str, str]) -> int:
+    """Return the ms of this server's own Retry-After, or a window."""
+    header = headers.get("Retry-After")
+    if header is None:
         return window_ms
-    if said.isdecimal():
-        return int(said) * 1_000
-    until, now = (parsedate_to_datetime(date) for date in (said, headers["Date"]))
+    if header.isdecimal():
+        return int(header) * 1_000
+    until, now = (parsedate_to_datetime(date) for date in (header, headers["Date"]))
     return round((until - now).total_seconds() * 1_000)
 
 

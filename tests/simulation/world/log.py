@@ -13,9 +13,9 @@ from processor.shard.store import OutRecord
 from processor.topics import INPUT_TOPICS
 from tests.lab.workload.times import start_ms
 from tests.simulation.world.broker import Entry, Kafka, alive, ask
-from tests.simulation.world.loop import Process, refuse, settle
+from tests.simulation.world.loop import Process, set_error, set_result
 
-Answer = TypeVar("Answer")
+BrokerResponse = TypeVar("BrokerResponse")
 changelog: Final = "processor.changelog"
 sooner_first: Final = ("sync.requests", *(topic for topic in INPUT_TOPICS if topic != "sync.requests"))
 slice_rows: Final = 100  # of a restore: small, so that it can be interrupted
@@ -91,8 +91,10 @@ class Session:
         return await self._ask(lambda: self.kafka.stable_end("lead.changes", self.partition), ask_within_s)
 
     async def commit(self, records: Sequence[OutRecord], rows: Sequence[tuple[str, bytes | None]]) -> int | None:
-        """Two requests, as in Kafka: the records, still invisible, and then the end that decides all of them at
-        once."""
+        """Commit by two requests, as in Kafka.
+
+        The first sends the records, still invisible. The second ends the transaction, which decides all of them at once.
+        """
         ending = False
         try:
             async with asyncio.timeout(commit_within_s):
@@ -114,11 +116,11 @@ class Session:
             await self._wait(1 if self.kafka.reached_by(self.process) else close_within_ms)
 
     def fetch(self, topic: str) -> None:
-        """Records come over; whoever polls looks again."""
+        """Let records come over, and wake the poller."""
         if self.kafka.reached_by(self.process):
             self.fetched[topic] = self.kafka.stable_end(topic, self.partition)
             if self.poller:
-                settle(self.poller, None)
+                set_result(self.poller, None)
 
     def reads(self, topic: str) -> bool:
         return topic in self.at
@@ -126,7 +128,7 @@ class Session:
     def silent(self) -> None:
         """No answer to a fetch for so long that the broker must be gone."""
         if self.poller:
-            refuse(self.poller, Broken("no answer to a fetch"))
+            set_error(self.poller, Broken("no answer to a fetch"))
 
     def _take(self, limit: int) -> list[Record]:
         taken: list[Record] = []
@@ -200,7 +202,7 @@ class Session:
         if self.kafka.epochs.get(self.transactional_id) != self.epoch:
             raise Fenced("a later epoch")
 
-    async def _ask(self, arrive: Callable[[], Answer], within_s: float) -> Answer:
+    async def _ask(self, arrive: Callable[[], BrokerResponse], within_s: float) -> BrokerResponse:
         try:
             async with asyncio.timeout(within_s):
                 return await ask(self.kafka, self.process, arrive)
@@ -213,8 +215,10 @@ class Session:
 
 
 class Restoring:
-    """The committed changelog rows of [start, end), a slice at a time. No generator: an abandoned one would be closed
-    by the garbage collector, whenever that comes by."""
+    """The committed changelog rows of [start, end), a slice at a time.
+
+    This is no generator: the garbage collector would close an abandoned one at any time.
+    """
 
     def __init__(self, session: Session, start: int, end: int) -> None:
         self.session, self.position, self.end = session, start, end

@@ -1,5 +1,6 @@
-"""Virtual time: an asyncio event loop without sockets, threads or sleep. When nothing is ready, time jumps to the next
-timer.
+"""Run asyncio in virtual time, without sockets, threads or sleep.
+
+When nothing is ready, time jumps to the next timer.
 
 Everything that runs belongs to the world or to one process (a worker). Each callback of a process is a *step*, so each
 `await` that suspends ends at one: a process can be stopped dead there, and the loop calls it before each of its steps.
@@ -20,7 +21,7 @@ spin_limit: Final = 20_000  # callbacks without time moving: far beyond any hone
 
 
 class Stuck(Exception):
-    """Nothing is ready and no timer is set, yet someone waits; or callbacks run for ever while time stands still."""
+    """Nothing is ready and no timer is set, yet a task waits; or callbacks run for ever while time stands still."""
 
 
 class Process(Protocol):
@@ -37,8 +38,10 @@ class Process(Protocol):
         """Called before each callback of this process."""
 
     def die_here(self) -> None:
-        """Called where it may die though nothing is awaited: while a transaction's end is on its way, around SQLite's
-        commit."""
+        """Called where it may die though nothing is awaited.
+
+        This is while a transaction's end is on its way, and around SQLite's commit.
+        """
 
 
 T = TypeVar("T")
@@ -89,7 +92,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.call_at(self._seconds + delay_ms / 1000, self._happen, callback, context=self._world)
 
     def thaw(self, process: Process) -> None:
-        """Whatever was due meanwhile runs now, in its order."""
+        """Run all that was due meanwhile, in its order."""
         process.frozen = False
         self._ready.extend(process.aside)
         process.aside.clear()
@@ -149,12 +152,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Do nothing: the loop never sleeps in a selector."""
 
 
-def settle(future: asyncio.Future[T], value: T) -> None:
+def set_result(future: asyncio.Future[T], value: T) -> None:
     """Set the result, unless the wait was cancelled."""
     if not future.done():
         future.set_result(value)
 
 
-def refuse(future: asyncio.Future[T], error: Exception) -> None:
+def set_error(future: asyncio.Future[T], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)

@@ -41,6 +41,6 @@ class Sent:
     until: int | None = None  # when its response came, or it was given up; None: its worker died before
     outcome: str = ""  # the name of the response's class
     page: tuple[str, bool] | None = None  # of a scan or an export: its job, and whether it is the catch-up pass
-    contact: str | None = None  # whose messages it asks for; None: everybody's
+    contact: str | None = None  # the contact of the messages that it asks for; None: all contacts
     arrived: int | None = None  # when, at the server
-    told_to_wait: int = 10_000  # ms, by its 429
+    retry_after_ms: int = 10_000  # by its 429
