@@ -115,7 +115,7 @@ def job_flaws(records: Sequence[Record], town: Town, request: str) -> list[str]:
 
 
 def summary_flaws(events: JobEvents, leads: Collection[Resident]) -> Iterator[str]:
-    """Yield whatever differs from a job that began and completed once, with the numbers of the generator."""
+    """Yield the differences from a job that began and completed once, with the numbers of the generator."""
     kinds = [kind for kind, _ in events]
     ends = [kind for kind in kinds if kind in begin_and_end]
     if ends != ["started", "completed"] or kinds[-1] != "completed":

@@ -159,7 +159,7 @@ def test_a_job_with_a_refused_token_resumes_with_a_new_one(observed: Observed) -
 
 
 def test_a_malformed_page_is_asked_for_again(observed: Observed) -> None:
-    """Each page is asked for once more, whatever was wrong with the response."""
+    """Each page is asked for once more after a faulty response of any kind."""
     statuses = [call.status for call in observed.arrivals[malformed]]
 
     assert [] == observed.flaws_at(malformed)

@@ -160,7 +160,7 @@ async def test_a_static_member_comes_back_to_its_partitions(here: Trial) -> None
 
 
 async def test_of_two_workers_by_one_name_the_older_ends(here: Trial) -> None:
-    """After a mistake in KAFKA_GROUP_INSTANCE_ID the older one says so and ends, and they don't fence each other for ever."""
+    """After a mistake in KAFKA_GROUP_INSTANCE_ID the older one reports it and ends, and they don't fence each other for ever."""
     dice, leads, requests = Random(5), backlog(here), list[str]()
     highlevel = here.start_highlevel(leads)
     older = here.start_worker("older", highlevel, KAFKA_GROUP_INSTANCE_ID="same")

@@ -47,7 +47,7 @@ def a_freeze_is_ignored(patch: Patch) -> None:
 
 
 def the_second_window_is_dropped(patch: Patch) -> None:
-    """And the headers, whose word on the limit would stand in for it."""
+    """The headers are ignored as well: they would replace the limit."""
     patch.setattr(Rate, "ceiling", property(lambda rate: 10_000))
     headers_are_ignored(patch)
 

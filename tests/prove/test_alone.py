@@ -1,4 +1,4 @@
-"""Budget alone keeps its promises in a share of the worlds, and whatever is taken away from it is missed there."""
+"""Budget alone keeps its promises in a share of the worlds, and breaks one there without any of its parts."""
 
 import pickle
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Whole workers keep every promise in any world, whatever its seed."""
+"""Whole workers keep every promise in each seeded world."""
 
 import pickle
 from dataclasses import replace

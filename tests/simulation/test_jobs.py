@@ -1,4 +1,4 @@
-"""Jobs, simulated: Sync Alls and backfills, whatever happens to their workers, leads and contacts.
+"""Jobs, simulated: Sync Alls and backfills, under faults of their workers, leads and contacts.
 
 `python -m tests.simulation --world jobs --seed N` plays a seed again.
 """

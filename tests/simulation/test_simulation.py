@@ -1,4 +1,4 @@
-"""The real runner, simulated: whatever happens to its worker, no checker objects.
+"""The real runner, simulated: no checker objects under any faults of its worker.
 
 A failure reports its seed and the shortest trace that shows it. `python -m tests.simulation --seed N [--kill STEP]` plays
 a seed again.
@@ -114,7 +114,7 @@ def test_killed_while_it_takes_over(state: StateLeft) -> None:
 
 
 def test_a_worker_that_finds_out_too_late_is_fenced() -> None:
-    """Its successor starts while it still runs: whatever it tries from then on comes to nothing."""
+    """Its successor starts while it still runs: all that it tries from then on comes to nothing."""
     opened = start_ms + 100  # before that it would fence its successor
     for step, _ in [(step, point) for step, point in kill_points(0) if point.ms > opened][::40]:
         outlived(Kill(step, state="lost", pause_ms=1, how="stalls"))
@@ -168,7 +168,8 @@ def test_the_state_file_is_a_cache_of_the_changelog(
             "SELECT location, asker, queue, at, kind, value, width, waiting, matched FROM pending",
             "SELECT location, lead, request FROM open_request",
             "SELECT request, location, lane, accepted_at FROM job",
-            "SELECT key, at FROM timer WHERE key NOT LIKE 'location %' AND key NOT LIKE 'schedule %'",  # restored, a location is looked at at once
+            # a restored location is looked at at once
+            "SELECT key, at FROM timer WHERE key NOT LIKE 'location %' AND key NOT LIKE 'schedule %'",
         ):
             here, there = (set(state.connection.execute(query)) for state in (self, other))
             differ.extend(f"{query}: {one}" for one in here ^ there)

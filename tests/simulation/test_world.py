@@ -158,11 +158,11 @@ class RecordingListener:
 
 
 def join(loop: VirtualLoop, group: Group, process: Alive) -> RecordingListener:
-    hears = RecordingListener(loop)
+    listener = RecordingListener(loop)
     context = copy_context()
     context.run(running.set, process)
-    process.task = loop.create_task(member(group, process, GroupIntervals(), hears), context=context)
-    return hears
+    process.task = loop.create_task(member(group, process, GroupIntervals(), listener), context=context)
+    return listener
 
 
 def test_a_group_deals_evenly_and_moves_as_little_as_it_can() -> None:

@@ -1,6 +1,6 @@
 """The fault schedule of a seed: always the same. Pure.
 
-Each process, network and location has a lane of its own: one fault follows another there, whatever fails elsewhere.
+Each process, network and location has a lane of its own: one fault follows another there, independent of the other lanes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,7 +99,7 @@ def lane(
 
 
 def deck(dice: Random, cards: Mapping[str, Lasts]) -> Iterator[tuple[str, Lasts]]:
-    """Shuffled, and again when all are dealt: whatever is rare comes soon, too."""
+    """Yield the items shuffled, and again when all are dealt: rare items come soon, too."""
     while True:
         shuffled: Sequence[tuple[str, Lasts]] = dice.sample([*cards.items()], len(cards))
         yield from shuffled

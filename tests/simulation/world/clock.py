@@ -18,7 +18,7 @@ class WallOffset:
 
 
 class SkewedClock(WallClock):
-    """It records when it was set, so that a checker can tell the true time of a grant."""
+    """It records when it was set, so that a checker can find the true time of a grant."""
 
     def __init__(self, loop: VirtualLoop, wall: WallOffset, record: Callable[[TelemetryEvent], None]) -> None:
         super().__init__(record, lambda: (loop.ms + wall.skew_ms) * 1_000_000, lambda: loop.ms * 1_000_000)

@@ -1,6 +1,6 @@
 """One worker's side of a partition's log: the `Log` port of the runner, on the broker of `broker.py`.
 
-A session of a dead process does nothing any more; what it had sent by then arrives or not, as the kill says.
+A session of a dead process does nothing any more. Its last request arrives or not, as the kill decides.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ BrokerResponse = TypeVar("BrokerResponse")
 changelog: Final = "processor.changelog"
 sooner_first: Final = ("sync.requests", *(topic for topic in INPUT_TOPICS if topic != "sync.requests"))
 slice_rows: Final = 100  # of a restore: small, so that it can be interrupted
-give_up_ms: Final = 5_000  # how long a session waits for a commit whose answer never comes
+give_up_ms: Final = 5_000  # how long a session waits for a commit whose response never comes
 open_within_s: Final = 30.0  # as the real one: its bounds with the broker gone
 commit_within_s: Final = 20.0
 abort_within_s: Final = 3.0

@@ -175,7 +175,7 @@ def failing(real: Callable[..., Any], error: Exception, fails: Callable[..., boo
 async def test_a_file_found_malformed_is_made_anew_and_nothing_is_dead_lettered(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SQLite says so in the midst of a turn: the file is at fault, not the event."""
+    """SQLite raises in the midst of a turn: the file is at fault, not the event."""
     error = sqlite3.DatabaseError("database disk image is malformed")
     monkeypatch.setattr(
         UnitOfWork,

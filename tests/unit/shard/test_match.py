@@ -48,10 +48,10 @@ def resolved(hits: list[Contact], phone: str | None = None) -> str | None:
         ([hit(1, theirs), hit(2, others)], None, "ambiguous"),
         ([hit(1, theirs), hit(2, others)], ours, "ambiguous"),
         ([hit(1, theirs), hit(2, "+1 (555) 000-0001")], ours, "contact-2"),  # by its digits
-        ([hit(1, theirs), hit(2)], None, "contact-1"),  # who has no phone disagrees with nobody
+        ([hit(1, theirs), hit(2)], None, "contact-1"),  # a contact without a phone disagrees with none
         ([hit(1, theirs, "2024-01-01T00:00:00Z"), hit(2, theirs, "2024-05-01T00:00:00Z")], None, "contact-2"),
         ([hit(2, theirs), hit(1, theirs)], None, "contact-1"),
-        ([hit(1, theirs, by="additional"), hit(2, others)], None, "contact-2"),  # a lower rank disagrees with nobody
+        ([hit(1, theirs, by="additional"), hit(2, others)], None, "contact-2"),  # a lower rank disagrees with none
     ],
 )
 def test_the_contact_is(hits: list[Contact], phone: str | None, expected: str | None) -> None:

@@ -170,7 +170,7 @@ def test_a_missing_scope_pauses_messages_alone() -> None:
 
 @pytest.mark.slow
 def test_an_export_that_is_lost_eight_times_has_failed() -> None:
-    """Others are answered meanwhile: it isn't the location that ails."""
+    """Others are answered meanwhile: the location is healthy."""
     bench = Bench(contacts=[contact()], messages=talk(3))
     linked(bench)
     bench.sync(include_messages=True, deadline_s=3_600)
@@ -240,7 +240,7 @@ def test_a_successor_goes_on_with_the_export_and_repeats_nothing() -> None:
 
 
 def test_an_export_that_breaks_off_has_failed_despite_its_imports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody who reads `imported` could know that messages are missing; the next Sync imports the rest."""
+    """A reader of `imported` couldn't know that messages are missing; the next Sync imports the rest."""
     bench = Bench(setup(probe_size=2), people(20), raw_names=True, page=7)
     load(bench, 20)
     bench.messages = [one for number in range(1, 21) for one in talk(3, f"contact-{number}")]

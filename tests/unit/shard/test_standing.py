@@ -59,7 +59,7 @@ def bench_of(count: int, **more: Any) -> Bench:
 
 
 def test_a_lead_that_fails_alone_is_tried_at_growing_delays_and_given_up_after_eight() -> None:
-    """Other leads are served all the while, so it isn't HighLevel that ails."""
+    """Other leads are served all the while, so HighLevel is healthy."""
     bench = Bench(setup(probe_size=1), [contact(number) for number in range(400)])
     bench.changed("poisoned", email="poisoned@example.com")
     for number in range(250):

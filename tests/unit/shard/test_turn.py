@@ -653,7 +653,7 @@ def test_a_failed_turn_leaves_nothing_behind() -> None:
     before = dict(bench.shard.store.connection.execute("SELECT key, value FROM document"))
     event = bench.event("lead.changed", lead_id="a", revision=1, email="a@example.com")
     with pytest.raises(AttributeError):
-        bench.shard.turn(start, [event, answered(None, Gone())])  # type: ignore[arg-type]  # whatever makes a turn raise
+        bench.shard.turn(start, [event, answered(None, Gone())])  # type: ignore[arg-type]  # an input that makes a turn raise
 
     after = dict(bench.shard.store.connection.execute("SELECT key, value FROM document"))
     assert before == after
