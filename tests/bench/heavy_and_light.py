@@ -191,7 +191,7 @@ def read(testbed: Testbed) -> list[LeadResult]:
 
 
 def invariants(places: Locations, found: Sequence[LeadResult], totals: Mapping[str, int]) -> list[Figure]:
-    """Return the figures that must hold whatever happens."""
+    """Return the figures that must hold in any case."""
     done = {result.cause for result in found}
     return [
         Figure("worst 10 s window of a location", totals["worst_window"], "calls", at_most(100)),
@@ -213,9 +213,9 @@ def waits(places: Locations, found: Sequence[LeadResult]) -> list[Figure]:
 def spans(places: Locations, found: Sequence[LeadResult]) -> list[Figure]:
     """Return where the light locations' leads spend their time, as their results report it."""
     named = {
-        "queued": "until it is heard",
+        "queued": "until it is ingested",
         "permit": "from there until its call is granted",
-        "network": "from there until its answer is heard, the grant's commit included",
+        "network": "from there until its response is ingested, the grant's commit included",
     }
     figures = []
     for name, what in named.items():

@@ -15,7 +15,7 @@ from tests.lab.harness.worker import WorkerProcess
 few: Final = 10_000
 usual: Final = 300_000  # the bar speaks of a million; that takes a quarter of an hour
 usual_quick: Final = 50_000
-settle_s: Final = 5.0
+quiet_s: Final = 5.0
 
 
 def job_memory(testbed: Testbed, quick: bool) -> Report:
@@ -48,7 +48,7 @@ def during(testbed: Testbed, population: Population) -> tuple[Memory, Memory, fl
         with testbed.worker(sandbox) as worker:
             load(testbed, worker, population)
         with testbed.worker(sandbox) as worker:
-            time.sleep(settle_s)
+            time.sleep(quiet_s)
             before, seen = worker.memory(), list[Memory]()
             job = follow(testbed.config, population.location, lambda: seen.append(measure(worker)))
         check_summary(job, population, sandbox.call_count(), "scan")

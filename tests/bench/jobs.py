@@ -71,8 +71,11 @@ def follow(
     beside: Iterable[Published] = (),
     messages: bool = False,
 ) -> JobHistory:
-    """Ask for a Sync All and follow it to its end. Call `look` twice a second, in a thread. Publish a Sync of `beside` now and
-    then until the job ends, and wait for their answers. Raise BenchFailed."""
+    """Ask for a Sync All and follow it to its end. Raise BenchFailed.
+
+    Call `look` twice a second, in a thread. Publish a Sync of `beside` now and then until the job ends, and wait for their
+    answers.
+    """
     return asyncio.run(_follow(config, location, look, beside, messages))
 
 

@@ -11,7 +11,7 @@ from tests.lab.harness.process import Memory
 from tests.lab.harness.worker import WorkerProcess
 
 where: Final = locations(48)
-settle_s: Final = 15.0  # nothing is in flight by then, and status was reported once more
+quiet_s: Final = 15.0  # nothing is in flight by then, and status was reported once more
 patience_s: Final = 600.0
 
 
@@ -19,7 +19,7 @@ def memory(testbed: Testbed, quick: bool) -> Report:
     few, many = (5_000, 50_000) if quick else (20_000, 200_000)
     conditions = [
         f"one worker, {len(where)} locations; every other lead lacks contact and city, the rest is complete",
-        f"measured {settle_s:.0f} s after the {few:,}th and the {many:,}th lead was dealt with",
+        f"measured {quiet_s:.0f} s after the {few:,}th and the {many:,}th lead was dealt with",
     ]
     report = Report("memory", testbed.conditions() + conditions)
     with testbed.sandbox(contacts(where, range(many))) as sandbox, testbed.worker(sandbox) as worker:
@@ -44,7 +44,7 @@ def after(testbed: Testbed, worker: WorkerProcess, numbers: range, known: int) -
     worker.wait_for_counts(
         lambda counts: (counts.events, counts.results) == (known, known // 2), patience_s, "all leads done"
     )
-    time.sleep(settle_s)
+    time.sleep(quiet_s)
     return worker.memory()
 
 

@@ -16,7 +16,7 @@ neighbours: Final = locations(20)
 each_per_s: Final = 2.5  # leads of a neighbour
 lacking: Final = ("contact_id",)  # one search gives it
 latency_ms: Final = 50.0
-settle_s: Final = 5.0  # at the beginning of each phase, not counted
+warm_up_s: Final = 5.0  # at the beginning of each phase, not counted
 sick: Final[dict[str, Json]] = {  # location → what its every call meets
     "BenchHangs": {"kind": "hang"},
     "BenchUnavailable": {"kind": "status", "status": 503},
@@ -34,11 +34,11 @@ def beside_the_sick(testbed: Testbed, quick: bool) -> Report:
         "each to look up:",
         "one hangs, one answers 503, one answers 429 with Retry-After 1 s",
         f"{rounds} times {seconds:.0f} s alone, {rounds} times beside (other sick ones each time), in turns, each after "
-        f"{settle_s:.0f} s that don't count",
+        f"{warm_up_s:.0f} s that don't count",
         "from a change record's CreateTime until a read_committed reader has the result; medians of the phases",
     ]
     report = Report("beside_the_sick", testbed.conditions() + conditions)
-    each = int((settle_s + seconds) * each_per_s) * len(neighbours)  # leads of a phase
+    each = int((warm_up_s + seconds) * each_per_s) * len(neighbours)  # leads of a phase
     alone, beside = list[list[float]](), list[list[float]]()
     with testbed.sandbox(contacts(neighbours, range(2 * rounds * each)), latency_ms) as sandbox:
         with testbed.worker(sandbox, HYDRANT_PROBE_SIZE=1):
@@ -63,11 +63,11 @@ def phase(testbed: Testbed, first: int, seconds: float) -> list[float]:
     """Publish the neighbours' leads evenly. Return how long each took, ms."""
     events = [
         (after_s, change(neighbours[place], first + number, 1, lacking))
-        for number, (after_s, place) in enumerate(spread(len(neighbours), each_per_s, settle_s + seconds))
+        for number, (after_s, place) in enumerate(spread(len(neighbours), each_per_s, warm_up_s + seconds))
     ]
     results = asyncio.run(evenly(testbed.config, "lead.changes", events))
     check(results, {"search": 1})
-    return [one.arrived for one, (after_s, _) in zip(results, events, strict=True) if after_s >= settle_s]
+    return [one.arrived for one, (after_s, _) in zip(results, events, strict=True) if after_s >= warm_up_s]
 
 
 def fall_sick(testbed: Testbed, sandbox: SandboxProcess, turn: int, first: int) -> list[str]:

@@ -46,8 +46,10 @@ class Population:
             yield known_lead(self.location, number, contact, self.by_second_email)
 
     def newcomers(self, count: int) -> list[KnownLead]:
-        """Return leads that lack their contact alone. Their contacts come after these: those of the next `2 * count` that have
-        an e-mail."""
+        """Return leads that lack their contact alone.
+
+        Their contacts come after these: those of the next `2 * count` that have an e-mail.
+        """
         everyone = synthetic_contacts(self.location, self.contacts + 2 * count)
         after = enumerate(islice(everyone, self.contacts, None), self.contacts)
         known = (newcomer(self.location, number, contact) for number, contact in after if contact.email)

@@ -49,13 +49,13 @@ class Samples:
 
 def main(file: str) -> None:
     import processor.app  # noqa: F401  # all that a worker imports
-    from processor.cli import command_line as hydrant
+    from processor.cli import command_line
 
     samples = Samples()
     sys.argv = ["hydrant", "run"]
     samples.begin()
     try:
-        hydrant()
+        command_line()
     finally:
         samples.end(Path(file))
 

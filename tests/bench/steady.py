@@ -17,7 +17,7 @@ late_at_most_s: Final = 0.5  # of the bench itself: later, the traffic isn't eve
 
 
 async def evenly(config: KafkaConfig, topic: str, events: Sequence[tuple[float, Published]]) -> list[TimedResult]:
-    """Publish each event so many seconds after the beginning, whatever became of the others. Return results in the order given."""
+    """Publish each event so many seconds after the beginning, without waiting for the others. Return results in the order given."""
     async with listening(config) as (upstream, results):
         begun = time.monotonic()
         try:

@@ -130,9 +130,9 @@ def spans(testbed: Testbed, job: JobHistory) -> list[Figure]:
         if [cause.get("request_id") in counted for cause in data["causes"]] == [True]
     ]
     named = {
-        "queued": "fresh lead: until its Sync is heard",
+        "queued": "fresh lead: until its Sync is ingested",
         "permit": "fresh lead: from there until its call is granted",
-        "network": "fresh lead: from there until its answer is heard",
+        "network": "fresh lead: from there until its response is ingested",
     }
     return [
         Figure(f"{what}: p{share * 100:.0f}", percentile([timing[name] for timing in timings], share), "ms")

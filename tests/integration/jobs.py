@@ -67,7 +67,7 @@ async def wait_for_calls(highlevel: SandboxProcess, location: str, times: int, k
 
 
 async def wait_for_job(here: Trial, request: str, kind: str, times: int = 1) -> None:
-    """Wait until the job has published such an event so many times: `paused`, `completed`, …"""
+    """Wait until the job has published so many events of this kind (`paused`, `completed`, …)."""
 
     def reported() -> bool:
         return [event for event, _ in job_events(here.outputs, request)].count(kind) >= times
@@ -115,7 +115,7 @@ def job_flaws(records: Sequence[Record], town: Town, request: str) -> list[str]:
 
 
 def summary_flaws(events: JobEvents, leads: Collection[Resident]) -> Iterator[str]:
-    """Yield whatever differs from a job that began and completed once, with the numbers of the generator."""
+    """Yield the differences from a job that began and completed once, with the numbers of the generator."""
     kinds = [kind for kind, _ in events]
     ends = [kind for kind in kinds if kind in begin_and_end]
     if ends != ["started", "completed"] or kinds[-1] != "completed":

@@ -60,8 +60,10 @@ async def test_a_broker_that_dies_under_a_backlog_and_comes_back_costs_time_only
 async def test_a_broker_that_dies_amidst_commits_has_done_all_of_each_or_nothing(
     mortal: Node, topic_prefix: str
 ) -> None:
-    """One log's commit never reaches it, and the response to the other's is lost. We can't distinguish them until both logs
-    are opened anew. Then the results agree with the changelog."""
+    """One log's commit never reaches the broker, and the response to the other's is lost.
+
+    We can't distinguish them until both logs are opened anew. Then the results agree with the changelog.
+    """
     config, stands = KafkaConfig(mortal.bootstrap, prefix=topic_prefix), asyncio.Barrier(2)
     await create_topics(config, 2, 1)
     logs = [KafkaLog(config, partition) for partition in range(2)]

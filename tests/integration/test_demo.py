@@ -71,8 +71,10 @@ def figures(output: str) -> dict[str, str]:
 
 
 async def test_a_small_demo_comes_out_right(broker: Broker, tmp_path: Path) -> None:
-    """Though a worker is killed, every lead is as the ground truth says, every call within the budget, and a shared Kafka is
-    left as it was."""
+    """The demo keeps its promises though a worker is killed.
+
+    Every lead is as the ground truth says, every call is within the budget, and a shared Kafka is left as it was.
+    """
     done = subprocess.run(  # noqa: ASYNC221  # nothing else is to be done meanwhile
         [sys.executable, "-m", "tests.lab.demo", *small],
         cwd=root,

@@ -262,7 +262,7 @@ def test_a_new_token_in_the_file_is_all_it_takes(observed: Observed) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(never))
-def test_a_location_whose_token_is_refused_is_left_alone(observed: Observed, kind: str) -> None:
+def test_a_location_with_a_refused_token_is_left_alone(observed: Observed, kind: str) -> None:
     """After the calls in flight at the first refusal there is one trial only; without a token there is no call."""
     calls = observed.of(kind)
 

@@ -129,7 +129,7 @@ async def test_a_cancelled_job_makes_no_call_and_returns_borrowed_changes(here: 
     assert all("lead.changed" in [cause["type"] for cause in one["causes"]] for one in results)
 
 
-async def test_a_backfill_whose_worker_is_killed_is_ended_by_the_other_one(here: Trial) -> None:
+async def test_a_backfill_of_a_killed_worker_is_ended_by_the_other_one(here: Trial) -> None:
     """Eight locations lie in three of four partitions. Each partition ends once, with the sums of its locations.
 
     A repeated request changes nothing."""
@@ -165,8 +165,10 @@ def ended(here: Trial) -> set[int]:
 
 
 async def wait_for_earlier_inputs(here: Trial) -> list[str]:
-    """Publish two Syncs a partition that cost no call, and wait for their answers. By then all earlier inputs are ingested, and
-    the copies that other partitions forwarded. Return the requests."""
+    """Publish two Syncs a partition that cost no call, and wait for their answers. Return the requests.
+
+    By then all earlier inputs are ingested, and the copies that other partitions forwarded.
+    """
     requests: list[str] = []
     for turn in (1, 2):
         for partition, name in enumerate(places(here.partitions, here.partitions)):

@@ -132,7 +132,7 @@ def test_no_personal_data_leaks_and_no_result_is_repeated(observed: Observed) ->
     assert [] == [one.offset for one in on_screens for mark in marks if mark in (one.value or b"").decode().lower()]
 
 
-def test_a_job_whose_day_is_spent_reports_that_and_its_end(observed: Observed) -> None:
+def test_a_job_on_a_spent_day_reports_that_and_its_end(observed: Observed) -> None:
     records, called = observed.paused[spends]
     kind, body = records[-1]
 
@@ -149,7 +149,7 @@ def test_changes_and_syncs_go_on_and_then_the_job_resumes(observed: Observed) ->
     assert len(observed.arrivals[spends]) in (scan + 2, scan + 3)  # the change and the first Sync may share one
 
 
-def test_a_job_whose_token_is_refused_resumes_with_a_new_one(observed: Observed) -> None:
+def test_a_job_with_a_refused_token_resumes_with_a_new_one(observed: Observed) -> None:
     records, called = observed.paused[refused]
 
     assert ["started", "paused"] == [kind for kind, _ in records]
@@ -159,7 +159,7 @@ def test_a_job_whose_token_is_refused_resumes_with_a_new_one(observed: Observed)
 
 
 def test_a_malformed_page_is_asked_for_again(observed: Observed) -> None:
-    """Each page is asked for once more, whatever was wrong with the response."""
+    """Each page is asked for once more after a faulty response of any kind."""
     statuses = [call.status for call in observed.arrivals[malformed]]
 
     assert [] == observed.flaws_at(malformed)

@@ -67,8 +67,10 @@ async def test_lag_tools_see_our_positions(config: KafkaConfig, monkeypatch: pyt
 
 
 def test_the_methods_that_we_wrap_are_there() -> None:
-    """aiokafka has no hooks for heartbeats and replaced members. When this fails after an upgrade, check
-    `kafka/group_member.py` and `kafka/static_member.py` again."""
+    """aiokafka has no hooks for heartbeats and replaced members.
+
+    When this fails after an upgrade, check `kafka/group_member.py` and `kafka/static_member.py` again.
+    """
     routine = inspect.getsource(GroupCoordinator._heartbeat_routine)
     beat = inspect.getsource(GroupCoordinator._do_heartbeat)
 

@@ -54,8 +54,10 @@ async def publish_syncs(here: Trial, leads: list[Lead], dice: Random, requests: 
 
 
 async def test_kill_9_at_any_moment_loses_nothing_and_repeats_nothing(here: Trial) -> None:
-    """A static member is back at once, well within the 10 s that HighLevel remembers its calls. The second time its state
-    is lost."""
+    """A static member is back at once, well within the 10 s that HighLevel remembers its calls.
+
+    The second time its state is lost.
+    """
     dice, leads, requests = Random(1), backlog(here), list[str]()
     highlevel = here.start_highlevel(leads)
     worker = here.start_worker("only", highlevel, KAFKA_GROUP_INSTANCE_ID="only")
@@ -158,7 +160,7 @@ async def test_a_static_member_comes_back_to_its_partitions(here: Trial) -> None
 
 
 async def test_of_two_workers_by_one_name_the_older_ends(here: Trial) -> None:
-    """After a mistake in KAFKA_GROUP_INSTANCE_ID the older one says so and ends, and they don't fence each other for ever."""
+    """After a mistake in KAFKA_GROUP_INSTANCE_ID the older one reports it and ends, and they don't fence each other for ever."""
     dice, leads, requests = Random(5), backlog(here), list[str]()
     highlevel = here.start_highlevel(leads)
     older = here.start_worker("older", highlevel, KAFKA_GROUP_INSTANCE_ID="same")

@@ -73,7 +73,7 @@ class SentCall:
     until: int | None  # when its response came, or it was given up; None: its worker died before
     outcome: str  # name of the response's class
     page: tuple[str, bool] | None  # of a listing: its job, and whether it belongs to the catch-up pass
-    contact: str | None  # whose messages it asks for; None: everybody's
+    contact: str | None  # the contact of the messages that it asks for; None: all contacts
     arrived: int | None  # when it arrived at HighLevel
 
     def asks_about(self, lead: str) -> bool:

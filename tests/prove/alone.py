@@ -1,5 +1,8 @@
-"""Budget alone: many locations at saturation, each through what its seed has in store. `python -m tests.prove.alone --seeds N`
-prints the figures; it ends with 1 where a promise was broken, and the seed shows the same again."""
+"""Test Budget alone: many locations at saturation, each with the adversities of its seed.
+
+`python -m tests.prove.alone --seeds N` prints the figures. It ends with 1 where a promise was broken, and the seed shows the
+same again.
+"""
 
 import argparse
 import sys

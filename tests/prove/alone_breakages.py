@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from processor.ratelimit import budget as room
+from processor.ratelimit import budget
 from processor.ratelimit.budget import Budget, Lane, Permit, Rate
 
 Patch = pytest.MonkeyPatch
@@ -21,7 +21,7 @@ def wrapped(patch: Patch, name: str, around: Callable[..., Any]) -> None:
 
 
 def clocks_are_taken_for_one(patch: Patch) -> None:
-    patch.setattr(room, "skew_ms", 0)
+    patch.setattr(budget, "skew_ms", 0)
 
 
 def inherited_slots_are_not_lengthened(patch: Patch) -> None:
@@ -47,7 +47,7 @@ def a_freeze_is_ignored(patch: Patch) -> None:
 
 
 def the_second_window_is_dropped(patch: Patch) -> None:
-    """And the headers, whose word on the limit would stand in for it."""
+    """The headers are ignored as well: they would replace the limit."""
     patch.setattr(Rate, "ceiling", property(lambda rate: 10_000))
     headers_are_ignored(patch)
 
@@ -58,11 +58,11 @@ def the_ceiling_is_ten_off(patch: Patch) -> None:
 
 
 def a_window_lasts_nine_seconds(patch: Patch) -> None:
-    patch.setattr(room, "window_ms", 9_000)
+    patch.setattr(budget, "window_ms", 9_000)
 
 
 def a_slot_is_freed_ten_seconds_after_its_grant(patch: Patch) -> None:
-    patch.setattr(room, "slot_lasts_ms", room.window_ms)
+    patch.setattr(budget, "slot_lasts_ms", budget.window_ms)
 
 
 def a_slot_without_an_answer_ends_as_if_it_had_one(patch: Patch) -> None:
@@ -72,7 +72,7 @@ def a_slot_without_an_answer_ends_as_if_it_had_one(patch: Patch) -> None:
 
 
 def a_slot_without_an_answer_ends_ten_seconds_after_its_deadline(patch: Patch) -> None:
-    patch.setattr(room, "slot_lasts_ms", room.send_within_ms + room.window_ms)
+    patch.setattr(budget, "slot_lasts_ms", budget.send_within_ms + budget.window_ms)
 
 
 def a_call_is_sent_however_late(patch: Patch) -> None:
@@ -99,17 +99,17 @@ def calls_are_not_paced(patch: Patch) -> None:
 def the_remainder_of_pacing_is_dropped(patch: Patch) -> None:
     """The next call is due a whole number of ms after this one, however late this one was."""
 
-    def grant(method: Callable[..., Permit], budget: Budget, now: int, *args: Any) -> Permit:
-        permit, rate = method(budget, now, *args), budget.rate.per_window
-        due = now - room.window_ms // -rate
-        budget.paced = due * rate + room.catch_up * room.window_ms
+    def grant(method: Callable[..., Permit], self: Budget, now: int, *args: Any) -> Permit:
+        permit, rate = method(self, now, *args), self.rate.per_window
+        due = now - budget.window_ms // -rate
+        self.paced = due * rate + budget.catch_up * budget.window_ms
         return permit
 
     wrapped(patch, "grant", grant)
 
 
 def lanes_are_ignored(patch: Patch) -> None:
-    """Whatever has always something to do goes first."""
+    """A lane that always has something to do goes first."""
 
     def choose(budget: Budget, waiting: Collection[Lane]) -> Lane:
         return max(waiting)

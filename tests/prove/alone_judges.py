@@ -27,10 +27,14 @@ Judge = tuple[str, Callable[[int], int], int]  # its name, how it counts, the hi
 
 
 class Judges:
-    """Other programs' calls count as ours where our rate leaves room for them. Where it doesn't ("beside"), the six see only
-    our own, which keep every promise, and a seventh one sees both and shows its load in headers. They lower the limit,
-    but a response shows the past: it may refuse us, but seldom (1 call in 100 where it forgets call by
-    call and so always shows the others, else 1 in 50; without the headers it is up to 7 in 100), and each time we stop."""
+    """Servers that judge every call.
+
+    Other programs' calls count as ours where our rate leaves room for them. Where it doesn't ("beside"), the six see
+    only our own, which keep every promise. A seventh one sees both and shows its load in headers. The headers lower the
+    limit, but a response shows the past, so this server may refuse a few calls. It refuses at most 1 call in 100 where
+    it forgets call by call and so always shows the others, else 1 in 50. Without the headers it refuses up to 7 in 100.
+    Each time we stop.
+    """
 
     def __init__(self, random: Random, drawn: Adversities) -> None:
         self.violations: dict[str, tuple[int, str]] = {}  # the first of each kind: when, and what

@@ -1,5 +1,8 @@
-"""One location at saturation on virtual time: Budget is driven as a shard drives it, through all that its seed has in
-store, and six servers judge every call that arrives. Times are integer ms; each worker has a clock of its own."""
+"""Drive Budget for one location at saturation on virtual time, as a shard does.
+
+It meets the adversities of its seed, and six servers judge every call that arrives. Times are integer ms; each worker has a
+clock of its own.
+"""
 
 from collections import Counter, deque
 from collections.abc import Callable
@@ -39,7 +42,7 @@ class Location:
         self.answers = list[tuple[int, int, int, int]]()  # slot, how, headers, Retry-After
         self.worker, self.skew, self.ended = 0, self._skew(), dict[int, tuple[int, str]]()
         self.budget: Budget | None = Budget("location-1", self.rate, "worker 0")
-        self.ledger: bytes | None = None  # as the log has it, where it isn't what the budget says
+        self.ledger: bytes | None = None  # as the log has it, where the budget differs
         self.turn_at, self.free_from = self.began, self.began
         self.quiet_until = self.throttled_until = self.retry_after = 0
         self.demanded = self.spent_by_others = 0

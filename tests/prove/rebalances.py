@@ -1,5 +1,7 @@
-"""Measure the cost of rebalances: use of the budget and waits of Syncs while workers restart, on virtual time with the
-real runner and supervisor."""
+"""Measure the cost of rebalances: use of the budget and waits of Syncs while workers restart.
+
+The real runner and supervisor run on virtual time.
+"""
 
 import asyncio
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Whole workers keep every promise in any world, whatever its seed."""
+"""Whole workers keep every promise in each seeded world."""
 
 import pickle
 from dataclasses import replace
@@ -21,7 +21,7 @@ def test_a_seed_gives_the_same_outcome_and_travels_between_processes() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(parts))
-def test_whatever_goes_wrong_in_any_world_every_promise_is_kept(part: int) -> None:
+def test_every_promise_is_kept_in_any_world(part: int) -> None:
     first = 1_000 * len(names) + part * seeds_a_part
     violated = [one for seed in range(first, first + seeds_a_part) if (one := run(seed)).failure]
 

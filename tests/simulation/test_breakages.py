@@ -106,10 +106,10 @@ class Once:
         return [self.world(0)]
 
 
-told_to_wait = World(Rate(22), 1, highlevel_faults=HighLevelFaults(outages=(Outage(0, 15_000, None, "429"),)))
+throttled = World(Rate(22), 1, highlevel_faults=HighLevelFaults(outages=(Outage(0, 15_000, None, "429"),)))
 succeeded = Trial(
     [flood(seed, leads=8) for seed in range(4)],
-    told_to_wait,
+    throttled,
     lambda: [[Kill(after_ms=ms, state="lost", pause_ms=1)] for ms in (1_300, 1_600, 2_000, 3_000)],
 )
 refusing = Trial([of_kinds(seed) for seed in range(5)], World(kafka_faults=Faults(20_000, refused=0.3)))
@@ -213,17 +213,17 @@ def test_without_a_breakage_the_same_runs_are_clean(trial: Runs) -> None:
 
 
 def test_what_fails_tells_its_seed_and_the_shortest_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of four leads one is left, with what happened to it."""
+    """A report names one lead of four, and its events."""
     leads.revision_check_dropped(monkeypatch)
     kinds = ["no_contact", "lacks_contact", "out_of_order", "ambiguous"]
     failed = next(run for seed in range(20) if "order" in objecting(run := play(of_kinds(seed, kinds, misrouted=0))))
-    told = failure_report(failed)
+    report = failure_report(failed)
 
-    assert told.startswith(f"seed {failed.workload.seed}, kills []")
-    assert "Of 4 leads 1 are enough: {2: 'out_of_order'}" in told
-    assert "order: lead-2: revision 2 after 3" in told.splitlines()
-    assert "lead.synced lead-2 revision=2" in told
-    assert "lead-3" not in told
+    assert report.startswith(f"seed {failed.workload.seed}, kills []")
+    assert "Of 4 leads 1 are enough: {2: 'out_of_order'}" in report
+    assert "order: lead-2: revision 2 after 3" in report.splitlines()
+    assert "lead.synced lead-2 revision=2" in report
+    assert "lead-3" not in report
 
 
 def test_each_invariant_has_its_checkers_and_each_checker_its_place() -> None:

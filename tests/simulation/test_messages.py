@@ -155,5 +155,5 @@ def test_an_export_that_breaks_off_is_not_reported_as_whole(at: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
-def test_whatever_goes_wrong_each_message_comes_once(seed: int) -> None:
+def test_each_message_comes_once_under_any_faults(seed: int) -> None:
     assert_no_flaws(jobs_with_messages(seed))

@@ -1,4 +1,4 @@
-"""Docs can't drift: whatever the code offers is in them, and they offer nothing else."""
+"""Docs can't drift: they name all that the code offers, and nothing else."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The workload of chaos: changes and Syncs at three locations, and two towns with Sync Alls and a backfill. Nobody's data."""
+"""The workload of chaos: changes and Syncs at three locations, and two towns with Sync Alls and a backfill. No data is real."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace

@@ -46,7 +46,7 @@ class Proxy:
 
 @dataclass(eq=False)
 class Pipe:
-    """A connection. Whatever ends one side of it, ends both."""
+    """A connection. The end of one side ends both."""
 
     proxy: Proxy
     writers: tuple[asyncio.StreamWriter, asyncio.StreamWriter]

@@ -26,7 +26,7 @@ def mortal() -> Iterator[Node]:
 
 
 @pytest.mark.parametrize("seed", seeds_in_test)
-def test_whatever_fails_all_work_is_done_once_and_within_the_budget(seed: int, mortal: Node, tmp_path: Path) -> None:
+def test_all_work_is_done_once_and_within_the_budget_despite_faults(seed: int, mortal: Node, tmp_path: Path) -> None:
     outcome = asyncio.run(run(seed, seconds, tmp_path, mortal))
 
     assert () == outcome.flaws, f"{outcome}; logs: {tmp_path}"

@@ -79,7 +79,7 @@ def one_after_the_other(history: History) -> Iterator[str]:
 
 
 def pauses_are_kept(history: History) -> Iterator[str]:
-    """A Sync All that reports a spent day gets no page until it resumes, which is when it said."""
+    """A Sync All that reports a spent day gets no page until it resumes at the reported time."""
     for job in job_histories(history):
         pages = [one for one in job.pages(history) if one.location == job.job.location]
         for number, paused in enumerate(job.events) if job.job.location else ():

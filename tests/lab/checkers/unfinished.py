@@ -1,4 +1,4 @@
-"""Tell what a run has not done yet, by its outputs alone: a real stage waits until nothing is left."""
+"""Report the work that a run has not done yet, by its outputs alone. A real stage waits until nothing is left."""
 
 from collections.abc import Iterator
 

@@ -23,7 +23,7 @@ from tests.lab.workload.large import Size, large
 latency_ms: Final = 50
 sandbox_options: Final = ("--jitter-ms", "20", "--index-lag-s", "10")  # young leads are looked up again after 15 s
 over_after_s: Final = 165.0  # what is left of 3 minutes is for the verdict
-settle_s: Final = 3.0  # after all has come, so that superfluous records show
+quiet_s: Final = 3.0  # after all has come, so that superfluous records show
 dead_for_s: Final = 1.0
 load_at_once: Final = 500
 publish_every_s: Final = 0.05
@@ -155,7 +155,7 @@ class Demo:
                 else:
                     progress.phase = "all has come; waiting for superfluous records"
                     complete_since = min(complete_since, now)
-                    if now > complete_since + settle_s:
+                    if now > complete_since + quiet_s:
                         return True
                 show(progress)
                 await asyncio.sleep(show_every_s)

@@ -36,7 +36,7 @@ class Flaw:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     flaws: Sequence[Flaw]
-    troubles: Sequence[str]  # whatever else isn't as it should be
+    troubles: Sequence[str]  # all other faults of the demo's outcome
     history: History
     calls: CallSummary  # of all locations but that of the Sync All
     job_calls: CallSummary

@@ -47,7 +47,7 @@ def container(notify: Notify) -> Iterator[Broker]:
             line = f"export KAFKA_ADVERTISED_LISTENERS=CLIENT://{host}:{port}"
             running.exec(["sh", "-c", f"echo {line} > {advertised}.new && mv {advertised}.new {advertised}"])
             wait_for(host, port)
-        except Exception as error:  # whatever docker, requests or testcontainers raise
+        except Exception as error:  # docker, requests and testcontainers raise errors of many kinds
             raise NoKafka(f"Docker can't run Kafka: {type(error).__name__}") from error
         yield Broker(f"{host}:{port}", "docker")
 

@@ -83,7 +83,7 @@ def several_but_one_phone(lead: WorkloadLead) -> None:
 
 @lead_kind("updated")
 def several_of_one_person(lead: WorkloadLead) -> None:
-    """Nothing tells its contacts apart: the newest one is right."""
+    """No field distinguishes its contacts: the newest one is right."""
     older = lead.contact(updated="2024-01-01T00:00:00.000Z")
     contact = lead.contact(lacks=["phone"], email=older.fields["email"])
     lead.change(1, {"email": contact.fields["email"]}, contact)

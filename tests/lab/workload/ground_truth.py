@@ -42,7 +42,7 @@ class GroundTruth:
     known: int = never  # when upstream first published the lead
     deleted: int | None = None  # when upstream published its deletion
     job: frozenset[str] = frozenset()  # outcomes in a job; empty: no job has this lead
-    findable: tuple[int, int] | None = None  # when search finds its contact; None: that can't be told
+    findable: tuple[int, int] | None = None  # when search finds its contact; None: unknown
     wants_messages: bool = False  # a Sync asks for its messages
     vanishes: int | None = None  # when search knows that its contact is deleted; no page says so
 

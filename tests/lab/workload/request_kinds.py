@@ -108,7 +108,7 @@ def already_forwarded(lead: WorkloadLead) -> None:
 
 @rare_kind
 def poisoned(lead: WorkloadLead) -> None:
-    """Each search with its e-mail fails. It comes early: later leads that are found tell it from an outage."""
+    """Each search with its e-mail fails. It comes early: later leads that are found show that this is no outage."""
     lead.at = lead.begins // 5
     contact = lead.contact()
     lead.one_identity = False

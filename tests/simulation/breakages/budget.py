@@ -17,7 +17,7 @@ def slot_freed_at_send(patch: Patch) -> None:
 
 
 def lost_slots_freed_too_soon(patch: Patch) -> None:
-    """As if a call without a response couldn't arrive late."""
+    """A call without a response is taken for one that can't arrive late."""
     patch.setattr(budget, "slot_lasts_ms", budget.window_ms + 2_000)
 
 

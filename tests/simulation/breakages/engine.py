@@ -115,7 +115,7 @@ def raw_wall_clock(patch: Patch) -> None:
 
 
 def positions_from_group_offsets(patch: Patch) -> None:
-    """Records count as done once they were fetched, whatever became of their turn."""
+    """Records count as done once they were fetched, even if their turn failed."""
     offsets: WeakKeyDictionary[Kafka, dict[int, dict[str, int]]] = WeakKeyDictionary()
     take = Session._take
 

@@ -19,7 +19,7 @@ Patch = pytest.MonkeyPatch
 
 
 def pages_turned_before_they_are_ingested(patch: Patch) -> None:
-    """What a turn doesn't take of a page is never ingested."""
+    """The rest of a page that a turn doesn't take is never ingested."""
     ingest_slice = listing.ingest_slice
 
     def hasty(turn: UnitOfWork, job: Job, response: Response, page: Page | Exported) -> None:
@@ -31,7 +31,7 @@ def pages_turned_before_they_are_ingested(patch: Patch) -> None:
 
 
 def slice_taken_for_the_page(patch: Patch) -> None:
-    """What a turn doesn't take of a page of messages is never ingested."""
+    """The rest of a page of messages that a turn doesn't take is never ingested."""
     match_messages = export.match_messages
 
     def hasty(turn: UnitOfWork, job: Job, messages: Sequence[SmsMessage], start: int) -> int:
@@ -59,7 +59,7 @@ def decided_before_the_catch_up(patch: Patch) -> None:
 
 
 def counted_outside_of_state(patch: Patch) -> None:
-    """What a turn that was never committed has counted stays counted."""
+    """The counts of a turn that was never committed stay."""
     kept: dict[str, JobCounters] = {}
     counters_of = counting.counters_of
 
@@ -73,7 +73,7 @@ def counted_outside_of_state(patch: Patch) -> None:
 
 
 def counters_begun_anew(patch: Patch) -> None:
-    """What a job has counted isn't kept."""
+    """A job's counts aren't kept."""
     decode = Job.decode.__func__  # type: ignore[attr-defined]  # a class method's function
 
     def forgetful(kind: type[Job], ids: Sequence[str], stored: bytes | None) -> Job:
@@ -85,7 +85,7 @@ def counters_begun_anew(patch: Patch) -> None:
 
 
 def cancelled_work_not_detached(patch: Patch) -> None:
-    """A job that was cancelled is over at once, whatever its leads wait for."""
+    """A job that was cancelled is over at once, though its leads still wait."""
     patch.setattr(location, "detach_leads", lambda turn, job, limit: True)
 
 
@@ -124,6 +124,6 @@ def cancels_ignored(patch: Patch) -> None:
 
 
 def earlier_matches_kept(patch: Patch) -> None:
-    """What a scan that began anew had found is as good as what it finds."""
+    """A scan that began anew trusts its former finds as much as its new ones."""
     for room in (scan, walks):
         patch.setattr(room, "scan_match", lambda job, work: work.listing and work.listing.match)

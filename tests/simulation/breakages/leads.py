@@ -31,7 +31,7 @@ def revision_check_dropped(patch: Patch) -> None:
 
 
 def stale_response_applied(patch: Patch) -> None:
-    """A response is taken for one to whatever its lead asks by now."""
+    """A response is taken for one to the present question of its lead."""
 
     def asked(turn: UnitOfWork, call: Call) -> Iterator[tuple[Lead, LeadWork, Question]]:
         for one in call.questions:

@@ -1,4 +1,4 @@
-"""Check the permits and pauses of calls by the true time, whatever the workers' clocks said."""
+"""Check the permits and pauses of calls by the true time, independent of the workers' clocks."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -53,7 +53,7 @@ def no_fence_war(run: Run) -> Iterator[str]:
 
 
 def held_in_bounds(run: Run) -> Iterator[str]:
-    """A turn holds and writes a bounded amount, whatever is in the log and in state."""
+    """A turn holds and writes a bounded amount, however large the log and the state are."""
     limits = {"documents": documents_at_most, "records": records_at_most, "rows": rows_at_most}
     for worker in run.workers:
         for what, most in limits.items():

@@ -17,7 +17,7 @@ class Kill:
     lands: bool = True  # the end of a transaction that is under way reaches the broker
     state: StateLeft = "kept"  # the state file that the successor finds: the newest, an older copy, or none
     pause_ms: int = 200  # until the successor starts
-    how: KillKind = "dies"  # stalls: the worker goes on and is fenced later; drains: it is told to stop
+    how: KillKind = "dies"  # stalls: the worker goes on and is fenced later; drains: it gets the signal to stop
 
 
 class KillPoint(NamedTuple):

@@ -18,7 +18,7 @@ small_budget: Final = World(Rate(9))  # a budget that matters with a few leads
 def kill_points(seed: int, make: MakeWorkload = of_kinds, world: World = small_budget) -> list[tuple[int, KillPoint]]:
     """Return the steps before which the worker can die.
 
-    Steps between which nothing left or reached the worker are one: from outside they can't be told apart.
+    Steps between which nothing left or reached the worker are one: they can't be distinguished from outside.
     """
     (worker,) = play(make(seed), world=world, watch=True).workers
     first: dict[KillPoint, int] = {}

@@ -19,7 +19,7 @@ from tests.simulation.world.worker import Worker
 from .play import drain_ms, finish, prepare, work_takes_ms, worker_setup, world_parts, wrong_end
 from .run import Run, World
 
-last_turns_ms: Final = 30_000  # a worker that was told to stop is gone after that
+last_turns_ms: Final = 30_000  # a worker that drains is gone after that
 
 
 def play_group(workload: Workload, faults: Sequence[GroupFault], world: World | None = None) -> Run:

@@ -18,7 +18,7 @@ class WallOffset:
 
 
 class SkewedClock(WallClock):
-    """It records when it was set, so that a checker can tell the true time of a grant."""
+    """It records when it was set, so that a checker can find the true time of a grant."""
 
     def __init__(self, loop: VirtualLoop, wall: WallOffset, record: Callable[[TelemetryEvent], None]) -> None:
         super().__init__(record, lambda: (loop.ms + wall.skew_ms) * 1_000_000, lambda: loop.ms * 1_000_000)
@@ -26,10 +26,10 @@ class SkewedClock(WallClock):
         self.set: list[tuple[int, int]] = [(loop.ms, self._offset)]  # true time, off by
 
     def settled_at(self) -> int:
-        settled = super().settled_at()
+        trusted_at = super().settled_at()
         if self._offset != self.set[-1][1]:
             self.set.append((self.loop.ms, self._offset))
-        return settled
+        return trusted_at
 
     def true(self, granted: int) -> int:
         """Return the true time of a grant at `granted` by this clock. Once set, a clock grants nothing for a while."""

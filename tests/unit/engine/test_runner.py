@@ -92,14 +92,14 @@ class Log:
 @dataclass
 class Clock:
     ms: int = start
-    settled: int = 0
+    trusted_at: int = 0
 
     def now(self) -> int:
         self.ms += 10
         return self.ms
 
     def settled_at(self) -> int:
-        return self.settled
+        return self.trusted_at
 
 
 @dataclass
@@ -175,11 +175,11 @@ def failing(real: Callable[..., Any], error: Exception, fails: Callable[..., boo
 async def test_a_file_found_malformed_is_made_anew_and_nothing_is_dead_lettered(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SQLite says so in the midst of a turn: the file is at fault, not the event."""
+    """SQLite raises in the midst of a turn: the file is at fault, not the event."""
     error = sqlite3.DatabaseError("database disk image is malformed")
     monkeypatch.setattr(
         UnitOfWork,
-        "get",
+        "stored",
         failing(UnitOfWork.stored, error, lambda _, key: key.startswith("lead ") and world.files.made == 1),
     )
     world.kafka.publish("lead.changed", "lead-1", email="jane1@example.com")
@@ -204,7 +204,9 @@ async def test_an_event_that_makes_turns_raise_is_dead_lettered_alone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others that came with it are ingested."""
-    fails = failing(ingest, RuntimeError("a fault of ours"), lambda _, inputs: any(is_culprit(one) for one in inputs))
+    fails = failing(
+        ingest, RuntimeError("a fault of ours"), lambda _, inputs: any(is_faulty_input(one) for one in inputs)
+    )
     monkeypatch.setattr(turn, "ingest", fails)
     for lead in ("lead-1", "culprit", "lead-2"):
         world.kafka.publish("lead.changed", lead, email=f"{lead}@example.com")
@@ -219,7 +221,9 @@ async def test_an_event_that_makes_turns_raise_is_dead_lettered_alone(
 async def test_a_request_that_makes_turns_raise_is_dead_lettered_and_answered(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fails = failing(ingest, RuntimeError("a fault of ours"), lambda _, inputs: any(is_culprit(one) for one in inputs))
+    fails = failing(
+        ingest, RuntimeError("a fault of ours"), lambda _, inputs: any(is_faulty_input(one) for one in inputs)
+    )
     monkeypatch.setattr(turn, "ingest", fails)
     world.kafka.publish("sync.lead.requested", "culprit", request_id="request-1")
     await world.until(lambda: bool(world.kafka.published_to("sync.progress")))
@@ -245,31 +249,31 @@ async def test_a_response_that_makes_turns_raise_ends_its_leads_work(
     assert (1, 1) == (len(world.calls), world.kafka.opened)
 
 
-def is_culprit(one: object) -> bool:
+def is_faulty_input(one: object) -> bool:
     data = getattr(one, "data", None)
     return getattr(data, "lead_id", None) == "culprit"
 
 
 async def test_after_a_step_of_the_clock_the_shard_opens_anew_and_grants_nothing_for_a_while(world: World) -> None:
     """It goes on ingesting: lead-1 comes in meanwhile, and is asked about once the clock is trusted again."""
-    world.clock.settled = settled = world.clock.ms + 25_000
+    world.clock.trusted_at = trusted_at = world.clock.ms + 25_000
     world.kafka.publish("lead.changed", "lead-1", email="jane1@example.com")
     await world.until(lambda: "lead location-1 lead-1" in dict(world.kafka.rows))
     assert (1, []) == (world.kafka.opened, world.calls)
 
     def step() -> bool:
-        if world.kafka.opened == 2 and world.clock.settled == settled:
-            world.clock.settled += 1
+        if world.kafka.opened == 2 and world.clock.trusted_at == trusted_at:
+            world.clock.trusted_at += 1
             world.kafka.publish("lead.changed", "lead-2", email="jane2@example.com")
-        if world.kafka.opened == 3 and world.clock.ms < settled:
+        if world.kafka.opened == 3 and world.clock.ms < trusted_at:
             assert world.calls == []
-            world.clock.ms = settled
+            world.clock.ms = trusted_at
             world.kafka.publish("lead.changed", "lead-3", email="jane3@example.com")
         return len(world.kafka.published_to("lead.updates")) == 3
 
     await world.until(step)
     assert 3 == world.kafka.opened
-    assert all(call.permit.granted > settled for call in world.calls)
+    assert all(call.permit.granted > trusted_at for call in world.calls)
 
 
 async def test_a_broken_shard_logs_the_reason_without_values(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

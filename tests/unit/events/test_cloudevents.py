@@ -6,8 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies
 
 from processor.events.cloudevents import (
     ROUTING_MAX,
@@ -265,19 +264,25 @@ def test_an_event_has_the_ids_to_answer_it_if_it_is_dead_lettered_later() -> Non
 
 
 secret = "s3cret"
-texts = st.sampled_from([secret, f"{secret}@example.com", f"{secret} {secret}", secret * 300])
-values = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False, allow_infinity=False) | texts,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+texts = strategies.sampled_from([secret, f"{secret}@example.com", f"{secret} {secret}", secret * 300])
+values = strategies.recursive(
+    strategies.none()
+    | strategies.booleans()
+    | strategies.integers(-9, 9)
+    | strategies.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: strategies.lists(inner, max_size=3) | strategies.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )
 fields = [*LeadChanged.model_fields, *sync, "lead", "deadline_s", "lane", "include_messages", secret]
-datas = st.dictionaries(st.sampled_from(fields), values, max_size=8)
-kinds = st.sampled_from(["lead.changed", "lead.deleted", "sync.lead.requested", "sync.location.requested", secret])
-attributes = st.fixed_dictionaries(
+datas = strategies.dictionaries(strategies.sampled_from(fields), values, max_size=8)
+kinds = strategies.sampled_from(
+    ["lead.changed", "lead.deleted", "sync.lead.requested", "sync.location.requested", secret]
+)
+attributes = strategies.fixed_dictionaries(
     {},
     optional={
-        "specversion": st.sampled_from(["1.0", secret]) | values,
+        "specversion": strategies.sampled_from(["1.0", secret]) | values,
         "id": values,
         "source": values,
         "type": kinds | values,
@@ -287,7 +292,7 @@ attributes = st.fixed_dictionaries(
 )
 
 
-@given(st.binary() | st.text().map(str.encode))
+@given(strategies.binary() | strategies.text().map(str.encode))
 @example(b"\x00")
 def test_no_bytes_make_it_raise(value: bytes) -> None:
     assert isinstance(decode(record(value)), Malformed)
@@ -295,8 +300,10 @@ def test_no_bytes_make_it_raise(value: bytes) -> None:
 
 
 @given(
-    st.binary(max_size=8),
-    st.lists(st.tuples(st.sampled_from(["ce_id", "ce_type", "content-type", secret]), st.binary())),
+    strategies.binary(max_size=8),
+    strategies.lists(
+        strategies.tuples(strategies.sampled_from(["ce_id", "ce_type", "content-type", secret]), strategies.binary())
+    ),
 )
 def test_no_headers_make_it_raise(value: bytes, headers: list[tuple[str, bytes]]) -> None:
     assert isinstance(decode(record(value, ("ce_specversion", b"1.0"), *headers)), Malformed)

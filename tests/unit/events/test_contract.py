@@ -3,8 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies
 from pydantic import ValidationError
 
 from processor.events.contract import EVENTS, INPUTS, SERVED, InputData, LeadChanged, SyncLeadRequested
@@ -116,6 +115,6 @@ def test_a_value_that_is_no_time_in_utc_is_refused(written: object) -> None:
         read_time(written)
 
 
-@given(st.integers(-62_135_596_800_000, 253_402_300_799_999))
+@given(strategies.integers(-62_135_596_800_000, 253_402_300_799_999))
 def test_times_survive_being_written(ms: int) -> None:
     assert read_time(rfc3339(ms)) == ms

@@ -10,8 +10,7 @@ from typing import Any
 import jsonschema
 import orjson
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
@@ -220,25 +219,25 @@ odd: list[Any] = [
 samples = {kind: [json.loads(path.read_bytes())["data"] for path in valid if path.parts[-3] == kind] for kind in EVENTS}
 
 
-@st.composite
-def datas(draw: st.DrawFn, kind: str) -> Json:
+@strategies.composite
+def datas(draw: strategies.DrawFn, kind: str) -> Json:
     """Draw a valid example of the type with fields dropped, added or made odd, at the top or one level below."""
-    data: Json = dict(draw(st.sampled_from(samples[kind])))
-    names = st.sampled_from([*EVENTS[kind].model_fields, "unknown_field"])
-    for name in draw(st.lists(names, max_size=3, unique=True)):
+    data: Json = dict(draw(strategies.sampled_from(samples[kind])))
+    names = strategies.sampled_from([*EVENTS[kind].model_fields, "unknown_field"])
+    for name in draw(strategies.lists(names, max_size=3, unique=True)):
         inner = data.get(name)
-        if isinstance(inner, dict) and inner and draw(st.booleans()):
-            data[name] = inner | {draw(st.sampled_from(sorted(inner))): draw(st.sampled_from(odd))}
-        elif draw(st.booleans()):
-            data[name] = draw(st.sampled_from(odd))
+        if isinstance(inner, dict) and inner and draw(strategies.booleans()):
+            data[name] = inner | {draw(strategies.sampled_from(sorted(inner))): draw(strategies.sampled_from(odd))}
+        elif draw(strategies.booleans()):
+            data[name] = draw(strategies.sampled_from(odd))
         else:
             data.pop(name, None)
     return data
 
 
 @pytest.mark.parametrize("kind", EVENTS)
-@given(st.data())
-def test_schema_and_model_agree(kind: str, data: st.DataObject) -> None:
+@given(strategies.data())
+def test_schema_and_model_agree(kind: str, data: strategies.DataObject) -> None:
     drawn = data.draw(datas(kind))
     lead = drawn.get("lead")
     if isinstance(lead, dict):  # JSON Schema can't express that it is the request's own lead

@@ -3,8 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies
 
 from processor.highlevel.message import SmsMessage, from_export, message_body_limit
 
@@ -108,7 +107,10 @@ def test_nothing_personal_shows_in_a_repr() -> None:
 
 @pytest.mark.slow
 @given(
-    st.dictionaries(st.sampled_from([*payload, "other"]), st.recursive(st.none() | st.text() | st.floats(), st.lists))
+    strategies.dictionaries(
+        strategies.sampled_from([*payload, "other"]),
+        strategies.recursive(strategies.none() | strategies.text() | strategies.floats(), strategies.lists),
+    )
 )
 def test_reading_never_raises(changes: dict[str, Any]) -> None:
     from_export(payload | changes, "loc-1")

@@ -4,8 +4,7 @@ from typing import Any  # of JSON in tests
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies
 
 from processor.highlevel.requests import (
     Call,
@@ -429,8 +428,8 @@ def test_reprs_show_nothing_personal() -> None:
     assert "Search(loc-1, 1 values)" in shown
 
 
-texts = st.text(max_size=30)
-names = st.sampled_from(
+texts = strategies.text(max_size=30)
+names = strategies.sampled_from(
     [
         "contacts",
         "contact",
@@ -450,9 +449,18 @@ names = st.sampled_from(
         "phone",
     ]
 )
-values = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | texts | st.just("c-1")
-replies = st.recursive(values, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=6))
-header_names = st.sampled_from(
+values = (
+    strategies.none()
+    | strategies.booleans()
+    | strategies.integers(-(2**63), 2**63 - 1)
+    | strategies.floats()
+    | texts
+    | strategies.just("c-1")
+)
+replies = strategies.recursive(
+    values, lambda inner: strategies.lists(inner, max_size=4) | strategies.dictionaries(names, inner, max_size=6)
+)
+header_names = strategies.sampled_from(
     [
         "Retry-After",
         "Date",
@@ -463,15 +471,15 @@ header_names = st.sampled_from(
         "X-RateLimit-Daily-Reset",
     ]
 )
-dates = st.from_regex(
+dates = strategies.from_regex(
     r"[A-Z][a-z]{2}, \d{1,4} [A-Z][a-z]{2} \d{1,6} \d{1,3}:\d{1,3}:\d{1,3} ([+-]\d{1,9}|GMT)", fullmatch=True
 )
-headers = st.dictionaries(header_names | texts, texts | dates | st.integers().map(str))
-bodies = st.binary(max_size=200) | replies.map(orjson.dumps)
-statuses = st.sampled_from([200, 201, 400, 401, 403, 404, 422, 429, 500]) | st.integers()
+headers = strategies.dictionaries(header_names | texts, texts | dates | strategies.integers().map(str))
+bodies = strategies.binary(max_size=200) | replies.map(orjson.dumps)
+statuses = strategies.sampled_from([200, 201, 400, 401, 403, 404, 422, 429, 500]) | strategies.integers()
 
 
-@given(st.sampled_from([search, get]), statuses, headers, bodies, st.integers(0, 2**53))
+@given(strategies.sampled_from([search, get]), statuses, headers, bodies, strategies.integers(0, 2**53))
 def test_parse_response_never_raises(
     call: Call, status: int, headers: dict[str, str], body: bytes, now_ms: int
 ) -> None:

@@ -8,7 +8,7 @@ def paced(count: int, every_ms: float, status: int = 200) -> list[Arrival]:
 
 
 def test_a_window_is_half_open() -> None:
-    """Of two calls exactly 10 s apart, the first has left the window when the second comes."""
+    """The first of two calls exactly 10 s apart has left the window when the second comes."""
     assert 1 == summarize_calls({"location-01": paced(2, 10_000)}).worst_window
     assert 2 == summarize_calls({"location-01": paced(2, 9_999)}).worst_window
 

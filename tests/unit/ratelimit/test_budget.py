@@ -7,8 +7,7 @@ from random import Random
 
 import orjson
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies
 
 from processor.ratelimit.budget import Budget, Lane, Rate
 from processor.ratelimit.headers import RateHeaders
@@ -97,25 +96,25 @@ class Drive:
         return (len(self.granted) - 1) / (seconds * self.rate.per_window / 10)
 
 
-networks = st.builds(
+networks = strategies.builds(
     Network,
-    st.sampled_from([1, 50, 400, 2_000, 6_000]),
-    st.sampled_from([1, 50, 1_500]),
-    st.sampled_from([0, 0, 0.1, 1.0]),
+    strategies.sampled_from([1, 50, 400, 2_000, 6_000]),
+    strategies.sampled_from([1, 50, 1_500]),
+    strategies.sampled_from([0, 0, 0.1, 1.0]),
 )
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    seed=st.integers(0, 2**32),
+    seed=strategies.integers(0, 2**32),
     network=networks,
-    per_window=st.sampled_from([1, 7, 22, 90, 100]),
-    late=st.integers(0, 300),
+    per_window=strategies.sampled_from([1, 7, 22, 90, 100]),
+    late=strategies.integers(0, 300),
 )
 def test_no_strict_server_ever_sees_more_than_its_limit(
     seed: int, network: Network, per_window: int, late: int
 ) -> None:
-    """Whatever the network does, no reading of the limit counts more than 10/9 of the rate, and never 100."""
+    """No reading of the limit counts more than 10/9 of the rate, and never 100."""
     rate = Rate(per_window)
     drive = Drive(Random(seed), network, rate, late_ms=late, interactive_per_s=3).run(60)
 
@@ -126,10 +125,12 @@ def test_no_strict_server_ever_sees_more_than_its_limit(
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**32), network=networks, every=st.sampled_from([300, 2_000, 9_000]))
+@given(seed=strategies.integers(0, 2**32), network=networks, every=strategies.sampled_from([300, 2_000, 9_000]))
 def test_a_ledger_handed_over_can_not_overspend(seed: int, network: Network, every: int) -> None:
-    """Crashes at any moment, successors whose clocks differ by up to a second: the server still sees no more than
-    100."""
+    """The server sees no more than 100 despite crashes at any moment.
+
+    The clocks of successors differ by up to a second.
+    """
     drive = Drive(Random(seed), network, late_ms=20, crash_every_ms=every).run(60)
 
     assert worst(SlidingLog(), drive.arrivals) <= 100
@@ -161,8 +162,7 @@ def test_an_endless_backlog_uses_the_whole_budget(late_ms: int) -> None:
 
 @pytest.mark.parametrize("late_ms", [0, 30])
 def test_interactive_calls_hardly_wait_under_an_endless_backlog(late_ms: int) -> None:
-    """Half of the budget asked for by people: 99 of 100 wait no longer than 400 ms, and the rest of it is still
-    used."""
+    """People ask for half of the budget: 99 of 100 wait no longer than 400 ms. The rest is still used."""
     drive = Drive(Random(3), Network(), late_ms=late_ms, interactive_per_s=4.5, evenly=True).run(600)
     waits = sorted(drive.waits)
 

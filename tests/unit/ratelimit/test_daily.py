@@ -59,8 +59,10 @@ def test_the_day_is_cleared_at_most_once_in_23_hours() -> None:
 
 
 def test_a_day_that_ends_sooner_than_was_thought_has_ended() -> None:
-    """Its end was named by a response that travelled 300 ms; a response of the new day comes within 150 ms of it. Yesterday's calls, and
-    what was left of it, hold no more; 3 calls may count in the new day."""
+    """A response that travelled 300 ms named the day's end; a response of the new day comes within 150 ms of it.
+
+    Yesterday's calls, and what was left of it, hold no more; 3 calls may count in the new day.
+    """
     day = granted(DailyBudget(), 50)
     day.observe_headers(
         RateHeaders(daily_remaining=50, daily_reset_ms=60_000), in_flight=0, now=start + 300, recent=nothing

@@ -6,8 +6,7 @@ from itertools import count
 from random import Random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies
 
 from processor.ratelimit.budget import Budget, Lane, Rate
 from processor.ratelimit.headers import RateHeaders
@@ -91,12 +90,12 @@ def test_a_test_accounts_lower_limit_needs_no_setting() -> None:
 
 
 @given(
-    received=st.lists(
-        st.tuples(
-            st.none() | st.integers(1, 200),
-            st.none() | st.integers(0, 200),
-            st.none() | st.integers(1, 100_000),
-            st.none() | st.integers(30, 60),
+    received=strategies.lists(
+        strategies.tuples(
+            strategies.none() | strategies.integers(1, 200),
+            strategies.none() | strategies.integers(0, 200),
+            strategies.none() | strategies.integers(1, 100_000),
+            strategies.none() | strategies.integers(30, 60),
         ),
         max_size=25,
     )

@@ -116,7 +116,7 @@ async def test_every_response_names_the_budget_left(http: Any, clock: Any) -> No
 
 
 async def test_a_client_that_overspends_is_caught(sandbox: Sandbox, http: Any) -> None:
-    """Of 120 calls at once, 20 are refused, and the report shows it."""
+    """20 of 120 calls at once are refused, and the report shows it."""
     responses = await asyncio.gather(*(http.post("/contacts/search", json=plain_search) for _ in range(120)))
     refused = [response for response in responses if response.status_code == 429]
     report = sandbox.gate.report()["locations"]["here"]

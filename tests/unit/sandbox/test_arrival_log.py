@@ -1,8 +1,7 @@
 """The log of arrivals counts the busiest window and the use of the budget."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies
 
 from processor.sandbox.arrival_log import ArrivalLog
 
@@ -33,7 +32,7 @@ def test_the_report_counts_calls_and_statuses() -> None:
     assert [(1.0, "search", 200), (2.5, "contact", 429), (3.0, "search", 0)] == log.entries()
 
 
-@given(st.lists(st.integers(0, 6 * second), max_size=50))
+@given(strategies.lists(strategies.integers(0, 6 * second), max_size=50))
 def test_the_worst_window_is_the_worst_of_all(gaps: list[int]) -> None:
     arrivals = [sum(gaps[: number + 1]) for number in range(len(gaps))]
     by_hand = [sum(1 for other in arrivals if at - 10 * second < other <= at) for at in arrivals]

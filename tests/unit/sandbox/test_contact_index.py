@@ -1,7 +1,6 @@
 """The index of contacts agrees with a plain dictionary."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies
 
 from processor.sandbox.contact_index import ContactIndex, contact_key
 from processor.sandbox.stored_contact import StoredContact
@@ -11,17 +10,17 @@ def contact(id: str, added: int, updated: int, email: str | None, phone: str | N
     return StoredContact(id, "here", added, updated, email, phone)
 
 
-contacts = st.builds(
+contacts = strategies.builds(
     contact,
-    st.sampled_from("abcde"),
-    st.integers(0, 3),
-    st.integers(0, 3),
-    st.sampled_from([None, "", "X@example.com", "x@example.com", "y@example.com"]),
-    st.sampled_from([None, "+1555", "+1556"]),
+    strategies.sampled_from("abcde"),
+    strategies.integers(0, 3),
+    strategies.integers(0, 3),
+    strategies.sampled_from([None, "", "X@example.com", "x@example.com", "y@example.com"]),
+    strategies.sampled_from([None, "+1555", "+1556"]),
 )
 
 
-@given(st.lists(contacts | st.sampled_from("abcde"), max_size=30))
+@given(strategies.lists(contacts | strategies.sampled_from("abcde"), max_size=30))
 def test_it_agrees_with_a_plain_dictionary(changes: list[StoredContact | str]) -> None:
     """After any puts and drops, each look-up finds the same contacts as a scan."""
     index, plain = ContactIndex(), dict[str, StoredContact]()

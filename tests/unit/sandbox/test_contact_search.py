@@ -4,8 +4,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies
 
 from processor.sandbox.contact_index import ContactIndex, sort_contacts, sort_values
 from processor.sandbox.contact_search import SearchPage, parse_search, search_cursor, search_page
@@ -90,8 +89,8 @@ def test_numbered_pages_are_slices_and_total_counts_all(index: ContactIndex) -> 
     assert [] == list(ask(index, pageLimit=40, page=9, sort=sort).contacts)
 
 
-@given(data=st.data())
-def test_a_cursor_outlives_its_contact(data: st.DataObject) -> None:
+@given(data=strategies.data())
+def test_a_cursor_outlives_its_contact(data: strategies.DataObject) -> None:
     """Deletions between two pages leave none out: each contact that stays is found once."""
     index, stored = ContactIndex(), list(synthetic_contacts("here", 30, mix=ContactMix(imported=0.7)))
     for contact in stored:
@@ -105,7 +104,7 @@ def test_a_cursor_outlives_its_contact(data: st.DataObject) -> None:
             break
         found_ids += [contact.id for contact in page.contacts]
         after = search_cursor(page.contacts[-1], query.sort)
-        victim = data.draw(st.sampled_from(stored)).id
+        victim = data.draw(strategies.sampled_from(stored)).id
         gone.add(victim)
         index.drop(victim)
 
@@ -167,7 +166,7 @@ def test_pages_follow_a_change_that_comes_between_them() -> None:
 
 @pytest.mark.parametrize("direction", ["asc", "desc"])
 def test_a_page_costs_the_same_however_deep_it_lies(direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 5,000 contacts, fewer than 50 are read to find the begin of a page."""
+    """Fewer than 50 of 5,000 contacts are read to find the begin of a page."""
     index = ContactIndex()
     for contact in synthetic_contacts("here", 5_000):
         index.put(contact)

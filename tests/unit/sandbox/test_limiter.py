@@ -4,8 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies
 
 from processor.sandbox.limiter import RateLimiter, RateLimits
 
@@ -121,9 +120,13 @@ def test_other_programs_begin_and_end_with_a_change() -> None:
     assert 1 == limiter.foreign
 
 
-@given(st.lists(st.integers(0, 4 * second), max_size=60), st.integers(1, 6), st.just(0) | st.integers(1, 6))
+@given(
+    strategies.lists(strategies.integers(0, 4 * second), max_size=60),
+    strategies.integers(1, 6),
+    strategies.just(0) | strategies.integers(1, 6),
+)
 def test_all_programs_together_stay_within_the_limit(gaps: list[int], limit: int, foreign: int) -> None:
-    """Of `limit` + 1 admitted calls, the last comes a window or more after the first. No call is refused without need."""
+    """The last of `limit` + 1 admitted calls comes a window or more after the first. No call is refused without need."""
     limiter, at, kept = RateLimiter(RateLimits(per_window=limit, foreign=foreign)), 0, list[int]()
     theirs = 0
     for number, gap in enumerate(gaps):

@@ -1,5 +1,4 @@
-"""A shard on the bench: events go in, calls come out, a scripted HighLevel answers them, results are read back. No
-clock, no network."""
+"""Run a shard with a scripted HighLevel: events go in, results are read back. It has no clock and no network."""
 
 import itertools
 import sqlite3
@@ -32,7 +31,7 @@ def setup(**changes: Any) -> Setup:
 
 @dataclass
 class Bench:
-    """One shard and its world. `now` only moves when told."""
+    """One shard and its world. `now` moves only by a call."""
 
     setup: Setup = field(default_factory=setup)
     contacts: list[Payload] = field(default_factory=list)  # GET-shaped, as HighLevel holds them
@@ -83,13 +82,12 @@ class Bench:
         self.turn(self.event("lead.changed", lead_id=lead, revision=revision, **fields))
 
     def sync(self, lead_id: str = "lead-1", request: str = "request-1", **fields: Any) -> None:
-        """Without messages, unless told."""
+        """Request it without messages, unless a field says otherwise."""
         fields = {"include_messages": False, **fields}
         self.turn(self.event("sync.lead.requested", "sync.requests", lead_id=lead_id, request_id=request, **fields))
 
     def later(self, ms: int) -> None:
-        """Time passes: what is due happens on the way, and each call is answered from the contacts, 50 ms after it
-        left."""
+        """Let time pass. What is due happens on the way; each call gets its response from the contacts after 50 ms."""
         end = self.now + ms
         while True:
             if self.calls and self.now + 50 <= end:
@@ -105,8 +103,10 @@ class Bench:
                 return
 
     def answer(self, outcome: Any = None) -> None:
-        """Response the calls in flight with this outcome; without one, from the contacts, and those that follow within
-        a second."""
+        """End the calls in flight with this outcome.
+
+        Without one, the contacts give the responses, also of calls that follow within a second.
+        """
         if outcome is None:
             self.later(1_000)
             return
@@ -159,7 +159,7 @@ class Bench:
         return Exported(shown, len(known), f"{shown[-1].sent} {shown[-1].id}" if more else None)
 
     def sync_all(self, request: str = "job-1", **fields: Any) -> None:
-        """Without messages, unless told."""
+        """Request it without messages, unless a field says otherwise."""
         fields = {"include_messages": False, **fields}
         self.turn(self.event("sync.location.requested", "sync.requests", request_id=request, **fields))
 
@@ -252,7 +252,7 @@ def lacking(*names: str) -> dict[str, Any]:
 
 
 def wanted(call: Call) -> tuple[tuple[str, str], ...]:
-    """What a search asks for."""
+    """Return the kinds and values that a search asks for."""
     assert isinstance(call.request, Search)
     return tuple((str(kind), value) for kind, value in call.request.values)
 

@@ -127,8 +127,8 @@ def test_an_expired_cursor_begins_again_from_the_last_message() -> None:
     bench.later(2_000)
 
     assert [(asked.since, asked.cursor) for asked in bench.exports] == [(None, None), (then + 9 * minute, None)]
-    told = imported(bench)
-    assert len(told) == len(set(told)) == 25
+    published = imported(bench)
+    assert len(published) == len(set(published)) == 25
 
 
 @pytest.mark.parametrize("trouble", [Refused(422), Unauthorized("scope")])
@@ -170,7 +170,7 @@ def test_a_missing_scope_pauses_messages_alone() -> None:
 
 @pytest.mark.slow
 def test_an_export_that_is_lost_eight_times_has_failed() -> None:
-    """Others are answered meanwhile: it isn't the location that ails."""
+    """Others are answered meanwhile: the location is healthy."""
     bench = Bench(contacts=[contact()], messages=talk(3))
     linked(bench)
     bench.sync(include_messages=True, deadline_s=3_600)
@@ -198,10 +198,10 @@ def test_a_job_exports_the_whole_location_where_that_is_cheaper() -> None:
     bench.sync_all(include_messages=True)
     bench.later(60_000)
 
-    said = summary(bench)
-    assert (outcomes(said), said["messages_imported"]) == ({"updated": 30}, 60)
-    told = imported(bench)
-    assert sorted(told) == sorted((f"lead-{one.contact[8:]}", one.id) for one in bench.messages)
+    data = summary(bench)
+    assert (outcomes(data), data["messages_imported"]) == ({"updated": 30}, 60)
+    published = imported(bench)
+    assert sorted(published) == sorted((f"lead-{one.contact[8:]}", one.id) for one in bench.messages)
     assert {(asked.contact, asked.job) for asked in bench.exports} == {(None, "job-1")}
     assert {one["messages_imported"] for one in bench.take()} == {2}
 
@@ -216,8 +216,8 @@ def test_a_job_exports_contact_by_contact_where_that_is_cheaper() -> None:
     bench.sync_all(include_messages=True)
     bench.later(60_000)
 
-    said = summary(bench)
-    assert (outcomes(said), said["messages_imported"]) == ({"unchanged": 4}, 12)
+    data = summary(bench)
+    assert (outcomes(data), data["messages_imported"]) == ({"unchanged": 4}, 12)
     assert [asked.contact for asked in bench.exports] == [None, "contact-1", "contact-2", "contact-3", "contact-4"]
     assert bench.take() == []
 
@@ -229,18 +229,18 @@ def test_a_successor_goes_on_with_the_export_and_repeats_nothing() -> None:
     bench.sync_all(include_messages=True)
     while len(bench.exports) < 4:
         bench.later(50)
-    told = imported(bench)
+    published = imported(bench)
     other = bench.reopened()
     other.setup, other.page, other.messages = bench.setup, 7, bench.messages
     other.later(60_000)
 
     assert outcomes(summary(other)) == {"updated": 20}
-    told += imported(other)
-    assert sorted(told) == sorted((f"lead-{one.contact[8:]}", one.id) for one in bench.messages)
+    published += imported(other)
+    assert sorted(published) == sorted((f"lead-{one.contact[8:]}", one.id) for one in bench.messages)
 
 
-def test_an_export_that_breaks_off_has_failed_whatever_it_had_imported_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody who reads `imported` could know that messages are missing; the next Sync imports the rest."""
+def test_an_export_that_breaks_off_has_failed_despite_its_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader of `imported` couldn't know that messages are missing; the next Sync imports the rest."""
     bench = Bench(setup(probe_size=2), people(20), raw_names=True, page=7)
     load(bench, 20)
     bench.messages = [one for number in range(1, 21) for one in talk(3, f"contact-{number}")]
@@ -282,7 +282,7 @@ def test_an_export_is_asked_for_alone() -> None:
 
 @pytest.mark.parametrize("raw_names", [True, False])
 @pytest.mark.parametrize("size", [1, 2, 50])
-def test_a_job_whose_last_answer_is_of_one_lead_goes_on_with_its_messages(raw_names: bool, size: int) -> None:
+def test_a_job_with_a_last_response_for_one_lead_goes_on_with_its_messages(raw_names: bool, size: int) -> None:
     bench = Bench(setup(probe_size=size), people(30), raw_names=raw_names, page=12)
     load(bench, 29)
     gone = lacking("email", "phone", "last_name") | {"email": "jane30@example.com", "contact_id": "contact-gone"}
@@ -322,8 +322,8 @@ def test_a_lead_that_joins_the_locations_export_midway_is_read_on_its_own() -> N
     bench.changed("lead-1", 2, loading=True, **whole | {"contact_id": "contact-21"})
     bench.later(60_000)
 
-    told = {name for lead, name in imported(bench) if lead == "lead-1"}
-    assert {one.id for one in bench.messages if one.contact == "contact-21"} <= told
+    published = {name for lead, name in imported(bench) if lead == "lead-1"}
+    assert {one.id for one in bench.messages if one.contact == "contact-21"} <= published
     assert outcomes(summary(bench)) == {"unchanged": 20}
 
 

@@ -1,4 +1,4 @@
-"""How a location stands with HighLevel: its circuit breaker, pauses for a refused token, and its day."""
+"""Test the standing of a location with HighLevel: its circuit breaker, pauses for a refused token, and its day."""
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -41,16 +41,16 @@ def emails(call: Call) -> set[str]:
 
 
 def states(bench: Bench) -> list[tuple[str, str | None]]:
-    """Changes of state, with the reason, as told."""
-    told = [(status["state"], status["reason"]) for status in bench.take("location.status")]
-    return [one for number, one in enumerate(told) if number == 0 or told[number - 1] != one]
+    """Changes of state, with the reason, as published."""
+    published = [(status["state"], status["reason"]) for status in bench.take("location.status")]
+    return [one for number, one in enumerate(published) if number == 0 or published[number - 1] != one]
 
 
 def outcomes(bench: Bench) -> Mapping[str, tuple[str, str | None]]:
     return {result["lead_id"]: (result["outcome"], result["reason"]) for result in bench.take()}
 
 
-def crowd(count: int, **more: Any) -> Bench:
+def bench_of(count: int, **more: Any) -> Bench:
     """Leads that lack their contact alone, so that one search is enough."""
     bench = Bench(setup(**more), [contact(number) for number in range(count)])
     for number in range(count):
@@ -59,7 +59,7 @@ def crowd(count: int, **more: Any) -> Bench:
 
 
 def test_a_lead_that_fails_alone_is_tried_at_growing_delays_and_given_up_after_eight() -> None:
-    """Other leads are served all the while, so it isn't HighLevel that ails."""
+    """Other leads are served all the while, so HighLevel is healthy."""
     bench = Bench(setup(probe_size=1), [contact(number) for number in range(400)])
     bench.changed("poisoned", email="poisoned@example.com")
     for number in range(250):
@@ -77,7 +77,7 @@ def test_a_lead_that_fails_alone_is_tried_at_growing_delays_and_given_up_after_e
 
 def test_a_poisoned_e_mail_holds_no_other_lead_up_for_long() -> None:
     """One of 50 e-mails makes every search that has it fail: the 49 others are linked within 15 s."""
-    bench = crowd(50)
+    bench = bench_of(50)
     serve(
         bench,
         15_000,
@@ -90,7 +90,7 @@ def test_a_poisoned_e_mail_holds_no_other_lead_up_for_long() -> None:
 
 
 def test_five_failures_in_a_row_open_the_circuit_and_one_answer_closes_it() -> None:
-    bench = crowd(1)
+    bench = bench_of(1)
     serve(bench, 900_000, lambda call: Unavailable("status 503"))
     assert ("unavailable", None) in states(bench)
     assert outcomes(bench) == {}
@@ -102,7 +102,7 @@ def test_five_failures_in_a_row_open_the_circuit_and_one_answer_closes_it() -> N
 
 def test_while_the_circuit_is_open_one_call_at_a_time_probes_each_from_another_piece_of_work() -> None:
     """The urgent one isn't probed each time; and every other probe is of no lead's."""
-    bench = crowd(40)
+    bench = bench_of(40)
     bench.sync("lead-7", deadline_s=3_600)
     serve(bench, 1_200_000, lambda call: Lost("reset"))
 
@@ -116,8 +116,8 @@ def test_while_the_circuit_is_open_one_call_at_a_time_probes_each_from_another_p
 @pytest.mark.parametrize("probe_size", [1, 50])
 @pytest.mark.parametrize("poisoned", [1, 3])
 def test_poisoned_leads_alone_do_not_keep_the_circuit_open(poisoned: int, probe_size: int) -> None:
-    """Nothing else is pending, so only a probe of nobody's can tell that it isn't HighLevel that ails."""
-    bench = crowd(poisoned, probe_size=probe_size)
+    """Nothing else is pending, so only a probe without a lead can show that HighLevel is healthy."""
+    bench = bench_of(poisoned, probe_size=probe_size)
     serve(bench, 400_000, lambda call: Unavailable("status 500") if emails(call) & poison else bench.lookup(call))
 
     assert {f"lead-{number}": ("failed", "unavailable") for number in range(poisoned)} == outcomes(bench)
@@ -127,7 +127,7 @@ def test_poisoned_leads_alone_do_not_keep_the_circuit_open(poisoned: int, probe_
 @pytest.mark.parametrize("outcome", [Unsent("connect"), Lost("dns"), Unavailable("status 403")])
 def test_what_does_not_reach_highlevel_opens_the_circuit_too(outcome: ResponseOutcome) -> None:
     """A call that can't connect in time counts as no attempt, and isn't made again at once for ever."""
-    bench = crowd(1)
+    bench = bench_of(1)
     serve(bench, 60_000, lambda call: outcome)
 
     assert states(bench)[-1] == ("unavailable", None)
@@ -135,14 +135,14 @@ def test_what_does_not_reach_highlevel_opens_the_circuit_too(outcome: ResponseOu
 
 
 def test_our_own_lateness_opens_nothing() -> None:
-    bench = crowd(1)
+    bench = bench_of(1)
     serve(bench, 5_000, lambda call: Unsent("late"))
 
     assert {"ok"} == {state for state, _ in states(bench)}
 
 
 def test_an_open_circuit_is_handed_over() -> None:
-    bench = crowd(40, probe_size=1)
+    bench = bench_of(40, probe_size=1)
     serve(bench, 60_000, lambda call: Unavailable("status 503"))
     successor = bench.reopened()
     successor.later(500)
@@ -162,7 +162,7 @@ def refuse(bench: Bench, why: Any, token: str | None = "old") -> None:
 
 @pytest.mark.parametrize("why", ["expired", "scope", "revoked", "location", "missing", "version", "unknown"])
 def test_a_refused_token_pauses_the_location_but_for_a_trial_each_ten_minutes(why: str) -> None:
-    bench = crowd(1)
+    bench = bench_of(1)
     refuse(bench, why)
     assert states(bench)[-1] == ("unauthorized", why)
     bench.later(599_000)
@@ -174,7 +174,7 @@ def test_a_refused_token_pauses_the_location_but_for_a_trial_each_ten_minutes(wh
 
 
 def test_a_trial_that_is_refused_pauses_for_ten_minutes_more() -> None:
-    bench = crowd(9, probe_size=1)
+    bench = bench_of(9, probe_size=1)
     refuse(bench, "revoked")
     before = len(bench.made)
     for _ in range(4):
@@ -189,7 +189,7 @@ def test_a_trial_that_is_refused_pauses_for_ten_minutes_more() -> None:
 
 
 def test_a_sync_may_try_once_a_minute() -> None:
-    bench = crowd(1)
+    bench = bench_of(1)
     refuse(bench, "revoked")
     for number in range(30):
         bench.sync("lead-0", f"request-{number}", deadline_s=3_600)
@@ -201,8 +201,8 @@ def test_a_sync_may_try_once_a_minute() -> None:
 
 
 def test_another_token_lets_the_location_go_on_at_once() -> None:
-    """The shard asks after the token by the fingerprint of the refused one, and is told of another."""
-    bench = crowd(1)
+    """The shard asks after the token by the fingerprint of the refused one, and gets another."""
+    bench = bench_of(1)
     refuse(bench, "expired")
     effects = bench.turn(bench.event("lead.changed", lead_id="lead-9", revision=1, email="jane0@example.com"))
     assert [(here, "old")] == effects.refused_tokens
@@ -215,7 +215,7 @@ def test_another_token_lets_the_location_go_on_at_once() -> None:
 
 
 def test_a_paused_location_is_looked_at_now_and_then() -> None:
-    bench = crowd(1)
+    bench = bench_of(1)
     refuse(bench, "missing", token=None)
     watched = 0
     for _ in range(300):
@@ -255,7 +255,7 @@ def test_an_answer_to_a_call_made_before_the_refusal_ends_no_pause() -> None:
 
 
 def test_a_pause_is_handed_over() -> None:
-    bench = crowd(1)
+    bench = bench_of(1)
     refuse(bench, "revoked")
     successor = bench.reopened()
     successor.later(300_000)
@@ -266,8 +266,8 @@ def test_a_pause_is_handed_over() -> None:
 # the day, and what headers say of it
 
 
-def test_a_spent_day_is_told_and_waited_out() -> None:
-    bench = crowd(3, probe_size=1, rate=Rate(per_day=2))
+def test_a_spent_day_is_reported_and_waited_out() -> None:
+    bench = bench_of(3, probe_size=1, rate=Rate(per_day=2))
     bench.later(60_000)
     assert len(bench.made) == 2
     assert states(bench)[-1] == ("daily_budget", None)
@@ -280,11 +280,11 @@ def test_a_spent_day_is_told_and_waited_out() -> None:
 
 def test_headers_tighten_the_budget() -> None:
     """HighLevel has counted 95 calls of others: ours must be few for an interval."""
-    bench = crowd(60, probe_size=1)
-    said = RateHeaders(limit=100, remaining=4)
+    bench = bench_of(60, probe_size=1)
+    headers = RateHeaders(limit=100, remaining=4)
     first, bench.calls = bench.calls, []
     bench.now += 50
-    bench.turn(*(Response(call, bench.lookup(call), 200, said, None) for call in first))
+    bench.turn(*(Response(call, bench.lookup(call), 200, headers, None) for call in first))
     serve(bench, window_ms - 100, bench.lookup)
     few = len(bench.made)
     serve(bench, 2 * window_ms, bench.lookup)
@@ -295,7 +295,7 @@ def test_headers_tighten_the_budget() -> None:
 
 
 def test_a_request_of_its_own_that_is_refused_says_nothing_of_the_location() -> None:
-    bench = crowd(8, probe_size=1)
+    bench = bench_of(8, probe_size=1)
     serve(bench, 3_000, lambda call: Refused(422))
 
     assert {"ok"} == {state for state, _ in states(bench)}

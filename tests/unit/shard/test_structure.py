@@ -1,5 +1,6 @@
-"""Each step of a turn does what its name says: decide names outcomes, publish publishes them, schedule changes no stage,
-report sets no timer. This is held by the syntax trees of `processor/shard/`.
+"""Each step of a turn does only what its name says, which the syntax trees of `processor/shard/` show.
+
+Decide names outcomes, publish publishes them, schedule changes no stage, report sets no timer.
 """
 
 import ast

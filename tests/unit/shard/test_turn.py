@@ -1,4 +1,4 @@
-"""What a shard makes of events and answers: each test is one sentence of DESIGN §3 and §7."""
+"""Test the effects of events and responses on a shard: each test is one sentence of DESIGN §3 and §7."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,7 +12,7 @@ from processor.ratelimit.budget import Rate
 from .bench import Bench, InputPosition, answered, contact, kinds, lacking, setup, start, wanted, whole
 
 
-def said(result: dict[str, Any], *names: str) -> dict[str, Any]:
+def picked(result: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: result[name] for name in names}
 
 
@@ -51,7 +51,7 @@ def test_a_missing_contact_is_found_by_e_mail_and_linked() -> None:
     bench.answer()
 
     (result,) = bench.take()
-    assert said(
+    assert picked(
         result, "outcome", "lead_updated", "contact_id", "changes", "resolved_by", "hydrated_from", "calls", "revision"
     ) == {
         "outcome": "updated",
@@ -72,7 +72,7 @@ def test_an_unusable_e_mail_falls_back_to_the_phone() -> None:
 
     (result,) = bench.take()
     assert wanted(bench.made[0]) == (("phone", "+15550000001"),)
-    assert said(result, "outcome", "resolved_by") == {"outcome": "updated", "resolved_by": "phone"}
+    assert picked(result, "outcome", "resolved_by") == {"outcome": "updated", "resolved_by": "phone"}
     assert result["changes"] == {"contact_id": "contact-1", "email": "Jane1@example.com"}
 
 
@@ -82,7 +82,7 @@ def test_hits_that_disagree_on_who_they_are_link_nothing() -> None:
     bench.answer()
 
     (result,) = bench.take()
-    assert said(result, "outcome", "contact_id", "changes", "reason", "lead_updated") == {
+    assert picked(result, "outcome", "contact_id", "changes", "reason", "lead_updated") == {
         "outcome": "ambiguous",
         "contact_id": None,
         "changes": {},
@@ -105,7 +105,7 @@ def test_an_old_lead_without_a_contact_is_not_found_at_once() -> None:
     bench.answer()
 
     (result,) = bench.take()
-    assert said(result, "outcome", "reason", "contact_id", "resolved_by") == {
+    assert picked(result, "outcome", "reason", "contact_id", "resolved_by") == {
         "outcome": "not_found",
         "reason": "no_contact",
         "contact_id": None,
@@ -149,7 +149,7 @@ def test_a_sync_of_a_young_lead_is_answered_at_once_and_what_is_found_later_name
     bench.sync(lead={"location_id": "location-1", "lead_id": "lead-1", "revision": 1, "email": "jane1@example.com"})
     bench.answer()
     (result,) = bench.take()
-    assert said(result, "outcome", "reason") == {"outcome": "not_found", "reason": "may_lag"}
+    assert picked(result, "outcome", "reason") == {"outcome": "not_found", "reason": "may_lag"}
     assert [cause["request_id"] for cause in result["causes"]] == ["request-1"]
 
     bench.contacts.append(contact())
@@ -211,7 +211,7 @@ def test_gaps_are_filled_from_the_search_payload_without_another_call() -> None:
 
     (result,) = bench.take()
     assert result["changes"] == {"contact_id": "contact-1"} | lacking("email", "phone", "timezone")
-    assert said(result, "hydrated_from", "calls") == {"hydrated_from": "search", "calls": {"search": 1}}
+    assert picked(result, "hydrated_from", "calls") == {"hydrated_from": "search", "calls": {"search": 1}}
 
 
 def test_names_that_search_lower_cases_are_fetched() -> None:
@@ -221,7 +221,10 @@ def test_names_that_search_lower_cases_are_fetched() -> None:
 
     (result,) = bench.take()
     assert result["changes"] == {"contact_id": "contact-1"} | lacking("email")
-    assert said(result, "hydrated_from", "calls") == {"hydrated_from": "contact", "calls": {"search": 1, "contact": 1}}
+    assert picked(result, "hydrated_from", "calls") == {
+        "hydrated_from": "contact",
+        "calls": {"search": 1, "contact": 1},
+    }
 
 
 def test_a_linked_lead_with_gaps_is_asked_about_by_id() -> None:
@@ -231,7 +234,7 @@ def test_a_linked_lead_with_gaps_is_asked_about_by_id() -> None:
 
     (result,) = bench.take()
     assert wanted(bench.made[0]) == (("id", "contact-1"),)
-    assert said(result, "outcome", "changes", "resolved_by") == {
+    assert picked(result, "outcome", "changes", "resolved_by") == {
         "outcome": "updated",
         "changes": {"city": "Springfield"},
         "resolved_by": "lead",
@@ -300,7 +303,7 @@ def test_a_lead_that_cost_a_call_and_gained_nothing_is_unchanged() -> None:
     bench.changed(contact_id="contact-1", **lacking("city"))
     bench.answer()
 
-    assert [said(result, "outcome", "lead_updated", "changes") for result in bench.take()] == [
+    assert [picked(result, "outcome", "lead_updated", "changes") for result in bench.take()] == [
         {"outcome": "unchanged", "lead_updated": False, "changes": {}}
     ]
 
@@ -311,7 +314,7 @@ def test_a_contact_that_is_gone_is_replaced_by_its_successor() -> None:
     bench.answer()
 
     (result,) = bench.take()
-    assert said(result, "outcome", "contact_id", "replaces", "reason") == {
+    assert picked(result, "outcome", "contact_id", "replaces", "reason") == {
         "outcome": "updated",
         "contact_id": "contact-2",
         "replaces": {"contact_id": "contact-1"},
@@ -320,13 +323,13 @@ def test_a_contact_that_is_gone_is_replaced_by_its_successor() -> None:
     assert result["changes"]["contact_id"] == "contact-2"
 
 
-def test_a_contact_that_is_gone_without_a_successor_is_told() -> None:
+def test_a_contact_that_is_gone_without_a_successor_is_reported() -> None:
     bench = Bench()
     bench.changed(contact_id="contact-1", **lacking("first_name"))
     bench.answer()
 
     (result,) = bench.take()
-    assert said(result, "outcome", "contact_id", "changes", "replaces", "reason", "lead_updated") == {
+    assert picked(result, "outcome", "contact_id", "changes", "replaces", "reason", "lead_updated") == {
         "outcome": "not_found",
         "contact_id": None,
         "changes": {"contact_id": None},
@@ -345,12 +348,12 @@ def test_a_sync_is_answered_by_one_result_and_one_answer_for_the_screen() -> Non
     bench.sync()
 
     (result,), (screen,) = bench.take(), bench.take("sync.progress")
-    assert said(result, "outcome", "messages", "causes") == {
+    assert picked(result, "outcome", "messages", "causes") == {
         "outcome": "unchanged",
         "messages": "not_asked",
         "causes": [{"id": "event-1", "type": "sync.lead.requested", "request_id": "request-1"}],
     }
-    assert said(screen, "request_id", "sequence", "outcome", "filled") == {
+    assert picked(screen, "request_id", "sequence", "outcome", "filled") == {
         "request_id": "request-1",
         "sequence": result["sequence"],
         "outcome": "unchanged",
@@ -379,7 +382,7 @@ def test_requests_and_changes_of_a_lead_are_answered_together() -> None:
     assert [answer["request_id"] for answer in bench.take("sync.progress")] == ["a", "b"]
 
 
-def test_a_sync_of_a_lead_nobody_knows_fails_after_ten_seconds() -> None:
+def test_a_sync_of_an_unknown_lead_fails_after_ten_seconds() -> None:
     bench = Bench()
     bench.sync()
     bench.later(9_000)
@@ -387,7 +390,7 @@ def test_a_sync_of_a_lead_nobody_knows_fails_after_ten_seconds() -> None:
     bench.later(1_500)
 
     (result,) = bench.take()
-    assert said(result, "outcome", "reason", "revision") == {
+    assert picked(result, "outcome", "reason", "revision") == {
         "outcome": "failed",
         "reason": "unknown_lead",
         "revision": None,
@@ -424,7 +427,7 @@ def test_a_deleted_lead_answers_who_waits_for_it_and_is_forgotten() -> None:
     bench.turn(bench.event("lead.deleted", lead_id="lead-1", revision=2))
     bench.sync(request="request-2")
 
-    assert [said(result, "outcome", "reason", "revision") for result in bench.take()] == [
+    assert [picked(result, "outcome", "reason", "revision") for result in bench.take()] == [
         {"outcome": "failed", "reason": "lead_deleted", "revision": 2}
     ] * 2
     bench.changed(revision=2, email="jane1@example.com")
@@ -452,7 +455,7 @@ def test_a_sync_past_its_deadline_fails_at_once_and_its_lead_counts_as_a_change(
     bench.now += 2_000
     bench.turn(event)
     (late,) = bench.take()
-    assert said(late, "outcome", "reason", "calls") == {"outcome": "failed", "reason": "deadline", "calls": {}}
+    assert picked(late, "outcome", "reason", "calls") == {"outcome": "failed", "reason": "deadline", "calls": {}}
 
     bench.answer()
     assert [result["outcome"] for result in bench.take()] == ["updated"]
@@ -478,27 +481,27 @@ def test_a_sync_that_misses_its_deadline_says_what_held_it(outcome: Any, reason:
         bench.turn(*(answered(call, outcome) for call in bench.calls[:1]))
         del bench.calls[:1]
 
-    assert [said(result, "outcome", "reason") for result in bench.take() if result["causes"]][:1] == [
+    assert [picked(result, "outcome", "reason") for result in bench.take() if result["causes"]][:1] == [
         {"outcome": "failed", "reason": reason}
     ]
 
 
-def test_a_malformed_request_is_buried_and_answered_all_the_same() -> None:
+def test_a_malformed_request_is_dead_lettered_and_answered_all_the_same() -> None:
     bench = Bench()
     bench.sync(deadline_s="soon")
 
-    assert [said(result, "outcome", "reason") for result in bench.take()] == [
+    assert [picked(result, "outcome", "reason") for result in bench.take()] == [
         {"outcome": "failed", "reason": "invalid"}
     ]
     assert len(bench.take("sync.progress")) == 1
     assert [topic for topic, _ in bench.records] == ["dead.letters"]
 
 
-def test_a_malformed_request_for_a_job_is_buried_and_told_so() -> None:
+def test_a_malformed_request_for_a_job_is_dead_lettered_and_reported() -> None:
     bench = Bench()
     bench.turn(bench.event("sync.location.requested", "sync.requests", request_id="job-1", include_messages="yes"))
 
-    assert [said(failed, "request_id", "location_id", "reason") for failed in bench.take("sync.progress")] == [
+    assert [picked(failed, "request_id", "location_id", "reason") for failed in bench.take("sync.progress")] == [
         {"request_id": "job-1", "location_id": "location-1", "reason": "invalid"}
     ]
     assert [topic for topic, _ in bench.records] == ["dead.letters"]
@@ -552,7 +555,7 @@ def test_leads_that_ask_the_same_share_a_value() -> None:
     assert len(bench.made) == 2
 
 
-def test_a_refused_probe_is_halved_down_to_the_culprit() -> None:
+def test_a_refused_probe_is_halved_down_to_the_refused_lead() -> None:
     """Eight values, one of which HighLevel refuses: the other seven are answered, the culprit fails."""
     bench = Bench(setup(rate=Rate(1), probe_size=8), contacts=[contact(number) for number in range(9)])
     bench.changed("first", email="jane0@example.com", loading=True)
@@ -605,7 +608,7 @@ def test_only_a_get_that_finds_nothing_says_that_a_contact_is_gone() -> None:
     bench.changed(contact_id="contact-1", **lacking("city"))
     bench.answer()
 
-    assert [said(result, "outcome", "replaces") for result in bench.take()] == [
+    assert [picked(result, "outcome", "replaces") for result in bench.take()] == [
         {"outcome": "unchanged", "replaces": None}
     ]
 
@@ -650,7 +653,7 @@ def test_a_failed_turn_leaves_nothing_behind() -> None:
     before = dict(bench.shard.store.connection.execute("SELECT key, value FROM document"))
     event = bench.event("lead.changed", lead_id="a", revision=1, email="a@example.com")
     with pytest.raises(AttributeError):
-        bench.shard.turn(start, [event, answered(None, Gone())])  # type: ignore[arg-type]  # whatever makes a turn raise
+        bench.shard.turn(start, [event, answered(None, Gone())])  # type: ignore[arg-type]  # an input that makes a turn raise
 
     after = dict(bench.shard.store.connection.execute("SELECT key, value FROM document"))
     assert before == after
