@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from . import alone_breakages as broken
+from . import alone_breakages
 from .adversities import worlds
 from .alone import Alone, main, minute_ms, one, prove
 from .alone_breakages import Breakage
@@ -77,20 +77,20 @@ def test_no_promise_is_broken_in_hours_of_saturation(first: int) -> None:
 @pytest.mark.parametrize(
     ("breakage", "world", "violated"),
     [
-        (broken.clocks_are_taken_for_one, "throttled", "granted"),
-        (broken.inherited_slots_are_not_lengthened, "throttled", "granted"),
-        (broken.the_ledger_is_not_handed_over, "crashes", "granted"),
-        (broken.a_freeze_is_not_journalled, "throttled", "granted in spite of a 429"),
-        (broken.a_freeze_is_ignored, "throttled", "granted in spite of a 429"),
-        (broken.the_second_window_is_dropped, "cuts", "sliding log"),
-        (broken.the_ceiling_is_ten_off, "cuts", "sliding log"),
-        (broken.a_window_lasts_nine_seconds, "calm", "granted"),
-        (broken.a_slot_is_freed_ten_seconds_after_its_grant, "cuts", "sliding log"),
-        (broken.a_slot_without_an_answer_ends_as_if_it_had_one, "cuts", "sliding log"),
-        (broken.a_slot_without_an_answer_ends_ten_seconds_after_its_deadline, "cuts", "sliding log"),
-        (broken.a_call_is_sent_however_late, "cuts", "sliding log"),
-        (broken.headers_are_ignored, "beside", "beside others"),
-        (broken.calls_are_not_paced, "calm", "sliding counter"),
+        (alone_breakages.clocks_are_taken_for_one, "throttled", "granted"),
+        (alone_breakages.inherited_slots_are_not_lengthened, "throttled", "granted"),
+        (alone_breakages.the_ledger_is_not_handed_over, "crashes", "granted"),
+        (alone_breakages.a_freeze_is_not_journalled, "throttled", "granted in spite of a 429"),
+        (alone_breakages.a_freeze_is_ignored, "throttled", "granted in spite of a 429"),
+        (alone_breakages.the_second_window_is_dropped, "cuts", "sliding log"),
+        (alone_breakages.the_ceiling_is_ten_off, "cuts", "sliding log"),
+        (alone_breakages.a_window_lasts_nine_seconds, "calm", "granted"),
+        (alone_breakages.a_slot_is_freed_ten_seconds_after_its_grant, "cuts", "sliding log"),
+        (alone_breakages.a_slot_without_an_answer_ends_as_if_it_had_one, "cuts", "sliding log"),
+        (alone_breakages.a_slot_without_an_answer_ends_ten_seconds_after_its_deadline, "cuts", "sliding log"),
+        (alone_breakages.a_call_is_sent_however_late, "cuts", "sliding log"),
+        (alone_breakages.headers_are_ignored, "beside", "beside others"),
+        (alone_breakages.calls_are_not_paced, "calm", "sliding counter"),
     ],
 )
 def test_a_breakage_is_caught(breakage: Breakage, world: str, violated: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,19 +101,19 @@ def test_a_breakage_is_caught(breakage: Breakage, world: str, violated: str, mon
 
 
 def test_pacing_without_its_remainder_wastes_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken.the_remainder_of_pacing_is_dropped(monkeypatch)
+    alone_breakages.the_remainder_of_pacing_is_dropped(monkeypatch)
 
     assert calm().use < 0.99
 
 
 def test_without_lanes_people_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken.lanes_are_ignored(monkeypatch)
+    alone_breakages.lanes_are_ignored(monkeypatch)
 
     assert calm().wait(0.99) > 400
 
 
 def test_a_violation_is_reported_with_the_shortest_prefix_that_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken.the_ledger_is_not_handed_over(monkeypatch)
+    alone_breakages.the_ledger_is_not_handed_over(monkeypatch)
     first = prove(range(93, 94), minutes).violations[0]
 
     assert first in one(first.seed, first.at).violations
@@ -139,6 +139,6 @@ def test_the_command_ends_with_1_where_a_promise_is_broken(
     arguments = ["--seeds", "1", "--first", "9", "--minutes", "1"]
     assert 0 == main(arguments)
 
-    broken.a_window_lasts_nine_seconds(monkeypatch)
+    alone_breakages.a_window_lasts_nine_seconds(monkeypatch)
     assert 1 == main(arguments)
     assert "seed 9 after 9000 ms: granted: 91 calls (world calm, " in capsys.readouterr().out

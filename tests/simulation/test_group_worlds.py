@@ -1,5 +1,7 @@
-"""Several workers share the partitions: rebalances, zombies, fences, and a broker that stays away, on the real
-supervisor."""
+"""Several workers share the partitions under the real supervisor.
+
+There are rebalances, zombies, fences, and a broker that stays away.
+"""
 
 from functools import cache
 from typing import get_args

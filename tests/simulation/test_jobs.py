@@ -110,7 +110,7 @@ def test_a_job_is_handed_over_by_a_worker_that_leaves_or_finds_out_too_late(how:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [*range(12), 60, 455, 2416])  # the last ones found bugs
-def test_whatever_goes_wrong_jobs_have_no_flaw(seed: int) -> None:
+def test_through_all_faults_jobs_have_no_flaw(seed: int) -> None:
     assert_no_flaws(jobs(seed))
 
 
@@ -131,7 +131,7 @@ def test_a_day_that_is_spent_pauses_jobs_and_the_next_one_goes_on_with_them(seed
 
 
 @pytest.mark.slow
-def test_whatever_goes_wrong_with_jobs_includes_something() -> None:
+def test_the_worlds_of_jobs_have_every_fault() -> None:
     """The worlds above have every kind of lead, plan, end and pause."""
     runs = [jobs(seed) for seed in range(12)] + [spent_once(seed) for seed in spent_days]
     events = [one for run in runs for job in job_histories(run.history) for one in job.events]

@@ -168,7 +168,7 @@ def test_the_state_file_is_a_cache_of_the_changelog(
             "SELECT location, asker, queue, at, kind, value, width, waiting, matched FROM pending",
             "SELECT location, lead, request FROM open_request",
             "SELECT request, location, lane, accepted_at FROM job",
-            "SELECT key, at FROM timer WHERE key NOT LIKE 'location %' AND key NOT LIKE 'schedule %'",  # restored, a location is looked at at once
+            "SELECT key, at FROM timer WHERE key NOT LIKE 'location %' AND key NOT LIKE 'schedule %'",
         ):
             here, there = (set(state.connection.execute(query)) for state in (self, other))
             differ.extend(f"{query}: {one}" for one in here ^ there)
@@ -183,7 +183,7 @@ def test_the_state_file_is_a_cache_of_the_changelog(
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_whatever_goes_wrong_no_checker_objects(seed: int) -> None:
+def test_through_all_faults_no_checker_objects(seed: int) -> None:
     assert_no_flaws(one_worker(seed))
 
 

@@ -1,5 +1,6 @@
-"""A Kafka in memory: topics × partitions, transactions with control markers and a time-out, fencing by epoch, latency,
-and outages.
+"""A Kafka in memory.
+
+It has topics × partitions, transactions with control markers and a time-out, fencing by epoch, latency and outages.
 
 `Kafka` is the broker, `ask` a client's request to it; `log.py` is a worker's side of its log, `group.py` of its
 consumer group.

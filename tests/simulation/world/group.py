@@ -22,8 +22,10 @@ ask_within_s: Final = 10.0
 async def member(
     group: Group, process: Process, intervals: GroupIntervals, listener: GroupListener, instance: str | None = None
 ) -> None:
-    """Be a member until cancelled, as aiokafka is one below `join_group`: what it has heard last stays true to it until it
-    hears anew. Raises InstanceReplaced."""
+    """Be a member until cancelled, as aiokafka is one below `join_group`. Raise InstanceReplaced.
+
+    The last assignment holds for it until the next one.
+    """
     here = Joined(group, process, intervals, instance)
     try:
         while True:

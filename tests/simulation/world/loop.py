@@ -1,5 +1,6 @@
-"""Virtual time: an asyncio event loop without sockets, threads or sleep. When nothing is ready, time jumps to the next
-timer.
+"""Virtual time: an asyncio event loop without sockets, threads or sleep.
+
+When nothing is ready, time jumps to the next timer.
 
 Everything that runs belongs to the world or to one process (a worker). Each callback of a process is a *step*, so each
 `await` that suspends ends at one: a process can be stopped dead there, and the loop calls it before each of its steps.
@@ -37,8 +38,7 @@ class Process(Protocol):
         """Called before each callback of this process."""
 
     def die_here(self) -> None:
-        """Called where it may die though nothing is awaited: while a transaction's end is on its way, around SQLite's
-        commit."""
+        """Die here, if it is to: though nothing is awaited, a transaction's end is on its way, or SQLite commits."""
 
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.call_at(self._seconds + delay_ms / 1000, self._happen, callback, context=self._world)
 
     def thaw(self, process: Process) -> None:
-        """Whatever was due meanwhile runs now, in its order."""
+        """Run now, in its order, what was due meanwhile."""
         process.frozen = False
         self._ready.extend(process.aside)
         process.aside.clear()

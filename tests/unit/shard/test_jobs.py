@@ -72,9 +72,9 @@ def test_few_leads_are_probed_without_looking_at_a_page() -> None:
     bench.later(5_000)
 
     assert [type(call.request) for call in bench.made] == [Search]
-    said = summary(bench)
-    assert (said["plan"], outcomes(said), said["calls_spent"]) == ("probe", {"updated": 20}, 1)
-    assert said["filled"] == {"contact_id": 20, "phone": 20, "last_name": 20}
+    data = summary(bench)
+    assert (data["plan"], outcomes(data), data["calls_spent"]) == ("probe", {"updated": 20}, 1)
+    assert data["filled"] == {"contact_id": 20, "phone": 20, "last_name": 20}
     assert {result["resolved_by"] for result in bench.take()} == {"search"}
 
 
@@ -84,8 +84,8 @@ def test_a_scan_links_and_hydrates_from_its_pages() -> None:
     bench.sync_all()
     bench.later(5_000)
 
-    said = summary(bench)
-    assert (said["plan"], outcomes(said)) == ("scan", {"updated": 30})
+    data = summary(bench)
+    assert (data["plan"], outcomes(data)) == ("scan", {"updated": 30})
     assert [type(call.request) for call in bench.made] == [ListContacts] * 4  # three pages and the last pass
     results = bench.take()
     assert {(one["lead_id"], one["contact_id"]) for one in results} == {
@@ -109,8 +109,8 @@ def test_names_that_no_payload_gives_are_fetched_once_a_contact() -> None:
 
     gets = [call.request.contact_id for call in bench.made if isinstance(call.request, GetContact)]
     assert sorted(gets) == sorted({f"contact-{number}" for number in range(1, 11)})
-    said = summary(bench)
-    assert (outcomes(said), said["filled"]["last_name"], said["calls_planned"]) == ({"updated": 12}, 12, 14)
+    data = summary(bench)
+    assert (outcomes(data), data["filled"]["last_name"], data["calls_planned"]) == ({"updated": 12}, 12, 14)
 
 
 def test_leads_that_lack_nothing_are_unchanged_without_a_call_or_a_result() -> None:
@@ -130,9 +130,9 @@ def test_every_lead_is_in_exactly_one_outcome() -> None:
     bench.sync_all()
     bench.later(10_000)
 
-    said = summary(bench)
-    assert outcomes(said) == {"updated": 7, "ambiguous": 1, "not_found": 5, "unchanged": 1}
-    assert said["leads_total"] == said["leads_done"] == 14
+    data = summary(bench)
+    assert outcomes(data) == {"updated": 7, "ambiguous": 1, "not_found": 5, "unchanged": 1}
+    assert data["leads_total"] == data["leads_done"] == 14
 
 
 def test_a_lead_that_only_has_an_additional_e_mail_of_a_contact_is_found_by_the_scan() -> None:
@@ -195,9 +195,9 @@ def test_a_placeholder_e_mail_is_left_to_a_probe() -> None:
     bench.sync_all()
     bench.later(10_000)
 
-    said = summary(bench)
-    assert (said["plan"], outcomes(said)) == ("scan", {"updated": 110})
-    assert said["calls_spent"] == 2 + 96 // 8  # a call asks for as many as four times its values
+    data = summary(bench)
+    assert (data["plan"], outcomes(data)) == ("scan", {"updated": 110})
+    assert data["calls_spent"] == 2 + 96 // 8  # a call asks for as many as four times its values
 
 
 def test_a_plan_that_is_only_wanted_to_see_costs_one_page() -> None:
@@ -335,7 +335,7 @@ def refuse_groups(bench: Bench) -> None:
 
 @pytest.mark.slow
 def test_it_stands_still_while_the_days_share_is_spent_and_says_so() -> None:
-    """Of 40 calls a day jobs may have 30; the change that it took along has the rest, and is answered."""
+    """Jobs may have 30 of 40 calls a day; the change that it took along has the rest, and is answered."""
     bench = scanning(80, people(300), rate=Rate(90, 40, 0.25))
     fields = {"created_at": "2020-01-01T00:00:00Z", **lacking("last_name"), "email": "jane1@example.com"}
     bench.turn(bench.event("lead.changed", lead_id="changed", revision=1, **fields), granting=False)
@@ -366,9 +366,9 @@ def test_a_backfill_syncs_every_location_and_tells_of_the_partition() -> None:
     bench.later(5_000)
 
     assert stages(bench) == ["sync.started", "sync.completed"]
-    said = summary(bench)
-    assert (said["location_id"], said["partition"], said["partitions"]) == (None, 0, 1)
-    assert (said["leads_total"], outcomes(said), said["calls_spent"]) == (5, {"updated": 5}, 2)
+    data = summary(bench)
+    assert (data["location_id"], data["partition"], data["partitions"]) == (None, 0, 1)
+    assert (data["leads_total"], outcomes(data), data["calls_spent"]) == (5, {"updated": 5}, 2)
     assert {one["causes"][0]["type"] for one in bench.take()} == {"sync.backfill.requested"}
 
 
@@ -442,19 +442,19 @@ def test_a_cancelled_backfill_makes_no_more_calls() -> None:
 def test_a_pause_that_lasts_tells_until_when_each_time() -> None:
     bench = scanning(10, people(10))
     bench.sync_all()
-    told = []
+    pauses = []
     while bench.now < start + 300_000:
         if bench.calls:
             bench.answer(Unavailable("status 503"))
         elif bench.wake_at is not None:
             bench.now = max(bench.now, bench.wake_at)
             bench.turn()
-        told += [(bench.now, data) for kind, data in progress(bench) if kind == "sync.paused"]
+        pauses += [(bench.now, data) for kind, data in progress(bench) if kind == "sync.paused"]
         bench.records.clear()
 
-    assert len(told) > 4
-    assert all(data["paused_until"] >= rfc3339(now) and data["reason"] == "unavailable" for now, data in told)
-    assert len({data["paused_until"] for _, data in told}) == len(told)
+    assert len(pauses) > 4
+    assert all(data["paused_until"] >= rfc3339(now) and data["reason"] == "unavailable" for now, data in pauses)
+    assert len({data["paused_until"] for _, data in pauses}) == len(pauses)
 
 
 def test_a_dry_run_that_waits_for_its_turn_can_be_cancelled() -> None:
