@@ -5,9 +5,14 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:  # unit tests needn't wait for the import
     from tests.lab.kafka_node import Broker
+
+# the first text that Hypothesis draws builds a table of all characters: seconds where its cache is empty
+settings.register_profile("cold cache", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("cold cache")
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,7 @@ async def test_a_broker_that_hangs_amidst_a_commit_has_done_all_of_it_or_nothing
     mortal: Node, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It commits when it resumes, long after we gave up, or never."""
-    monkeypatch.setattr("processor.kafka.partition.commit_within_s", 1.5)
+    monkeypatch.setattr("processor.kafka.partition_log.commit_within_s", 1.5)
     config, pid = KafkaConfig(mortal.bootstrap, prefix=topic_prefix), mortal.pid
     assert pid is not None
     await create_topics(config, 1, 1)

@@ -142,7 +142,7 @@ breakages: list[tuple[Callable[[pytest.MonkeyPatch], None], Runs, str]] = [
     (jobs.decided_before_the_catch_up, churned_alone, "no_lead_skipped"),
     (jobs.counted_outside_of_state, one_job_killed, "adds_up"),
     (jobs.cancelled_work_not_detached, overtaken_alone, "no_work_left"),
-    (jobs.cancelled_work_not_detached, Seeds(job_worlds.jobs), "all_done"),
+    (jobs.cancelled_work_not_detached, Seeds(job_worlds.jobs, 50), "all_done"),
     (jobs.copies_forgotten, Seeds(jobs_in_group), "ends_once"),
     (jobs.copies_forgotten, Seeds(jobs_in_group), "copied_to_all"),
     (jobs.repeated_request_run_again, Seeds(job_worlds.jobs), "ends_once"),

@@ -204,6 +204,8 @@ class Api:
         """Return a whole response, or Lost, or Unsent past the send deadline, as the real client does."""
         server, network, loop, permit = self.server, self.server.network, self.server.loop, call.permit
         self._alive()
+        if self.clock.now() > permit.send_by:
+            return Response(call, Unsent("late"), None, None, None)
         taken = loop.ms
         connect = server.random.randint(*network.connect)
         if server.random.random() < network.stalls:
