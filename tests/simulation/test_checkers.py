@@ -173,6 +173,25 @@ def test_calls_that_may_not_be_are_objected_to(arrivals: list[CallArrival], chec
     assert checker in objecting(replace(leads(), arrivals=arrivals))
 
 
+@pytest.mark.parametrize(("since", "objected"), [(-50, False), (50, True)])
+def test_a_question_is_repeated_while_it_is_asked_only_for_a_newer_sync(since: int, objected: bool) -> None:
+    """The first call leaves so many ms after its lead's Sync; the second leaves while the first is in flight."""
+    history = leads()
+    lead = next(one for one in history.workload.leads if one.truth.requested_at)
+    (synced, *_) = lead.truth.requested_at.values()
+    taken = start_ms + synced + since
+    asked = replace(
+        history.calls[0],
+        location=lead.location,
+        asks=frozenset({f"{lead.id} email jane@example.com"}),
+        taken=taken,
+        until=taken + 200,
+    )
+    repeated = replace(asked, slot=asked.slot + 1, taken=taken + 100)
+
+    assert objected == ("thrifty" in objecting(replace(history, calls=(asked, repeated))))
+
+
 @pytest.mark.parametrize(
     ("headers", "logs"), [((("hydrant-detail", b"Jane0.0"),), {}), ((), {"worker": "JANE0.0 not found"})]
 )

@@ -116,7 +116,10 @@ def journalled(history: History) -> Iterator[str]:
 
 
 def thrifty(history: History) -> Iterator[str]:
-    """No worker asks the same about a lead a second time while it is being asked."""
+    """No worker asks the same about a lead a second time while it is being asked, unless for a Sync that came since.
+
+    A Sync wants what HighLevel holds after it was pressed: an answer to a question from before is too old for it.
+    """
     if history.unknown_commits or history.rebalances:
         return  # a reopened shard doesn't know the calls in flight
     in_flight: dict[tuple[str, str, str, str], SentCall] = {}
@@ -124,9 +127,17 @@ def thrifty(history: History) -> Iterator[str]:
         for ask in one.asks:
             before = in_flight.get((one.worker, one.location, one.kind, ask))
             again = before is not None and before.until is not None and one.taken < before.until
-            if before is not None and again and not job_ended(history, one):
-                yield f"{one.location}: {ask.split()[0]} was asked about in slots {before.slot} and {one.slot} at once"
+            lead = ask.split()[0]
+            if before is not None and again and not (job_ended(history, one) or synced_since(history, lead, before)):
+                yield f"{one.location}: {lead} was asked about in slots {before.slot} and {one.slot} at once"
             in_flight[one.worker, one.location, one.kind, ask] = one
+
+
+def synced_since(history: History, lead: str, call: SentCall) -> bool:
+    """True if a Sync of the lead was published while the call was in flight."""
+    known = history.workload.lead_by_id.get((call.location, lead))
+    requested = known.truth.requested_at.values() if known is not None else ()
+    return call.until is not None and any(call.taken < start_ms + at < call.until for at in requested)
 
 
 def job_ended(history: History, call: SentCall) -> bool:
