@@ -36,7 +36,7 @@ throttling: Final[Mapping[str, tuple[int, Mapping[str, Any]]]] = {
     "429, date": (4_000, {"times": 2, "retry_after": "date", "retry_after_s": 4}),
     "429, seconds": (1_000, {"times": 9, "retry_after": "seconds", "retry_after_s": 1}),
 }
-"""How long each 429 makes us wait, ms, and the fault. The last one occurs more often than a lead may be tried."""
+"""Each 429 makes us wait for so many ms, and is served by this fault. The last one occurs more often than a lead may be tried."""
 broken: Final[Mapping[str, Mapping[str, Any]]] = {
     **{kind: {"kind": kind} for kind in ("hang", "reset", "malformed", "endless", "truncated", "lost", "cloudflare")},
     "503": {"kind": "status", "status": 503},

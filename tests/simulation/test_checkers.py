@@ -173,6 +173,23 @@ def test_calls_that_may_not_be_are_objected_to(arrivals: list[CallArrival], chec
     assert checker in objecting(replace(leads(), arrivals=arrivals))
 
 
+def test_a_lead_with_open_work_is_objected_to() -> None:
+    """The stored work of a lead is in its document as the changelog has it while the lead is being worked on."""
+    history = leads()
+    under_way = next(
+        one
+        for one in history.of_topic("processor.changelog")
+        if (one.key or b"").startswith(b"lead ") and b'"work":{' in (one.value or b"")
+    )
+    waited_for = replace(
+        under_way, value=(under_way.value or b"").replace(b'"work":{', b'"work":{"jobs":["job-0"],', 1)
+    )
+
+    found = objecting(spoiled(history, "processor.changelog", lambda records: [*records, waited_for]))
+
+    assert found >= {"all_done", "no_work_left"}
+
+
 @pytest.mark.parametrize(("since", "objected"), [(-50, False), (50, True)])
 def test_a_question_is_repeated_while_it_is_asked_only_for_a_newer_sync(since: int, objected: bool) -> None:
     """The first call leaves so many ms after its lead's Sync; the second leaves while the first is in flight."""

@@ -82,7 +82,7 @@ def all_done(history: History) -> Iterator[str]:
     """Once faults stop, no lead has open work, no request waits, all input is read, and each location is ok."""
     yield from not_ok(history)
     for key, document in history.documents.items():
-        if key.startswith("lead ") and "open" in document:
+        if key.startswith("lead ") and "work" in document:
             yield f"{key}: still open"
         if key.startswith("request ") and "answered" not in document:
             yield f"{key}: still waits"
@@ -117,5 +117,5 @@ def no_work_left(history: History) -> Iterator[str]:
         kind = key.split(" ")[0]
         if kind in ("job", "backfill") and document.get("stage") != "over":
             yield f"{key}: {document.get('stage')}"
-        if kind == "lead" and document.get("open", {}).get("jobs"):
-            yield f"{key}: still open for {document['open']['jobs']}"
+        if kind == "lead" and document.get("work", {}).get("jobs"):
+            yield f"{key}: still waited for by {document['work']['jobs']}"

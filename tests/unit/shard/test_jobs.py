@@ -209,7 +209,7 @@ def test_a_plan_that_is_only_wanted_to_see_costs_one_page() -> None:
     (_, started), (_, ended) = progress(bench)
     assert (started["plan"], started["leads_total"], started["calls_planned"]) == ("scan", 10, 2)
     assert (ended["reason"], len(bench.made), bench.take()) == ("dry_run", 1, [])
-    assert not any(key.startswith("lead ") and b'"open"' in (value or b"") for key, value in bench.rows.items())
+    assert not any(key.startswith("lead ") and b'"work"' in (value or b"") for key, value in bench.rows.items())
 
 
 def test_cancelled_its_calls_stop_and_changes_have_their_work_back() -> None:
@@ -237,7 +237,7 @@ def test_a_refused_page_fails_the_job() -> None:
 
     kind, data = progress(bench)[-1]
     assert (kind, data["reason"]) == ("sync.failed", "refused")
-    assert not any(key.startswith("lead ") and b'"open"' in (value or b"") for key, value in bench.rows.items())
+    assert not any(key.startswith("lead ") and b'"work"' in (value or b"") for key, value in bench.rows.items())
 
 
 @pytest.mark.parametrize("trouble", [Lost("reset"), Unavailable("status 503")])
@@ -436,7 +436,7 @@ def test_a_cancelled_backfill_makes_no_more_calls() -> None:
     bench.later(20_000)
 
     assert (stages(bench)[-1], len(bench.made), bench.take()) == ("sync.cancelled", made, [])
-    assert not any(key.startswith("lead ") and b'"open"' in (value or b"") for key, value in bench.rows.items())
+    assert not any(key.startswith("lead ") and b'"work"' in (value or b"") for key, value in bench.rows.items())
 
 
 def test_a_pause_that_lasts_tells_until_when_each_time() -> None:
